@@ -1,0 +1,14 @@
+//! Staging: where a run's artefacts and result records lie until they are handed over.
+//!
+//! [`BlobStore`] is the port; drivers are [`folder`] and [`s3`]. [`Workspace`] is what a stage sees of it: one
+//! run of one tenant, artefacts named by content, result records named by stage and part.
+
+pub mod folder;
+pub mod s3;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod suite;
+pub mod workspace;
+
+pub use store::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
+pub use workspace::{ResultError, Workspace};

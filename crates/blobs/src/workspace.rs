@@ -1,0 +1,240 @@
+//! What a stage sees of staging: one run of one tenant.
+//!
+//! ```text
+//! <tenant>/<run>/artefacts/sha256-<hex>          named by content, shared by the generations of the run
+//! <tenant>/<run>/g<n>/<phase>.json               result record of a stage
+//! <tenant>/<run>/g<n>/<phase>.part-<p>.json      result record of one part
+//! <tenant>/<run>/g<n>/scratch/<name>             checkpoints and half-written things, free to lose
+//! ```
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use export_canon::digesting::{Digester, sha256};
+use export_contract::message::{Artefact, ResultRef};
+use export_contract::run::{Phase, RunRef};
+use export_contract::{Digest, PartIndex, RunId, TenantId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use crate::store::{BlobError, BlobKey, BlobStore, BlobWriter, ByteStream, PutOutcome};
+
+/// Longest result record that is read: a run of 100,000 parts stays far below it.
+pub const MAX_RESULT_BYTES: u64 = 256 << 20;
+
+/// Why a result record could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    /// Staging failed.
+    #[error("cannot reach result record `{key}`")]
+    Store {
+        /// Which.
+        key: String,
+        /// Why.
+        #[source]
+        cause: BlobError,
+    },
+    /// The record's bytes are not those that the event promised.
+    #[error("result record `{key}` has digest {found}, the event promised {expected}")]
+    Corrupt {
+        /// Which.
+        key: String,
+        /// What the event said.
+        expected: Digest,
+        /// What staging holds.
+        found: Digest,
+    },
+    /// The record is not what this build reads.
+    #[error("result record `{key}` cannot be read")]
+    Unreadable {
+        /// Which.
+        key: String,
+        /// Why.
+        #[source]
+        cause: serde_json::Error,
+    },
+}
+
+/// One run's corner of staging. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    store: Arc<dyn BlobStore>,
+    run: RunRef,
+}
+
+impl Workspace {
+    /// The corner of `run` in `store`.
+    pub fn new(store: Arc<dyn BlobStore>, run: RunRef) -> Self {
+        Self { store, run }
+    }
+
+    /// Which run.
+    pub fn run(&self) -> &RunRef {
+        &self.run
+    }
+
+    /// The store below, for readers of artefacts that live in another run.
+    pub fn store(&self) -> &Arc<dyn BlobStore> {
+        &self.store
+    }
+
+    /// The key of an artefact of any generation of a run.
+    pub fn artefact_key(tenant: &TenantId, run: &RunId, digest: &Digest) -> BlobKey {
+        key(format!("{tenant}/{run}/artefacts/sha256-{}", digest.hex()))
+    }
+
+    /// The key of a result record.
+    pub fn result_key(&self, phase: Phase, part: Option<PartIndex>) -> BlobKey {
+        let RunRef { tenant, run, generation } = &self.run;
+        match part {
+            Some(part) => key(format!("{tenant}/{run}/{generation}/{phase}.part-{part}.json")),
+            None => key(format!("{tenant}/{run}/{generation}/{phase}.json")),
+        }
+    }
+
+    /// The key of the record that admission wrote.
+    pub fn admission_key(&self) -> BlobKey {
+        key(format!("{}/admission.json", self.run))
+    }
+
+    /// The key of something that may be lost; `name` must be a legal key name.
+    pub fn scratch_key(&self, name: &str) -> Result<BlobKey, crate::store::ParseKeyError> {
+        format!("{}/scratch/{name}", self.run).parse()
+    }
+
+    /// Stores `bytes` as an artefact. Storing the same bytes again is no error and writes nothing.
+    pub async fn put_artefact(&self, bytes: Bytes) -> Result<Artefact, BlobError> {
+        let artefact = Artefact { digest: digest_of(&bytes), bytes: bytes.len() as u64 };
+        let key = Self::artefact_key(&self.run.tenant, &self.run.run, &artefact.digest);
+        self.store.put_if_absent(&key, bytes).await?;
+        Ok(artefact)
+    }
+
+    /// Opens an artefact whose digest is known only at its end.
+    pub async fn artefact_writer(&self) -> Result<ArtefactWriter, BlobError> {
+        Ok(ArtefactWriter {
+            writer: self.store.writer().await?,
+            digester: Digester::new(),
+            workspace: self.clone(),
+        })
+    }
+
+    /// The whole artefact, at most `limit` bytes.
+    pub async fn get_artefact(&self, digest: &Digest, limit: u64) -> Result<Bytes, BlobError> {
+        self.store.get(&Self::artefact_key(&self.run.tenant, &self.run.run, digest), limit).await
+    }
+
+    /// The artefact as a stream.
+    pub async fn read_artefact(&self, digest: &Digest) -> Result<ByteStream, BlobError> {
+        self.store.read(&Self::artefact_key(&self.run.tenant, &self.run.run, digest), None).await
+    }
+
+    /// Writes the result record of a stage or part, unless there is one: of several workers the first wins, and all
+    /// go on with what it wrote.
+    ///
+    /// # Errors
+    /// When staging fails, or the record that is there cannot be read.
+    pub async fn put_result<T: Serialize + Sync>(
+        &self,
+        phase: Phase,
+        part: Option<PartIndex>,
+        result: &T,
+    ) -> Result<ResultRef, ResultError> {
+        self.put_record(&self.result_key(phase, part), result).await
+    }
+
+    /// The same under a key of [`Self::admission_key`].
+    pub async fn put_record<T: Serialize + Sync>(&self, key: &BlobKey, record: &T) -> Result<ResultRef, ResultError> {
+        let unreadable = |cause| ResultError::Unreadable { key: key.to_string(), cause };
+        let store = |cause| ResultError::Store { key: key.to_string(), cause };
+        let bytes = Bytes::from(serde_json::to_vec(record).map_err(unreadable)?);
+        let stored = match self.store.put_if_absent(key, bytes.clone()).await.map_err(store)? {
+            PutOutcome::Written => bytes,
+            PutOutcome::AlreadyThere => self.store.get(key, MAX_RESULT_BYTES).await.map_err(store)?,
+        };
+        Ok(ResultRef { key: key.to_string(), digest: digest_of(&stored) })
+    }
+
+    /// The reference of a result record that is there, `None` if the step was never done.
+    pub async fn find_result(&self, phase: Phase, part: Option<PartIndex>) -> Result<Option<ResultRef>, ResultError> {
+        let key = self.result_key(phase, part);
+        match self.store.get(&key, MAX_RESULT_BYTES).await {
+            Ok(bytes) => Ok(Some(ResultRef { key: key.to_string(), digest: digest_of(&bytes) })),
+            Err(BlobError::NotFound(_)) => Ok(None),
+            Err(cause) => Err(ResultError::Store { key: key.to_string(), cause }),
+        }
+    }
+
+    /// The bytes of a result record, checked against the digest that the event promised.
+    pub async fn read_result(&self, result: &ResultRef) -> Result<Bytes, ResultError> {
+        let refused = |cause| ResultError::Store { key: result.key.clone(), cause };
+        let key: BlobKey = result
+            .key
+            .parse()
+            .map_err(|cause| refused(BlobError::Refused { act: "read a result record".to_owned(), cause: Box::new(cause) }))?;
+        let bytes = self.store.get(&key, MAX_RESULT_BYTES).await.map_err(refused)?;
+        let found = digest_of(&bytes);
+        if found == result.digest {
+            Ok(bytes)
+        } else {
+            Err(ResultError::Corrupt { key: result.key.clone(), expected: result.digest.clone(), found })
+        }
+    }
+
+    /// The result record of a part, parsed.
+    pub async fn part_result<T: DeserializeOwned>(&self, phase: Phase, part: PartIndex) -> Result<T, ResultError> {
+        let key = self.result_key(phase, Some(part));
+        let bytes = self
+            .store
+            .get(&key, MAX_RESULT_BYTES)
+            .await
+            .map_err(|cause| ResultError::Store { key: key.to_string(), cause })?;
+        serde_json::from_slice(&bytes).map_err(|cause| ResultError::Unreadable { key: key.to_string(), cause })
+    }
+}
+
+/// An artefact that is being written; hashes what passes through.
+pub struct ArtefactWriter {
+    writer: Box<dyn BlobWriter>,
+    digester: Digester,
+    workspace: Workspace,
+}
+
+impl std::fmt::Debug for ArtefactWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArtefactWriter").field("run", &self.workspace.run).finish_non_exhaustive()
+    }
+}
+
+impl ArtefactWriter {
+    /// Appends `bytes`.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        self.digester.update(&bytes);
+        self.writer.write(bytes).await
+    }
+
+    /// Makes the artefact visible under its digest.
+    pub async fn finish(self) -> Result<Artefact, BlobError> {
+        let digested = self.digester.finish();
+        let digest = Digest::from_bytes(*digested.sha256.as_bytes());
+        let key = Workspace::artefact_key(&self.workspace.run.tenant, &self.workspace.run.run, &digest);
+        self.writer.finish(&key).await?;
+        Ok(Artefact { digest, bytes: digested.bytes })
+    }
+
+    /// Throws away what was written.
+    pub async fn abort(self) -> Result<(), BlobError> {
+        self.writer.abort().await
+    }
+}
+
+fn key(text: String) -> BlobKey {
+    // Tenants, runs, phases and digests consist of legal key characters only, so this cannot fail; an impossible
+    // key names a blob that is never there.
+    BlobKey::assume(text)
+}
+
+fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::from_bytes(*sha256(bytes).as_bytes())
+}

@@ -1,0 +1,146 @@
+//! What a watcher of a run is told.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::run::{Phase, RunRef};
+use crate::{PartIndex, RunId, Timestamp};
+
+/// An entry of a run's timeline (`export_events`): a durable fact with a number.
+///
+/// `ordinal` counts from 1 without gaps within a run and is the `id` of server-sent events (design D22).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunEvent {
+    /// Number within the run, from 1, gapless.
+    pub ordinal: u64,
+    /// Which run.
+    pub run_id: RunId,
+    /// What happened; see [`EventType`].
+    pub event_type: EventType,
+    /// The phase it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// For people.
+    pub message: String,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Counts: `records`, `bytes`, `part`, `parts`, `duration_ms`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, u64>,
+    /// Who did it, where a person or client did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+}
+
+/// The names of events, as they stand in `event:` of SSE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum EventType {
+    /// The run was written.
+    #[serde(rename = "run.pending")]
+    RunPending,
+    /// The run was admitted.
+    #[serde(rename = "run.running")]
+    RunRunning,
+    /// A stage is done.
+    #[serde(rename = "stage.completed")]
+    StageCompleted,
+    /// A part is written.
+    #[serde(rename = "adapter.complete")]
+    AdapterComplete,
+    /// An adapter gave up.
+    #[serde(rename = "adapter.error")]
+    AdapterError,
+    /// The bundle is signed.
+    #[serde(rename = "run.signed")]
+    RunSigned,
+    /// The end: the bundle is there.
+    #[serde(rename = "run.succeeded")]
+    RunSucceeded,
+    /// The end: a stage gave up.
+    #[serde(rename = "run.failed")]
+    RunFailed,
+    /// The end: cancelled.
+    #[serde(rename = "run.aborted")]
+    RunAborted,
+}
+
+impl EventType {
+    /// Every type.
+    pub const ALL: [Self; 9] = [
+        Self::RunPending,
+        Self::RunRunning,
+        Self::StageCompleted,
+        Self::AdapterComplete,
+        Self::AdapterError,
+        Self::RunSigned,
+        Self::RunSucceeded,
+        Self::RunFailed,
+        Self::RunAborted,
+    ];
+
+    /// The name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RunPending => "run.pending",
+            Self::RunRunning => "run.running",
+            Self::StageCompleted => "stage.completed",
+            Self::AdapterComplete => "adapter.complete",
+            Self::AdapterError => "adapter.error",
+            Self::RunSigned => "run.signed",
+            Self::RunSucceeded => "run.succeeded",
+            Self::RunFailed => "run.failed",
+            Self::RunAborted => "run.aborted",
+        }
+    }
+
+    /// Whether a stream of events ends after this one.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::RunSucceeded | Self::RunFailed | Self::RunAborted)
+    }
+}
+
+/// A sign of life while a part is written. Lossy: it has no number and is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProgressTick {
+    /// Which run.
+    pub run: RunRef,
+    /// Which phase.
+    pub phase: Phase,
+    /// Which part, in adapt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<PartIndex>,
+    /// What.
+    pub step: ProgressStep,
+    /// Records so far in this part.
+    pub records: u64,
+    /// Canonical bytes so far in this part.
+    pub bytes: u64,
+}
+
+/// The names of progress ticks, as they stand in `event:` of SSE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProgressStep {
+    /// An adapter began a part.
+    #[serde(rename = "adapter.start")]
+    AdapterStart,
+    /// An adapter wrote a chunk.
+    #[serde(rename = "adapter.chunk")]
+    AdapterChunk,
+    /// A stage other than adapt is at work.
+    #[serde(rename = "stage.progress")]
+    StageProgress,
+}
+
+impl ProgressStep {
+    /// The name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AdapterStart => "adapter.start",
+            Self::AdapterChunk => "adapter.chunk",
+            Self::StageProgress => "stage.progress",
+        }
+    }
+}

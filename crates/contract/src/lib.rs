@@ -1,0 +1,25 @@
+//! The words of Export Center: what crosses a process boundary or stands in a file.
+//!
+//! Only serde types live here; no I/O, no async, no clock. Read [`message`] first: it is the
+//! whole pipeline on one page. Every wire type carries a version, and a frozen sample of each
+//! version ever written stands in `tests/wire/`.
+
+pub mod code;
+pub mod digest;
+pub mod event;
+pub mod evidence;
+pub mod ids;
+pub mod manifest;
+pub mod message;
+pub mod profile;
+pub mod run;
+pub mod selectors;
+pub mod timestamp;
+pub mod version;
+
+pub use code::ErrorCode;
+pub use digest::Digest;
+pub use evidence::{RecordKey, RecordKind, Sequence};
+pub use ids::{Generation, PartIndex, ProfileId, RunId, TenantId};
+pub use timestamp::Timestamp;
+pub use version::Version;

@@ -1,0 +1,401 @@
+//! The pipeline on one page.
+//!
+//! ```text
+//! RunAdmitted ─plan→ RunPlanned ─resolve→ PartsResolved ─adapt (each part)→ PartAdapted
+//!                                                       └─join, assemble→ RunAdapted
+//! RunAdapted ─manifest→ ManifestWritten ─sign→ RunSigned ─distribute→ RunDistributed
+//! ```
+//!
+//! A stage takes the result of the stage before and gives its own. Results lie in staging as *result records*;
+//! the log carries only [`StageEvent`]s, which name a result record and its digest. A stage's `done` event is
+//! the next stage's command, so each hop is one publish (design section 4).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::profile::{DistributionKind, Profile};
+use crate::run::{RunOptions, RunRef};
+use crate::selectors::Selectors;
+use crate::{Digest, ErrorCode, PartIndex, RecordKey, RecordKind, Sequence, Timestamp, Version};
+
+/// What a message on the log says: a step of a run is committed.
+///
+/// Run, generation and step are in the subject, so that the broker can filter and fence on them; they are
+/// repeated here so that a message can be read alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageEvent {
+    /// Schema version.
+    pub v: Version<1>,
+    /// Which run and generation.
+    pub run: RunRef,
+    /// What happened.
+    pub outcome: Outcome,
+    /// When it was published; for people only, nothing is decided on it.
+    pub at: Timestamp,
+}
+
+/// What happened to a run or one of its stages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
+pub enum Outcome {
+    /// The gateway wrote a pending run; a hint for the orchestrator to look.
+    Requested,
+    /// The orchestrator gave the run a slot; the command of plan.
+    Admitted {
+        /// The [`RunAdmitted`] record.
+        result: ResultRef,
+    },
+    /// A stage, or one part of it, is done; the command of the next stage.
+    Done {
+        /// The record that the stage wrote.
+        result: ResultRef,
+        /// The part, where the event is of a part.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<PartIndex>,
+        /// How many parts the run has, where the event is of a part or of resolve.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parts: Option<u32>,
+        /// What the recorder needs to know without opening the record.
+        #[serde(default)]
+        summary: Summary,
+    },
+    /// Every part is written; the command of assemble.
+    Joined {
+        /// The [`PartsResolved`] record.
+        result: ResultRef,
+    },
+    /// A stage gave up; the run fails.
+    Failed {
+        /// Why.
+        code: ErrorCode,
+        /// The same for people; names no secret.
+        message: String,
+    },
+    /// The run was cancelled.
+    Cancelled {
+        /// By whom.
+        by: String,
+    },
+}
+
+/// Counts that go with a `done` event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// Records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// A result record in staging: its key and the digest of its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultRef {
+    /// Staging key.
+    pub key: String,
+    /// Digest of the record.
+    pub digest: Digest,
+}
+
+/// A staged artefact of a run, named by its content.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Artefact {
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// How many.
+    pub bytes: u64,
+}
+
+/// Written by the orchestrator at admission: everything that was decided at submit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunAdmitted {
+    /// Schema version.
+    pub v: Version<1>,
+    /// Which run.
+    pub run: RunRef,
+    /// The profile revision, whole.
+    pub profile: Profile,
+    /// Absolute selectors.
+    pub selectors: Selectors,
+    /// Other choices.
+    pub options: RunOptions,
+    /// Who asked, when, and under which correlation id; goes into provenance only.
+    pub request: RunRequest,
+}
+
+/// Who asked for a run. Never reaches the bundle (design D2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRequest {
+    /// The token's subject.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// When the run was admitted: `startedOn` of the provenance.
+    pub admitted_at: Timestamp,
+    /// Follows the request through logs and traces.
+    pub correlation_id: String,
+}
+
+/// Written by plan: the run with everything pinned that its bytes depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunPlanned {
+    /// Schema version.
+    pub v: Version<1>,
+    /// Which run.
+    pub run: RunRef,
+    /// The profile revision, whole.
+    pub profile: Profile,
+    /// Digest of the canonical text of the profile's configuration.
+    pub config_digest: Digest,
+    /// Absolute selectors; `kinds` holds the kinds to export and is never empty.
+    pub selectors: Selectors,
+    /// The ledger position that the run reads at.
+    pub watermark: Sequence,
+    /// Greatest `observed_at` at the watermark; absent when the ledger is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Every source that the ledger knows at the watermark, sorted by kind and name.
+    pub sources: Vec<LedgerSource>,
+    /// The policy snapshot, where the profile takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_snapshot: Option<PolicySnapshotRef>,
+    /// The adapter that will write.
+    pub adapter: AdapterRef,
+    /// Who asked; for provenance.
+    pub request: RunRequest,
+}
+
+/// A source of the ledger and how many of its records are visible at the watermark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerSource {
+    /// Kind of its records.
+    pub kind: RecordKind,
+    /// Publisher or pack.
+    pub name: String,
+    /// Visible records before selection.
+    pub records: u64,
+}
+
+/// A policy snapshot by id and digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySnapshotRef {
+    /// Id at the policy engine.
+    pub id: String,
+    /// Digest of the snapshot's canonical text.
+    pub digest: Digest,
+}
+
+/// An adapter: the name of its profile kind and its own version, which rises whenever its bytes change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterRef {
+    /// `json:raw` and so on.
+    pub name: String,
+    /// Rises whenever the same input gives other bytes.
+    pub version: String,
+}
+
+/// Written by resolve: the parts, cut along the canonical order by data alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartsResolved {
+    /// Schema version.
+    pub v: Version<1>,
+    /// The plan.
+    pub plan: RunPlanned,
+    /// The parts by index; kinds in bundle order, keys rising.
+    pub parts: Vec<Part>,
+}
+
+/// A range of one kind's records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// Its number, which is also its place in the output.
+    pub index: PartIndex,
+    /// Kind of its records.
+    pub kind: RecordKind,
+    /// First key inside.
+    pub first: RecordKey,
+    /// Last key inside.
+    pub last: RecordKey,
+    /// Records inside.
+    pub records: u64,
+}
+
+/// Written by adapt for one part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartAdapted {
+    /// Schema version.
+    pub v: Version<1>,
+    /// The part.
+    pub part: PartIndex,
+    /// Kind of its records.
+    pub kind: RecordKind,
+    /// Records written.
+    pub records: u64,
+    /// Canonical bytes written, before compression.
+    pub plain_bytes: u64,
+    /// What was written, in order.
+    pub segments: Vec<Segment>,
+    /// What was read, by source.
+    pub inputs: Vec<InputRange>,
+}
+
+/// A run of whole frames of a part's output, staged as one artefact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// The bytes.
+    pub artefact: Artefact,
+    /// The frames inside, in order.
+    pub frames: Vec<Frame>,
+}
+
+/// One zstd frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// Bytes compressed.
+    pub bytes: u32,
+    /// Bytes plain.
+    pub plain: u32,
+    /// Records inside.
+    pub records: u32,
+}
+
+/// What was read from one source: a row of `export_inputs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InputRange {
+    /// Kind of the records.
+    pub kind: RecordKind,
+    /// Publisher or pack.
+    pub source: String,
+    /// The part that read it.
+    pub part: PartIndex,
+    /// Last key read; a read that was interrupted goes on after it.
+    pub cursor: RecordKey,
+    /// Records read.
+    pub count: u64,
+    /// SHA-256 over the content hashes read, in order, each as 32 bytes.
+    pub hash: Digest,
+}
+
+/// Written by assemble: the files of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunAdapted {
+    /// Schema version.
+    pub v: Version<1>,
+    /// The plan.
+    pub plan: RunPlanned,
+    /// The files, sorted by path.
+    pub files: Vec<BundleFile>,
+    /// What was read, by kind and source: counts summed over the parts.
+    pub sources: Vec<SourceRead>,
+}
+
+/// A file of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BundleFile {
+    /// Path inside the bundle, relative, `/` between names.
+    pub path: String,
+    /// The bytes.
+    pub artefact: Artefact,
+    /// Media type.
+    pub content_type: String,
+    /// Records inside, where it holds records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// Plain bytes inside, where it is compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain_bytes: Option<u64>,
+    /// zstd frames inside, the seek table not counted, where it is compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u64>,
+}
+
+/// Records exported from one source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRead {
+    /// Kind of the records.
+    pub kind: RecordKind,
+    /// Publisher or pack.
+    pub name: String,
+    /// Records exported.
+    pub records: u64,
+    /// SHA-256 over the parts' input hashes in part order.
+    pub hash: Digest,
+}
+
+/// Written by manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestWritten {
+    /// Schema version.
+    pub v: Version<1>,
+    /// The plan.
+    pub plan: RunPlanned,
+    /// `export.json`.
+    pub export_json: Artefact,
+    /// The bundle tar.
+    pub bundle: Artefact,
+    /// sha256 of the sorted content digests joined by newline.
+    pub rerun_hash: Digest,
+    /// Records in the bundle.
+    pub records: u64,
+    /// What was read.
+    pub sources: Vec<SourceRead>,
+}
+
+/// Written by sign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSigned {
+    /// Schema version.
+    pub v: Version<1>,
+    /// What was signed.
+    pub manifest: ManifestWritten,
+    /// Id of the key that signed.
+    pub key_id: String,
+    /// The files beside the bundle by name: `export.json.sig`, `export.json.sigstore.json`, `provenance.json`, ….
+    pub sidecars: BTreeMap<String, Artefact>,
+}
+
+/// Written by distribute; ends the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunDistributed {
+    /// Schema version.
+    pub v: Version<1>,
+    /// What was handed over.
+    pub signed: RunSigned,
+    /// Where it is.
+    pub distributions: Vec<Distribution>,
+}
+
+/// One place where a bundle can be had: a row of `export_distributions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Distribution {
+    /// How.
+    #[serde(rename = "type")]
+    pub kind: DistributionKind,
+    /// Path on the gateway, OCI reference or object URL.
+    pub location: String,
+    /// Digest of the bundle there.
+    pub sha256: Digest,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// When it may be pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}

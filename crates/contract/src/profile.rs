@@ -1,0 +1,293 @@
+//! Profiles: what kind of bundle a tenant wants, in numbered revisions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ProfileId, RecordKind, TenantId, Timestamp, Version};
+
+/// The six bundles of the specification: kind and variant in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ProfileKind {
+    /// Canonical JSON lines of raw evidence.
+    #[serde(rename = "json:raw")]
+    JsonRaw,
+    /// The same with a policy snapshot and evaluated findings.
+    #[serde(rename = "json:policy")]
+    JsonPolicy,
+    /// The vulnerability database that Trivy loads.
+    #[serde(rename = "trivy:db")]
+    TrivyDb,
+    /// The Java index that Trivy loads.
+    #[serde(rename = "trivy:java-db")]
+    TrivyJavaDb,
+    /// A self-contained mirror.
+    #[serde(rename = "mirror:full")]
+    MirrorFull,
+    /// What changed against a base export.
+    #[serde(rename = "mirror:delta")]
+    MirrorDelta,
+}
+
+impl ProfileKind {
+    /// Every kind, in the order of the specification. Each tenant has one built-in profile of each.
+    pub const ALL: [Self; 6] =
+        [Self::JsonRaw, Self::JsonPolicy, Self::TrivyDb, Self::TrivyJavaDb, Self::MirrorFull, Self::MirrorDelta];
+
+    /// `json:raw` and so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JsonRaw => "json:raw",
+            Self::JsonPolicy => "json:policy",
+            Self::TrivyDb => "trivy:db",
+            Self::TrivyJavaDb => "trivy:java-db",
+            Self::MirrorFull => "mirror:full",
+            Self::MirrorDelta => "mirror:delta",
+        }
+    }
+
+    /// `json`, `trivy` or `mirror`.
+    pub fn family(self) -> &'static str {
+        self.as_str().split_once(':').map_or("", |(family, _)| family)
+    }
+
+    /// `raw`, `policy`, `db`, `java-db`, `full` or `delta`.
+    pub fn variant(self) -> &'static str {
+        self.as_str().split_once(':').map_or("", |(_, variant)| variant)
+    }
+
+    /// The id of the built-in profile: `json-raw` and so on.
+    ///
+    /// # Panics
+    /// Never: every name above is a slug, which a test asserts.
+    pub fn built_in_id(self) -> ProfileId {
+        #[expect(clippy::expect_used, reason = "the six names are constants, checked by a test")]
+        self.as_str().parse().expect("built-in names are slugs")
+    }
+}
+
+impl fmt::Display for ProfileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a finished bundle is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DistributionKind {
+    /// The gateway's download endpoint.
+    Http,
+    /// An OCI registry.
+    Oci,
+    /// Object storage.
+    Object,
+}
+
+impl DistributionKind {
+    /// `http`, `oci` or `object`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Oci => "oci",
+            Self::Object => "object",
+        }
+    }
+}
+
+/// How the lines of a bundle are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Frames {
+    /// Many independent zstd frames with a seek table: parallel, resumable, seekable.
+    #[default]
+    Multi,
+    /// One frame, for readers that stop at the first (design D14).
+    Single,
+}
+
+/// Compression of `.jsonl.zst` files. The codec is always zstd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Compression {
+    /// zstd level, 1 to 22.
+    pub level: i32,
+    /// One frame or many.
+    pub frames: Frames,
+    /// Plain bytes at which a frame closes, at the end of a record; 64 KiB to 64 MiB.
+    pub chunk_bytes: u32,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self { level: 3, frames: Frames::Multi, chunk_bytes: 4 << 20 }
+    }
+}
+
+/// Whether a run needs a policy snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicySnapshotMode {
+    /// A run without one fails in plan.
+    Required,
+    /// Taken when there is one.
+    Optional,
+    /// Never taken.
+    None,
+}
+
+/// The configuration of a profile revision: everything that can change a bundle's bytes. Never edited in place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ProfileConfig {
+    /// The record kinds to export.
+    pub include: BTreeSet<RecordKind>,
+    /// How lines are compressed.
+    pub compression: Compression,
+    /// How the bundle is handed over.
+    pub distribution: BTreeSet<DistributionKind>,
+    /// Whether a run that selects nothing succeeds (design D11).
+    pub allow_empty: bool,
+    /// Records of one part; the cut depends on data alone, so that bytes do not depend on workers. 1 to 1,000,000.
+    pub partition_records: u32,
+    /// Whether a policy snapshot is taken.
+    pub policy_snapshot_mode: PolicySnapshotMode,
+    /// Days that distributions are kept; absent means for ever. 1 to 3,650.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+}
+
+impl Default for ProfileConfig {
+    fn default() -> Self {
+        Self {
+            include: RecordKind::ALL.into_iter().collect(),
+            compression: Compression::default(),
+            distribution: BTreeSet::from([DistributionKind::Http]),
+            allow_empty: false,
+            partition_records: 4_096,
+            policy_snapshot_mode: PolicySnapshotMode::None,
+            retention_days: None,
+        }
+    }
+}
+
+/// Why a profile was refused; `path` names the member, such as `config.compression.level`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct ProfileError {
+    /// The member at fault.
+    pub path: String,
+    /// What is wrong with it and what would be right.
+    pub problem: String,
+}
+
+impl ProfileConfig {
+    /// Checks every limit that the members' documentation states.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn check(&self) -> Result<(), Vec<ProfileError>> {
+        let mut faults = Vec::new();
+        let mut expect = |good: bool, path: &str, problem: &str| {
+            if !good {
+                faults.push(ProfileError { path: format!("config.{path}"), problem: problem.to_owned() });
+            }
+        };
+        expect(!self.include.is_empty(), "include", "name at least one of advisory, vex, sbom");
+        expect((1..=22).contains(&self.compression.level), "compression.level", "use 1 to 22");
+        expect(
+            ((64 << 10)..=(64 << 20)).contains(&self.compression.chunk_bytes),
+            "compression.chunkBytes",
+            "use 65536 to 67108864",
+        );
+        expect(!self.distribution.is_empty(), "distribution", "name at least one of http, oci, object");
+        expect((1..=1_000_000).contains(&self.partition_records), "partitionRecords", "use 1 to 1000000");
+        expect(self.retention_days.is_none_or(|days| (1..=3_650).contains(&days)), "retentionDays", "use 1 to 3650");
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+}
+
+/// One revision of a profile. A change of `config` makes the next revision; a change of the rest does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    /// Schema version of this document.
+    pub v: Version<1>,
+    /// Id, unique per tenant.
+    pub id: ProfileId,
+    /// Whose profile it is.
+    pub tenant: TenantId,
+    /// Name for people, 1 to 128 characters.
+    pub name: String,
+    /// Which bundle it makes.
+    pub kind: ProfileKind,
+    /// 1 at first; a change of `config` adds one.
+    pub revision: u32,
+    /// What can change the bytes.
+    pub config: ProfileConfig,
+    /// Free text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Free labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Who made this revision.
+    pub created_by: String,
+    /// When this revision was made.
+    pub created_at: Timestamp,
+}
+
+impl Profile {
+    /// The built-in profile of `kind` for `tenant`.
+    #[must_use]
+    pub fn built_in(tenant: TenantId, kind: ProfileKind, created_at: Timestamp) -> Self {
+        let policy_snapshot_mode = match kind {
+            ProfileKind::JsonPolicy => PolicySnapshotMode::Required,
+            ProfileKind::MirrorFull | ProfileKind::MirrorDelta => PolicySnapshotMode::Optional,
+            ProfileKind::JsonRaw | ProfileKind::TrivyDb | ProfileKind::TrivyJavaDb => PolicySnapshotMode::None,
+        };
+        Self {
+            v: Version,
+            id: kind.built_in_id(),
+            tenant,
+            name: kind.as_str().to_owned(),
+            kind,
+            revision: 1,
+            config: ProfileConfig { policy_snapshot_mode, ..ProfileConfig::default() },
+            description: String::new(),
+            labels: BTreeMap::new(),
+            created_by: "system".to_owned(),
+            created_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProfileConfig, ProfileKind};
+
+    #[test]
+    fn built_in_ids_are_the_names_with_a_hyphen() {
+        let ids: Vec<String> = ProfileKind::ALL.iter().map(|kind| kind.built_in_id().to_string()).collect();
+        assert_eq!(ids, ["json-raw", "json-policy", "trivy-db", "trivy-java-db", "mirror-full", "mirror-delta"]);
+    }
+
+    #[test]
+    fn a_configuration_out_of_bounds_names_each_member() {
+        let mut config = ProfileConfig::default();
+        assert!(config.check().is_ok());
+        config.compression.level = 23;
+        config.partition_records = 0;
+        config.include.clear();
+        let faults = config.check().unwrap_err();
+        let paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
+        assert_eq!(paths, ["config.include", "config.compression.level", "config.partitionRecords"]);
+    }
+
+    #[test]
+    fn an_unknown_member_is_refused() {
+        let error = serde_json::from_str::<ProfileConfig>(r#"{"compresion":{}}"#).unwrap_err();
+        assert!(error.to_string().contains("compresion"), "{error}");
+    }
+}

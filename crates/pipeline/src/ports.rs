@@ -1,0 +1,59 @@
+//! The ports between the gateway, the orchestrator and the broker.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use export_contract::event::ProgressTick;
+use export_contract::message::ResultRef;
+use export_contract::run::RunRef;
+use export_contract::{RunId, TenantId};
+
+/// The broker did not take or give what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the broker does not answer: cannot {act}")]
+pub struct QueueError {
+    /// What was tried.
+    pub act: String,
+    /// Why it failed.
+    #[source]
+    pub cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// How the gateway and the orchestrator put steps on the log. Every call may be repeated: a step that is there
+/// already is no error.
+#[async_trait]
+pub trait RunQueue: Send + Sync {
+    /// Hints that a pending run was written.
+    async fn requested(&self, run: &RunRef) -> Result<(), QueueError>;
+
+    /// Commands plan: the run has a slot, and `admission` is its record.
+    async fn admitted(&self, run: &RunRef, admission: &ResultRef) -> Result<(), QueueError>;
+
+    /// Tells every worker that the run is cancelled, and writes it to the log. The run ledger said so first.
+    async fn cancelled(&self, run: &RunRef, by: &str) -> Result<(), QueueError>;
+
+    /// Tells watchers that the run's timeline grew. Lossy.
+    async fn recorded(&self, tenant: &TenantId, run: &RunId);
+
+    /// Whether the broker answers.
+    async fn check(&self) -> Result<(), QueueError>;
+}
+
+/// What a watcher of a run hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedSignal {
+    /// The timeline in the run ledger grew: read it from the last ordinal.
+    Recorded,
+    /// A progress tick, to be shown and forgotten.
+    Progress(ProgressTick),
+}
+
+/// Signals of one run as they come; ends when the broker connection is closed for good.
+pub type FeedStream = Pin<Box<dyn futures::Stream<Item = FeedSignal> + Send>>;
+
+/// How the gateway follows a run. Signals are hints: what is true stands in the run ledger.
+#[async_trait]
+pub trait RunFeed: Send + Sync {
+    /// Follows a run from now on.
+    async fn follow(&self, tenant: &TenantId, run: &RunId) -> Result<FeedStream, QueueError>;
+}

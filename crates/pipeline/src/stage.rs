@@ -1,0 +1,146 @@
+//! What a stage is.
+
+use std::future::Future;
+
+use export_contract::PartIndex;
+use export_contract::message::{
+    ManifestWritten, Part, PartAdapted, PartsResolved, RunAdapted, RunAdmitted, RunDistributed, RunPlanned, RunSigned,
+    Summary,
+};
+use export_contract::run::Phase;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::StageContext;
+use crate::verdict::Judged;
+
+/// One step of an export run.
+///
+/// The broker may deliver a command twice, to two workers at once, or again after a crash in the middle. So
+/// `handle` must give the same output for the same input, and leave nothing behind that a second call would trip
+/// over. Effects on staging are content-addressed; other effects need the receiver's own idempotency key.
+pub trait Stage: Send + Sync + 'static {
+    /// The phase this stage is.
+    const PHASE: Phase;
+    /// What it takes.
+    type Input: StageInput;
+    /// What it gives; written as its result record.
+    type Output: Done;
+    /// How it fails.
+    type Error: Judged;
+
+    /// Does the step. Looks at [`StageContext::check`] between chunks, and reports progress, without which the host
+    /// takes it for stuck and lets another worker try.
+    fn handle(
+        &self,
+        input: Self::Input,
+        cx: &StageContext,
+    ) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
+}
+
+/// Why a command's result record is not this stage's input.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableInput {
+    /// The record is not what this build reads.
+    #[error("the result record of the stage before cannot be read")]
+    Parse(#[source] serde_json::Error),
+    /// The command names a part that the record does not have, or none where one is needed.
+    #[error("the command names part {part:?}, the record has {parts}")]
+    NoSuchPart {
+        /// What the command says.
+        part: Option<PartIndex>,
+        /// How many there are.
+        parts: usize,
+    },
+}
+
+/// What can be read from the result record of the stage before.
+pub trait StageInput: Sized + Send {
+    /// Reads `record`; `part` is what the command names.
+    ///
+    /// # Errors
+    /// When the record is not of this type or version, or has no such part.
+    fn read(record: &[u8], part: Option<PartIndex>) -> Result<Self, UnreadableInput>;
+}
+
+macro_rules! whole_record {
+    ($($name:ty),+) => {$(
+        impl StageInput for $name {
+            fn read(record: &[u8], _part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
+                serde_json::from_slice(record).map_err(UnreadableInput::Parse)
+            }
+        }
+    )+};
+}
+
+whole_record!(RunAdmitted, RunPlanned, PartsResolved, RunAdapted, ManifestWritten, RunSigned);
+
+/// One part of a resolved run: the input of adapt.
+#[derive(Clone, Debug)]
+pub struct PartResolved {
+    /// The plan.
+    pub plan: RunPlanned,
+    /// The part to write.
+    pub part: Part,
+}
+
+impl StageInput for PartResolved {
+    fn read(record: &[u8], part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
+        let mut resolved: PartsResolved = serde_json::from_slice(record).map_err(UnreadableInput::Parse)?;
+        let parts = resolved.parts.len();
+        match part.map(|part| part.0 as usize).filter(|index| *index < parts) {
+            Some(index) => Ok(Self { plan: resolved.plan, part: resolved.parts.swap_remove(index) }),
+            None => Err(UnreadableInput::NoSuchPart { part, parts }),
+        }
+    }
+}
+
+/// What a stage gives: how it is told to the recorder, and whether the next stage takes it in parts.
+pub trait Done: Serialize + DeserializeOwned + Send + Sync {
+    /// Counts for the `done` event.
+    fn summary(&self) -> Summary {
+        Summary::default()
+    }
+
+    /// The number of parts to fan out to; `None` for a stage that does not fan out.
+    fn fan_out(&self) -> Option<u32> {
+        None
+    }
+}
+
+impl Done for RunPlanned {}
+
+impl Done for PartsResolved {
+    fn summary(&self) -> Summary {
+        Summary { records: Some(self.parts.iter().map(|part| part.records).sum()), bytes: None }
+    }
+
+    fn fan_out(&self) -> Option<u32> {
+        u32::try_from(self.parts.len()).ok()
+    }
+}
+
+impl Done for PartAdapted {
+    fn summary(&self) -> Summary {
+        Summary { records: Some(self.records), bytes: Some(self.plain_bytes) }
+    }
+}
+
+impl Done for RunAdapted {
+    fn summary(&self) -> Summary {
+        Summary {
+            records: Some(self.files.iter().filter_map(|file| file.records).sum()),
+            bytes: Some(self.files.iter().map(|file| file.artefact.bytes).sum()),
+        }
+    }
+}
+
+impl Done for ManifestWritten {
+    fn summary(&self) -> Summary {
+        Summary { records: Some(self.records), bytes: Some(self.bundle.bytes) }
+    }
+}
+
+impl Done for RunSigned {}
+
+impl Done for RunDistributed {}

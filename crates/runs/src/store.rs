@@ -1,0 +1,204 @@
+//! The port: what a run ledger promises.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use export_contract::event::{EventType, RunEvent};
+use export_contract::message::{Distribution, InputRange, PolicySnapshotRef};
+use export_contract::profile::Profile;
+use export_contract::run::{Phase, Run, RunBundle, RunProgress, RunRef, RunStatus};
+use export_contract::{ErrorCode, ProfileId, RunId, TenantId, Timestamp};
+
+/// What failed, by outcome. The vendor's error is the source.
+#[derive(Debug, thiserror::Error)]
+pub enum RunStoreError {
+    /// The ledger does not answer; worth another try.
+    #[error("the run ledger is unavailable: cannot {act}")]
+    Unavailable {
+        /// What was tried.
+        act: String,
+        /// Why it failed.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The ledger refuses for good, or holds a document that this build cannot read.
+    #[error("the run ledger refused: cannot {act}")]
+    Refused {
+        /// What was tried.
+        act: String,
+        /// Why it failed.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What became of a profile or run that was to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreateOutcome<T> {
+    /// It was written.
+    Created(T),
+    /// The same id (profile) or idempotency key (run) was there with the same content: this is it.
+    Existing(T),
+    /// The same id or idempotency key was there with another content.
+    Conflict,
+}
+
+/// Which runs to list, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// In this state only.
+    pub status: Option<RunStatus>,
+    /// Of this profile only.
+    pub profile: Option<ProfileId>,
+    /// Only runs with an id below this one: the last id of the page before.
+    pub before: Option<RunId>,
+    /// At most so many, 1 to 200.
+    pub limit: u32,
+}
+
+/// One page of runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunPage {
+    /// The runs, newest first.
+    pub runs: Vec<Run>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// An event to append. `key` names the fact (`g1.plan.done`, `g1.adapt.part.3.done`, `g1.run.aborted`): a fact that
+/// was recorded before is not recorded again, which makes recording idempotent across redeliveries and a wiped broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Names the fact, unique within the run.
+    pub key: String,
+    /// What happened.
+    pub event_type: EventType,
+    /// The phase it belongs to.
+    pub phase: Option<Phase>,
+    /// For people.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+    /// Counts.
+    pub metrics: BTreeMap<String, u64>,
+    /// Who did it.
+    pub actor: Option<String>,
+}
+
+/// What recording a step changes in the run beside its timeline. `None` and zero leave a field as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepOutcome {
+    /// The phase that is now at work.
+    pub phase: Option<Phase>,
+    /// The run ends in this state.
+    pub terminal: Option<RunStatus>,
+    /// Why it failed.
+    pub error: Option<(ErrorCode, String)>,
+    /// Added to the run's progress, field by field (totals included: they start at 0).
+    pub progress: RunProgress,
+    /// What it made.
+    pub bundle: Option<RunBundle>,
+    /// The policy snapshot that plan pinned.
+    pub policy_snapshot: Option<PolicySnapshotRef>,
+    /// Rows of `export_inputs`.
+    pub inputs: Vec<InputRange>,
+    /// Rows of `export_distributions`.
+    pub distributions: Vec<Distribution>,
+}
+
+/// What became of an attempt to admit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// These runs, oldest first, got a slot just now and are `running`.
+    Admitted(Vec<Run>),
+    /// No pending run, or no free slot.
+    Nothing,
+}
+
+/// What became of a cancel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// The run is `aborted` by this call.
+    Cancelled(Run),
+    /// It was aborted before; asking again is no error.
+    AlreadyCancelled(Run),
+    /// It had ended otherwise.
+    Ended(Run),
+    /// No such run of this tenant.
+    NotFound,
+}
+
+/// A run ledger. Every promise here is kept by the conformance suite, which each driver runs.
+///
+/// Each call is atomic. A run of another tenant is never found.
+#[async_trait]
+pub trait RunStore: Send + Sync + fmt::Debug {
+    /// The newest revision of every profile of a tenant, by id.
+    async fn profiles(&self, tenant: &TenantId) -> Result<Vec<Profile>, RunStoreError>;
+
+    /// A profile: its newest revision, or the one asked for.
+    async fn profile(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        revision: Option<u32>,
+    ) -> Result<Option<Profile>, RunStoreError>;
+
+    /// Writes revision 1 of a profile. The same content under the same id is [`CreateOutcome::Existing`]
+    /// (`created_by` and `created_at` are not compared).
+    async fn create_profile(&self, profile: &Profile) -> Result<CreateOutcome<Profile>, RunStoreError>;
+
+    /// Writes a profile whose newest revision is `expected`: with `profile.revision == expected` its name, description and
+    /// labels change in place, with `expected + 1` a new revision is added. `false` when another writer was first.
+    async fn update_profile(&self, profile: &Profile, expected: u32) -> Result<bool, RunStoreError>;
+
+    /// Writes a pending run with its first event (`run.pending`). With an idempotency key, the same key gives the same run:
+    /// `fingerprint` is a digest of the request body and decides between `Existing` and `Conflict`.
+    async fn create_run(
+        &self,
+        run: &Run,
+        idempotency: Option<(&str, &str)>,
+    ) -> Result<CreateOutcome<Run>, RunStoreError>;
+
+    /// A run with its inputs and distributions.
+    async fn run(&self, tenant: &TenantId, id: &RunId) -> Result<Option<Run>, RunStoreError>;
+
+    /// Runs of a tenant, newest first, without inputs and distributions.
+    async fn runs(&self, tenant: &TenantId, filter: &RunFilter) -> Result<RunPage, RunStoreError>;
+
+    /// Events of a run with an ordinal above `after`, ascending, at most `limit`.
+    async fn events(
+        &self,
+        tenant: &TenantId,
+        id: &RunId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<RunEvent>, RunStoreError>;
+
+    /// Gives free slots of a tenant to its oldest pending runs: at most `cap` runs of it are `running` afterwards.
+    /// Writes their `run.running` events. Never admits one run twice, however many orchestrators ask.
+    async fn admit(&self, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission, RunStoreError>;
+
+    /// Appends `event` and applies `outcome`, once: `false` when a fact of that key was recorded before, the run's
+    /// generation is another one, the run is terminal already, or there is no such run.
+    async fn record(&self, run: &RunRef, event: &NewEvent, outcome: &StepOutcome) -> Result<bool, RunStoreError>;
+
+    /// Aborts a run that has not ended, with a `run.aborted` event that names the actor.
+    async fn cancel(&self, tenant: &TenantId, id: &RunId, by: &str, now: Timestamp)
+    -> Result<CancelOutcome, RunStoreError>;
+
+    /// Tenants with pending runs.
+    async fn tenants_waiting(&self) -> Result<Vec<TenantId>, RunStoreError>;
+
+    /// Runs in `status` (pending or running) whose newest event is older than `silent_since`, oldest first, at most `limit`;
+    /// for the reconciler.
+    async fn silent_runs(&self, status: RunStatus, silent_since: Timestamp, limit: u32)
+    -> Result<Vec<Run>, RunStoreError>;
+
+    /// Number of `running` runs per tenant.
+    async fn active(&self) -> Result<BTreeMap<TenantId, u32>, RunStoreError>;
+
+    /// Creates what is missing (tables, indexes) and answers whether the ledger can be read and written.
+    async fn check(&self) -> Result<(), RunStoreError>;
+}
