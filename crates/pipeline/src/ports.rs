@@ -4,9 +4,9 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use export_contract::event::ProgressTick;
-use export_contract::message::ResultRef;
-use export_contract::run::RunRef;
-use export_contract::{RunId, TenantId};
+use export_contract::message::{ResultRef, Summary};
+use export_contract::run::{Phase, RunRef};
+use export_contract::{PartIndex, RunId, TenantId};
 
 /// The broker did not take or give what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,19 @@ pub trait RunQueue: Send + Sync {
 
     /// Commands plan: the run has a slot, and `admission` is its record.
     async fn admitted(&self, run: &RunRef, admission: &ResultRef) -> Result<(), QueueError>;
+
+    /// Puts the `done` event of a stage, or of one part of it, on the log again, exactly as the worker that finished it
+    /// would: for resolve with the fan-out of its `parts` commands. Used to rebuild a log that was lost from the result
+    /// records in staging (design D1); `parts` is set for resolve and for parts of adapt.
+    async fn done(
+        &self,
+        run: &RunRef,
+        phase: Phase,
+        part: Option<PartIndex>,
+        parts: Option<u32>,
+        result: &ResultRef,
+        summary: Summary,
+    ) -> Result<(), QueueError>;
 
     /// Tells every worker that the run is cancelled, and writes it to the log. The run ledger said so first.
     async fn cancelled(&self, run: &RunRef, by: &str) -> Result<(), QueueError>;
