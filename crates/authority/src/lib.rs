@@ -1,1 +1,16 @@
-//! export-authority
+//! Who may do what: tokens, scopes and tenants.
+//!
+//! [`Authority`] is the port the gateway asks. [`TokenVerifier`] checks JWTs against a set of public keys;
+//! [`LocalAuthority`] is a small issuer of exactly such tokens for `exportd all` and closed sites. There is no
+//! switch that turns authentication off.
+
+mod caller;
+mod local;
+mod verifier;
+
+pub use caller::{Caller, Scope, UnknownScope};
+pub use local::{
+    ClientCredentials, LocalAuthority, LocalAuthorityError, TokenRefused, TokenRequest,
+    TokenResponse,
+};
+pub use verifier::{AuthError, Authority, TokenVerifier};

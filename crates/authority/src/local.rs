@@ -1,0 +1,374 @@
+//! A small authority of one's own: clients, a signing key, and tokens.
+//!
+//! It lives in one folder: `signing.p8` (ES256, PKCS #8 DER) and `clients.json` (client ids with digests of their
+//! secrets). Both are readable by the owner only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use export_contract::TenantId;
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+
+use crate::caller::{Caller, Scope};
+use crate::verifier::{AuthError, Authority, Claims, TokenVerifier};
+
+/// Seconds that a token is valid.
+const TOKEN_SECONDS: u64 = 900;
+/// The audience of every token.
+pub(crate) const AUDIENCE: &str = "export-center";
+
+/// Why the local authority cannot be opened or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalAuthorityError {
+    /// A file of it cannot be read or written.
+    #[error("cannot {act} `{}`", path.display())]
+    File {
+        /// What was tried.
+        act: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        cause: io::Error,
+    },
+    /// The signing key cannot be made or read.
+    #[error("the signing key `{}` cannot be used", path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why, where the cause is known.
+        #[source]
+        cause: Option<jsonwebtoken::errors::Error>,
+    },
+    /// The client list cannot be read.
+    #[error("the client list `{}` cannot be read", path.display())]
+    Clients {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: serde_json::Error,
+    },
+}
+
+/// A client's id and secret; printed nowhere.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCredentials {
+    /// Id.
+    pub client_id: String,
+    /// Secret.
+    pub client_secret: String,
+}
+
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCredentials")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A token request (RFC 6749 section 4.4, client credentials).
+#[derive(Clone, Deserialize)]
+pub struct TokenRequest {
+    /// Must be `client_credentials`.
+    pub grant_type: String,
+    /// Client id.
+    pub client_id: String,
+    /// Client secret.
+    pub client_secret: String,
+    /// Wanted scopes, separated by blanks; absent means all that the client has.
+    #[serde(default)]
+    pub scope: Option<String>,
+}
+
+impl fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRequest")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An issued token (RFC 6749 section 5.1).
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenResponse {
+    /// The JWT.
+    pub access_token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds it is valid.
+    pub expires_in: u64,
+    /// What it allows.
+    pub scope: String,
+}
+
+impl fmt::Debug for TokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenResponse")
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why no token was issued; the codes of RFC 6749 section 5.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefused {
+    /// Unknown client or wrong secret.
+    #[error("invalid_client")]
+    InvalidClient,
+    /// Another grant than client credentials.
+    #[error("unsupported_grant_type")]
+    UnsupportedGrant,
+    /// A scope that the client does not have.
+    #[error("invalid_scope")]
+    InvalidScope,
+    /// Signing failed.
+    #[error("server_error")]
+    ServerError,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Client {
+    secret_sha256: String,
+    tenants: Vec<TenantId>,
+    scopes: BTreeSet<String>,
+}
+
+/// An authority in a folder.
+pub struct LocalAuthority {
+    folder: PathBuf,
+    issuer: String,
+    key: EncodingKey,
+    key_id: String,
+    keys: JwkSet,
+    verifier: TokenVerifier,
+}
+
+impl fmt::Debug for LocalAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalAuthority")
+            .field("folder", &self.folder)
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LocalAuthority {
+    /// Opens the authority in `folder`, and makes folder and key on first use.
+    ///
+    /// # Errors
+    /// When the folder or key cannot be made, read or used.
+    pub fn open(folder: &Path, issuer: &str) -> Result<Self, LocalAuthorityError> {
+        fs::create_dir_all(folder).map_err(|cause| file_error("create", folder, cause))?;
+        let path = folder.join("signing.p8");
+        let unusable = |cause| LocalAuthorityError::Key {
+            path: path.clone(),
+            cause,
+        };
+        if !path.exists() {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+                .map_err(|_| unusable(None))?;
+            let document = pair.to_pkcs8v1().map_err(|_| unusable(None))?;
+            // Another process may have been first: then its key stands.
+            write_private_once(&path, document.as_ref())?;
+        }
+        let der = fs::read(&path).map_err(|cause| file_error("read", &path, cause))?;
+        let key = EncodingKey::from_ec_der(&der);
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256)
+            .map_err(|cause| unusable(Some(cause)))?;
+        let key_id = jwk
+            .thumbprint(ThumbprintHash::SHA256)
+            .map_err(|cause| unusable(Some(cause)))?;
+        jwk.common.key_id = Some(key_id.clone());
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+        let keys = JwkSet { keys: vec![jwk] };
+        Ok(Self {
+            folder: folder.to_owned(),
+            issuer: issuer.to_owned(),
+            key,
+            key_id,
+            verifier: TokenVerifier::new(issuer.to_owned(), AUDIENCE.to_owned(), keys.clone()),
+            keys,
+        })
+    }
+
+    /// The public keys (RFC 7517).
+    pub fn jwks(&self) -> &JwkSet {
+        &self.keys
+    }
+
+    /// Makes a client with a fresh secret, or gives an existing one a fresh secret.
+    ///
+    /// # Errors
+    /// When the client list cannot be read or written.
+    pub fn put_client(
+        &self,
+        client_id: &str,
+        tenants: Vec<TenantId>,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<ClientCredentials, LocalAuthorityError> {
+        let client_secret = random_hex();
+        let mut clients = self.clients()?;
+        clients.insert(
+            client_id.to_owned(),
+            Client {
+                secret_sha256: sha256_hex(&client_secret),
+                tenants,
+                scopes: scopes.iter().map(ToString::to_string).collect(),
+            },
+        );
+        let path = self.clients_path();
+        let text =
+            serde_json::to_vec_pretty(&clients).map_err(|cause| LocalAuthorityError::Clients {
+                path: path.clone(),
+                cause,
+            })?;
+        replace_private(&path, &text)?;
+        Ok(ClientCredentials {
+            client_id: client_id.to_owned(),
+            client_secret,
+        })
+    }
+
+    /// Issues a token to a client that proves itself.
+    ///
+    /// # Errors
+    /// See [`TokenRefused`].
+    pub fn issue(&self, request: &TokenRequest) -> Result<TokenResponse, TokenRefused> {
+        if request.grant_type != "client_credentials" {
+            return Err(TokenRefused::UnsupportedGrant);
+        }
+        let clients = self.clients().map_err(|_| TokenRefused::ServerError)?;
+        let client = clients
+            .get(&request.client_id)
+            .ok_or(TokenRefused::InvalidClient)?;
+        let given = sha256_hex(&request.client_secret);
+        verify_slices_are_equal(given.as_bytes(), client.secret_sha256.as_bytes())
+            .map_err(|_| TokenRefused::InvalidClient)?;
+        let scopes: BTreeSet<String> = match &request.scope {
+            None => client.scopes.clone(),
+            Some(wanted) => wanted.split_ascii_whitespace().map(str::to_owned).collect(),
+        };
+        if !scopes.is_subset(&client.scopes) {
+            return Err(TokenRefused::InvalidScope);
+        }
+        let scope = scopes.into_iter().collect::<Vec<_>>().join(" ");
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            aud: AUDIENCE.to_owned(),
+            sub: request.client_id.clone(),
+            iat: now,
+            nbf: now,
+            exp: now + TOKEN_SECONDS,
+            jti: random_hex(),
+            scope: scope.clone(),
+            tenant: client.tenants.first().map(ToString::to_string),
+            tenants: client
+                .tenants
+                .iter()
+                .skip(1)
+                .map(ToString::to_string)
+                .collect(),
+        };
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(self.key_id.clone());
+        let access_token =
+            encode(&header, &claims, &self.key).map_err(|_| TokenRefused::ServerError)?;
+        Ok(TokenResponse {
+            access_token,
+            token_type: "Bearer".to_owned(),
+            expires_in: TOKEN_SECONDS,
+            scope,
+        })
+    }
+
+    fn clients_path(&self) -> PathBuf {
+        self.folder.join("clients.json")
+    }
+
+    fn clients(&self) -> Result<BTreeMap<String, Client>, LocalAuthorityError> {
+        let path = self.clients_path();
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|cause| LocalAuthorityError::Clients { path, cause }),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(cause) => Err(file_error("read", &path, cause)),
+        }
+    }
+}
+
+#[async_trait]
+impl Authority for LocalAuthority {
+    async fn authenticate(&self, token: &str) -> Result<Caller, AuthError> {
+        self.verifier.verify(token)
+    }
+}
+
+fn random_hex() -> String {
+    let mut bytes = [0_u8; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    hex::encode(bytes)
+}
+
+fn sha256_hex(text: &str) -> String {
+    hex::encode(digest(&SHA256, text.as_bytes()))
+}
+
+fn file_error(act: &'static str, path: &Path, cause: io::Error) -> LocalAuthorityError {
+    LocalAuthorityError::File {
+        act,
+        path: path.to_owned(),
+        cause,
+    }
+}
+
+/// Writes a file for the owner's eyes, unless there is one: a hard link of a finished temporary file, so that no
+/// reader sees half a key and of two writers one wins.
+fn write_private_once(path: &Path, bytes: &[u8]) -> Result<(), LocalAuthorityError> {
+    let temporary = write_private_temporary(path, bytes)?;
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary).map_err(|cause| file_error("remove", &temporary, cause))?;
+    match linked {
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
+            Err(file_error("create", path, cause))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), LocalAuthorityError> {
+    let temporary = write_private_temporary(path, bytes)?;
+    fs::rename(&temporary, path).map_err(|cause| file_error("replace", path, cause))
+}
+
+fn write_private_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, LocalAuthorityError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let temporary = path.with_extension(format!("new-{}", random_hex().get(..16).unwrap_or("0")));
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(|cause| file_error("create", &temporary, cause))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|cause| file_error("write", &temporary, cause))?;
+    Ok(temporary)
+}
