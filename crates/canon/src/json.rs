@@ -5,7 +5,8 @@
 //! of RFC 8259 is enforced on all of it. This is not RFC 8785 (see [`crate::jcs`]), which rewrites numbers and escapes.
 //!
 //! Rules where RFC 8259 leaves a choice:
-//! - Two members whose names are equal after decoding are refused, because no order of the two keeps the meaning.
+//! - Two members whose names are equal after decoding are refused, because readers disagree on which of them counts. A caller that
+//!   must not lose a document says [`Canonicalizer::keep_duplicates`]: both stay, in the order in which they came.
 //! - A surrogate escape without its partner (`\ud800`) stays as written. In a name it sorts by its code point, that is by the
 //!   WTF-8 form of the decoded name.
 //! - A byte order mark is refused. White space around the document is dropped.
@@ -79,6 +80,14 @@ impl Canonicalizer {
             limits,
             scan: Scan::default(),
         }
+    }
+
+    /// Keeps members with equal names instead of refusing the document. They stand together in the output, in the order in which
+    /// they came, so that a reader that takes the last (or the first) of them finds the same one as before.
+    #[must_use]
+    pub fn keep_duplicates(mut self) -> Self {
+        self.scan.keep_duplicates = true;
+        self
     }
 
     /// As the function [`canonicalize`].

@@ -83,6 +83,8 @@ pub(super) struct Scan {
     pub(super) open: Vec<Member>,
     pub(super) placed: Vec<Placed>,
     pub(super) nodes: Vec<Node>,
+    /// Members with equal names are kept, in the order in which they came.
+    pub(super) keep_duplicates: bool,
     compacted: Vec<u8>,
     /// Bytes of white space left out so far.
     removed: usize,
@@ -295,6 +297,7 @@ impl Scan {
             match by_name(text, before, &member) {
                 Ordering::Less => {}
                 Ordering::Greater => frame.in_order = false,
+                Ordering::Equal if self.keep_duplicates => {}
                 Ordering::Equal => return Err(duplicate(&member)),
             }
         }
@@ -339,11 +342,13 @@ impl Scan {
             following = (member.start - 1, member.nodes.0);
         }
         members.sort_unstable_by(|a, b| by_name(text, a, b).then(a.name_at.cmp(&b.name_at)));
-        let equal = members
-            .windows(2)
-            .filter(|pair| by_name(text, &pair[0], &pair[1]) == Ordering::Equal);
-        if let Some(pair) = equal.min_by_key(|pair| pair[1].name_at) {
-            return Err(duplicate(&pair[1]));
+        if !self.keep_duplicates {
+            let equal = members
+                .windows(2)
+                .filter(|pair| by_name(text, &pair[0], &pair[1]) == Ordering::Equal);
+            if let Some(pair) = equal.min_by_key(|pair| pair[1].name_at) {
+                return Err(duplicate(&pair[1]));
+            }
         }
         let first_placed = self.placed.len() as u32;
         self.placed.extend(members.iter().map(|member| Placed {
