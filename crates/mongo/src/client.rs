@@ -1,0 +1,80 @@
+//! Connecting, and waiting no longer than makes sense.
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
+use mongodb::{Client, Database};
+
+use crate::MongoError;
+
+/// How long a connection, or the choice of a server, may take where the connection string says nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one operation may take. The driver itself waits for ever on a server that holds the connection open.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A handle on `database` of the server or cluster at `uri`. Writes are acknowledged by the majority and the journal,
+/// reads see only what the majority has, unless the connection string says otherwise; so what was read cannot be
+/// rolled back by a change of primary.
+///
+/// Does not wait for the server: the first operation does, or [`ping`].
+///
+/// # Errors
+/// When `uri` is no connection string, or its name cannot be resolved.
+pub async fn connect(uri: &str, database: &str) -> Result<Database, MongoError> {
+    let act = "use the MongoDB connection string";
+    let mut options = ClientOptions::parse(uri)
+        .await
+        .map_err(|cause| MongoError::failed(act, cause))?;
+    options
+        .app_name
+        .get_or_insert_with(|| "export-center".to_owned());
+    options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+    options
+        .server_selection_timeout
+        .get_or_insert(CONNECT_TIMEOUT);
+    options
+        .read_concern
+        .get_or_insert_with(ReadConcern::majority);
+    options.write_concern.get_or_insert_with(|| {
+        WriteConcern::builder()
+            .w(Acknowledgment::Majority)
+            .journal(true)
+            .build()
+    });
+    let client = Client::with_options(options).map_err(|cause| MongoError::failed(act, cause))?;
+    Ok(client.database(database))
+}
+
+/// Asks the server whether it answers.
+///
+/// # Errors
+/// [`MongoError`], transient where nobody answers.
+pub async fn ping(database: &Database) -> Result<(), MongoError> {
+    perform(
+        "reach the MongoDB server",
+        database.run_command(doc! { "ping": 1 }),
+    )
+    .await
+    .map(drop)
+}
+
+/// Performs one operation of the driver within the time that any operation may take. `act` completes the sentence
+/// "cannot …" of an error.
+///
+/// # Errors
+/// What the driver reports, or [`MongoError::TimedOut`]; the outcome on the server is then unknown.
+pub async fn perform<T>(
+    act: &str,
+    operation: impl IntoFuture<Output = mongodb::error::Result<T>>,
+) -> Result<T, MongoError> {
+    match tokio::time::timeout(OPERATION_TIMEOUT, operation.into_future()).await {
+        Ok(outcome) => outcome.map_err(|cause| MongoError::failed(act, cause)),
+        Err(_) => Err(MongoError::TimedOut {
+            act: act.to_owned(),
+            limit: OPERATION_TIMEOUT,
+        }),
+    }
+}
