@@ -1,0 +1,164 @@
+//! What every run ledger promises, as tests that each driver runs.
+//!
+//! A driver's test gives [`Stores`] and calls [`conformance_tests!`](crate::conformance_tests), which makes one test of
+//! each promise. A promise that fails panics, as tests do.
+#![expect(clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
+
+pub mod profiles;
+pub mod races;
+pub mod runs;
+pub mod slots;
+pub mod timeline;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use export_contract::event::EventType;
+use export_contract::profile::{Profile, ProfileKind};
+use export_contract::run::{Phase, Run, RunOptions, RunProgress, RunStatus};
+use export_contract::selectors::Selectors;
+use export_contract::{Generation, RunId, TenantId, Timestamp, Version};
+
+use crate::store::{Admission, CreateOutcome, NewEvent, RunStore, StepOutcome};
+
+/// Opens the ledger under test, the same state each time, as separate processes would.
+#[async_trait]
+pub trait Stores: Send + Sync {
+    /// Another handle on the same ledger.
+    async fn open(&self) -> Arc<dyn RunStore>;
+}
+
+/// Makes one `#[tokio::test]` of each promise; `$stores` is an async expression that gives a fresh, empty [`Stores`].
+#[macro_export]
+macro_rules! conformance_tests {
+    ($stores:expr) => {
+        $crate::conformance_tests!(@each $stores;
+            profiles: every_tenant_has_six_built_in_profiles,
+            profiles: a_changed_configuration_makes_a_revision_and_the_old_one_stays,
+            profiles: a_changed_name_makes_no_revision,
+            profiles: the_same_profile_twice_is_one_and_another_under_its_id_is_refused,
+            profiles: of_concurrent_updates_one_wins,
+            profiles: a_built_in_profile_can_be_changed,
+            profiles: profiles_are_the_tenants_own,
+            runs: a_written_run_is_pending_and_reads_back_whole,
+            runs: the_same_idempotency_key_gives_the_same_run,
+            runs: of_concurrent_creates_under_one_key_one_is_written,
+            runs: pages_are_newest_first_and_lose_nothing,
+            runs: runs_are_the_tenants_own,
+            runs: what_was_written_outlives_the_handle,
+            runs: steps_take_only_legal_states,
+            runs: a_run_that_succeeds_says_what_it_made_and_how_long_it_took,
+            runs: silent_runs_are_found_oldest_first,
+            slots: runs_are_admitted_in_order_and_never_above_the_cap,
+            slots: the_cap_holds_under_concurrent_admission,
+            slots: a_tenant_does_not_wait_for_another,
+            slots: a_cancelled_run_frees_its_slot,
+            timeline: a_fact_is_recorded_once_however_often_it_comes,
+            timeline: concurrent_recorders_leave_no_gap_and_no_double,
+            timeline: events_are_resumed_by_ordinal,
+            timeline: facts_of_another_generation_or_run_are_not_recorded,
+            timeline: inputs_and_distributions_of_a_repeated_step_are_kept_once,
+            races: cancel_and_completion_have_one_winner,
+            races: of_concurrent_cancels_one_wins,
+            races: a_run_is_cancelled_or_admitted_and_never_both_lost,
+        );
+    };
+    (@each $stores:expr; $($module:ident: $name:ident,)+) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn $name() {
+            let stores = $stores.await;
+            $crate::suite::$module::$name(&stores).await;
+        }
+    )+};
+}
+
+/// The tenant `name`.
+pub fn tenant(name: &str) -> TenantId {
+    name.parse().unwrap()
+}
+
+/// `seconds` after the suite's fixed beginning of time.
+pub fn at(seconds: i64) -> Timestamp {
+    "2026-05-01T12:00:00Z".parse::<Timestamp>().unwrap().plus_seconds(seconds)
+}
+
+/// A pending run whose id is younger than those made before.
+pub fn pending_run(tenant: &TenantId) -> Run {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::SeqCst);
+    let profile = Profile::built_in(tenant.clone(), ProfileKind::JsonRaw, at(0));
+    Run {
+        v: Version,
+        id: RunId::from_parts(1_800_000_000_000 + count, u128::from(count)),
+        tenant: tenant.clone(),
+        profile_id: profile.id,
+        profile_revision: profile.revision,
+        profile_kind: profile.kind,
+        selectors: Selectors { ecosystems: ["npm".to_owned()].into(), ..Selectors::default() },
+        options: RunOptions::default(),
+        requested_by: "alice".to_owned(),
+        requested_at: at(0),
+        correlation_id: format!("correlation-{count}"),
+        status: RunStatus::Pending,
+        generation: Generation::FIRST,
+        phase: None,
+        started_at: None,
+        completed_at: None,
+        duration_ms: None,
+        error_code: None,
+        error_message: None,
+        policy_snapshot_id: None,
+        progress: RunProgress::default(),
+        bundle: None,
+        inputs: Vec::new(),
+        distributions: Vec::new(),
+    }
+}
+
+/// Writes a pending run.
+pub async fn written(store: &dyn RunStore, tenant: &TenantId) -> Run {
+    let run = pending_run(tenant);
+    assert_eq!(store.create_run(&run, None).await.unwrap(), CreateOutcome::Created(run.clone()));
+    run
+}
+
+/// Writes a run and gives it a slot, `seconds` after the beginning.
+pub async fn running(store: &dyn RunStore, tenant: &TenantId, seconds: i64) -> Run {
+    let run = written(store, tenant).await;
+    let admitted = admitted(store.admit(tenant, u32::MAX, at(seconds)).await.unwrap());
+    admitted.into_iter().find(|admitted| admitted.id == run.id).expect("the run was admitted")
+}
+
+/// The runs that an admission gave slots to.
+pub fn admitted(admission: Admission) -> Vec<Run> {
+    match admission {
+        Admission::Admitted(runs) => runs,
+        Admission::Nothing => Vec::new(),
+    }
+}
+
+/// A fact of a stage.
+pub fn fact(key: &str, event_type: EventType, seconds: i64) -> NewEvent {
+    NewEvent {
+        key: key.to_owned(),
+        event_type,
+        phase: Some(Phase::Adapt),
+        message: format!("fact {key}"),
+        at: at(seconds),
+        metrics: BTreeMap::from([("records".to_owned(), 7)]),
+        actor: None,
+    }
+}
+
+/// What ends a run.
+pub fn ends(status: RunStatus) -> StepOutcome {
+    StepOutcome { terminal: Some(status), ..StepOutcome::default() }
+}
+
+/// The timeline as pairs of ordinal and type.
+pub async fn types(store: &dyn RunStore, run: &Run) -> Vec<(u64, EventType)> {
+    let events = store.events(&run.tenant, &run.id, 0, 1_000).await.unwrap();
+    events.into_iter().map(|event| (event.ordinal, event.event_type)).collect()
+}

@@ -1,0 +1,28 @@
+//! The SQLite run ledger keeps every promise of the port.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use export_runs::suite::Stores;
+use export_runs::{RunStore, SqliteRuns};
+
+struct File {
+    // Removed when the test ends.
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl Stores for File {
+    async fn open(&self) -> Arc<dyn RunStore> {
+        Arc::new(SqliteRuns::open(&self.path).unwrap())
+    }
+}
+
+async fn fresh() -> File {
+    let folder = tempfile::tempdir().unwrap();
+    File { path: folder.path().join("runs.db"), _folder: folder }
+}
+
+export_runs::conformance_tests!(fresh());
