@@ -1,1 +1,397 @@
-//! export-client
+//! A typed client of the REST API.
+//!
+//! Answers that are not a success become [`ClientError::Refused`] with the problem document; everything below that
+//! (no connection, a cut body) is [`ClientError::Unreachable`] and worth another try.
+
+mod credentials;
+mod download;
+mod events;
+mod problem;
+
+use std::sync::Arc;
+
+use export_contract::profile::Profile;
+use export_contract::run::{Run, RunOptions};
+use export_contract::selectors::SelectorRequest;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio::time::{Duration, Instant};
+
+pub use credentials::{Credentials, CredentialsError};
+pub use download::{DownloadError, Downloaded};
+pub use events::{EventStream, RunSignal};
+pub use problem::{FieldProblem, ProblemDocument};
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server does not answer or the connection broke.
+    #[error("the server `{server}` cannot be reached")]
+    Unreachable {
+        /// Which.
+        server: String,
+        /// Why.
+        #[source]
+        cause: reqwest::Error,
+    },
+    /// The server says no.
+    #[error("{0}")]
+    Refused(Box<ProblemDocument>),
+    /// The authority gave no token.
+    #[error("the authority refused the client's credentials: {0}")]
+    LoginRefused(String),
+    /// The answer is not what the API promises.
+    #[error("the server's answer to {act} cannot be read")]
+    Unreadable {
+        /// Which call.
+        act: &'static str,
+        /// Why.
+        #[source]
+        cause: serde_json::Error,
+    },
+}
+
+/// A profile with whether the deployment makes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProfileView {
+    /// The profile.
+    #[serde(flatten)]
+    pub profile: Profile,
+    /// Whether this deployment has an adapter for it.
+    pub supported: bool,
+}
+
+/// One page of runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunPage {
+    /// The runs, newest first.
+    pub runs: Vec<Run>,
+    /// Hand this to the next call; absent at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// A run to be submitted.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewRun {
+    /// The profile.
+    pub profile_id: String,
+    /// What to export.
+    pub selectors: SelectorRequest,
+    /// Other choices.
+    pub options: RunOptions,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    access_token: String,
+    expires_in: u64,
+}
+
+#[derive(Deserialize)]
+struct ProfileList {
+    profiles: Vec<ProfileView>,
+}
+
+/// Before a token expires by this much, a new one is fetched.
+const TOKEN_MARGIN: Duration = Duration::from_secs(30);
+
+/// A client of one server, as one client id. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    credentials: Arc<Credentials>,
+    token: Arc<Mutex<Option<(String, Instant)>>>,
+}
+
+impl Client {
+    /// A client with these credentials. Connects at the first call.
+    ///
+    /// # Errors
+    /// When the HTTP machinery cannot start.
+    pub fn new(credentials: Credentials) -> Result<Self, ClientError> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_secs(60))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|cause| ClientError::Unreachable {
+                server: credentials.server.clone(),
+                cause,
+            })?;
+        Ok(Self {
+            http,
+            credentials: Arc::new(credentials),
+            token: Arc::default(),
+        })
+    }
+
+    /// Fetches a token, to see whether the credentials are good.
+    ///
+    /// # Errors
+    /// When the authority refuses or cannot be reached.
+    pub async fn login(&self) -> Result<(), ClientError> {
+        self.token().await.map(|_| ())
+    }
+
+    /// Profiles of the tenant.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn profiles(&self) -> Result<Vec<ProfileView>, ClientError> {
+        let list: ProfileList = self
+            .call(
+                "list profiles",
+                Method::GET,
+                "/api/export/profiles",
+                None::<&()>,
+            )
+            .await?;
+        Ok(list.profiles)
+    }
+
+    /// One profile.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn profile(&self, id: &str) -> Result<ProfileView, ClientError> {
+        self.call(
+            "show a profile",
+            Method::GET,
+            &format!("/api/export/profiles/{id}"),
+            None::<&()>,
+        )
+        .await
+    }
+
+    /// Creates a profile from its document.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn create_profile(
+        &self,
+        document: &serde_json::Value,
+    ) -> Result<ProfileView, ClientError> {
+        self.call(
+            "create a profile",
+            Method::POST,
+            "/api/export/profiles",
+            Some(document),
+        )
+        .await
+    }
+
+    /// Changes a profile by a merge patch.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn update_profile(
+        &self,
+        id: &str,
+        patch: &serde_json::Value,
+    ) -> Result<ProfileView, ClientError> {
+        self.call(
+            "update a profile",
+            Method::PATCH,
+            &format!("/api/export/profiles/{id}"),
+            Some(patch),
+        )
+        .await
+    }
+
+    /// Submits a run. With an idempotency key the call may be repeated.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn start_run(
+        &self,
+        run: &NewRun,
+        idempotency_key: Option<&str>,
+    ) -> Result<Run, ClientError> {
+        let mut request = self
+            .request(Method::POST, "/api/export/runs")
+            .await?
+            .json(run);
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        let response = self.send(request).await?;
+        self.read("start a run", response).await
+    }
+
+    /// Runs of the tenant, newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn runs(&self, query: &[(&str, String)]) -> Result<RunPage, ClientError> {
+        let pairs: Vec<String> = query
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        self.call(
+            "list runs",
+            Method::GET,
+            &format!("/api/export/runs?{}", pairs.join("&")),
+            None::<&()>,
+        )
+        .await
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn run(&self, id: &str) -> Result<Run, ClientError> {
+        self.call(
+            "show a run",
+            Method::GET,
+            &format!("/api/export/runs/{id}"),
+            None::<&()>,
+        )
+        .await
+    }
+
+    /// Cancels a run.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn cancel_run(&self, id: &str) -> Result<Run, ClientError> {
+        self.call(
+            "cancel a run",
+            Method::POST,
+            &format!("/api/export/runs/{id}/cancel"),
+            None::<&()>,
+        )
+        .await
+    }
+
+    /// A small file of a run, such as `manifest` or `files/export.json.sig`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn file(&self, id: &str, name: &str) -> Result<bytes::Bytes, ClientError> {
+        let request = self
+            .request(Method::GET, &format!("/api/export/runs/{id}/{name}"))
+            .await?;
+        let response = self.send(request).await?;
+        response
+            .bytes()
+            .await
+            .map_err(|cause| self.unreachable(cause))
+    }
+
+    /// The server's address.
+    pub fn server(&self) -> &str {
+        &self.credentials.server
+    }
+
+    async fn call<T: DeserializeOwned, B: Serialize + ?Sized>(
+        &self,
+        act: &'static str,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<T, ClientError> {
+        let mut request = self.request(method, path).await?;
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = self.send(request).await?;
+        self.read(act, response).await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        act: &'static str,
+        response: Response,
+    ) -> Result<T, ClientError> {
+        let body = response
+            .bytes()
+            .await
+            .map_err(|cause| self.unreachable(cause))?;
+        serde_json::from_slice(&body).map_err(|cause| ClientError::Unreadable { act, cause })
+    }
+
+    /// A request with token and tenant.
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<RequestBuilder, ClientError> {
+        let token = self.token().await?;
+        let url = format!("{}{path}", self.credentials.server.trim_end_matches('/'));
+        let mut request = self.http.request(method, url).bearer_auth(token);
+        if let Some(tenant) = &self.credentials.tenant {
+            request = request.header("x-stella-tenant", tenant.as_str());
+        }
+        Ok(request)
+    }
+
+    /// Sends, and turns an answer that is no success into its problem.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request
+            .send()
+            .await
+            .map_err(|cause| self.unreachable(cause))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = response
+            .bytes()
+            .await
+            .map_err(|cause| self.unreachable(cause))?;
+        Err(ClientError::Refused(Box::new(ProblemDocument::read(
+            status.as_u16(),
+            &body,
+        ))))
+    }
+
+    pub(crate) fn unreachable(&self, cause: reqwest::Error) -> ClientError {
+        ClientError::Unreachable {
+            server: self.credentials.server.clone(),
+            cause,
+        }
+    }
+
+    async fn token(&self) -> Result<String, ClientError> {
+        let mut held = self.token.lock().await;
+        if let Some((token, until)) = held.as_ref()
+            && Instant::now() < *until
+        {
+            return Ok(token.clone());
+        }
+        let response = self
+            .http
+            .post(self.credentials.token_endpoint())
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!(
+                "grant_type=client_credentials&client_id={}&client_secret={}",
+                self.credentials.client_id,
+                self.credentials.client_secret()
+            ))
+            .send()
+            .await
+            .map_err(|cause| self.unreachable(cause))?;
+        let status = response.status();
+        let body = response
+            .bytes()
+            .await
+            .map_err(|cause| self.unreachable(cause))?;
+        if status != StatusCode::OK {
+            let text = String::from_utf8_lossy(&body).chars().take(200).collect();
+            return Err(ClientError::LoginRefused(text));
+        }
+        let token: Token =
+            serde_json::from_slice(&body).map_err(|cause| ClientError::Unreadable {
+                act: "fetch a token",
+                cause,
+            })?;
+        let valid = Duration::from_secs(token.expires_in).saturating_sub(TOKEN_MARGIN);
+        *held = Some((token.access_token.clone(), Instant::now() + valid));
+        Ok(token.access_token)
+    }
+}
