@@ -12,5 +12,6 @@ pub mod suite;
 
 pub use sqlite::SqliteRuns;
 pub use store::{
-    Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError,
+    StepOutcome,
 };

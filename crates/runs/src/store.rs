@@ -147,11 +147,15 @@ pub trait RunStore: Send + Sync + fmt::Debug {
 
     /// Writes revision 1 of a profile. The same content under the same id is [`CreateOutcome::Existing`]
     /// (`created_by` and `created_at` are not compared).
-    async fn create_profile(&self, profile: &Profile) -> Result<CreateOutcome<Profile>, RunStoreError>;
+    async fn create_profile(
+        &self,
+        profile: &Profile,
+    ) -> Result<CreateOutcome<Profile>, RunStoreError>;
 
     /// Writes a profile whose newest revision is `expected`: with `profile.revision == expected` its name, description and
     /// labels change in place, with `expected + 1` a new revision is added. `false` when another writer was first.
-    async fn update_profile(&self, profile: &Profile, expected: u32) -> Result<bool, RunStoreError>;
+    async fn update_profile(&self, profile: &Profile, expected: u32)
+    -> Result<bool, RunStoreError>;
 
     /// Writes a pending run with its first event (`run.pending`). With an idempotency key, the same key gives the same run:
     /// `fingerprint` is a digest of the request body and decides between `Existing` and `Conflict`.
@@ -178,23 +182,42 @@ pub trait RunStore: Send + Sync + fmt::Debug {
 
     /// Gives free slots of a tenant to its oldest pending runs: at most `cap` runs of it are `running` afterwards.
     /// Writes their `run.running` events. Never admits one run twice, however many orchestrators ask.
-    async fn admit(&self, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission, RunStoreError>;
+    async fn admit(
+        &self,
+        tenant: &TenantId,
+        cap: u32,
+        now: Timestamp,
+    ) -> Result<Admission, RunStoreError>;
 
     /// Appends `event` and applies `outcome`, once: `false` when a fact of that key was recorded before, the run's
     /// generation is another one, the run is terminal already, or there is no such run.
-    async fn record(&self, run: &RunRef, event: &NewEvent, outcome: &StepOutcome) -> Result<bool, RunStoreError>;
+    async fn record(
+        &self,
+        run: &RunRef,
+        event: &NewEvent,
+        outcome: &StepOutcome,
+    ) -> Result<bool, RunStoreError>;
 
     /// Aborts a run that has not ended, with a `run.aborted` event that names the actor.
-    async fn cancel(&self, tenant: &TenantId, id: &RunId, by: &str, now: Timestamp)
-    -> Result<CancelOutcome, RunStoreError>;
+    async fn cancel(
+        &self,
+        tenant: &TenantId,
+        id: &RunId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<CancelOutcome, RunStoreError>;
 
     /// Tenants with pending runs.
     async fn tenants_waiting(&self) -> Result<Vec<TenantId>, RunStoreError>;
 
     /// Runs in `status` (pending or running) whose newest event is older than `silent_since`, oldest first, at most `limit`;
     /// for the reconciler.
-    async fn silent_runs(&self, status: RunStatus, silent_since: Timestamp, limit: u32)
-    -> Result<Vec<Run>, RunStoreError>;
+    async fn silent_runs(
+        &self,
+        status: RunStatus,
+        silent_since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Run>, RunStoreError>;
 
     /// Number of `running` runs per tenant.
     async fn active(&self) -> Result<BTreeMap<TenantId, u32>, RunStoreError>;

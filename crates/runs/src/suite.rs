@@ -2,7 +2,12 @@
 //!
 //! A driver's test gives [`Stores`] and calls [`conformance_tests!`](crate::conformance_tests), which makes one test of
 //! each promise. A promise that fails panics, as tests do.
-#![expect(clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a suite fails by panicking"
+)]
 
 pub mod profiles;
 pub mod races;
@@ -81,7 +86,10 @@ pub fn tenant(name: &str) -> TenantId {
 
 /// `seconds` after the suite's fixed beginning of time.
 pub fn at(seconds: i64) -> Timestamp {
-    "2026-05-01T12:00:00Z".parse::<Timestamp>().unwrap().plus_seconds(seconds)
+    "2026-05-01T12:00:00Z"
+        .parse::<Timestamp>()
+        .unwrap()
+        .plus_seconds(seconds)
 }
 
 /// A pending run whose id is younger than those made before.
@@ -96,7 +104,10 @@ pub fn pending_run(tenant: &TenantId) -> Run {
         profile_id: profile.id,
         profile_revision: profile.revision,
         profile_kind: profile.kind,
-        selectors: Selectors { ecosystems: ["npm".to_owned()].into(), ..Selectors::default() },
+        selectors: Selectors {
+            ecosystems: ["npm".to_owned()].into(),
+            ..Selectors::default()
+        },
         options: RunOptions::default(),
         requested_by: "alice".to_owned(),
         requested_at: at(0),
@@ -120,7 +131,10 @@ pub fn pending_run(tenant: &TenantId) -> Run {
 /// Writes a pending run.
 pub async fn written(store: &dyn RunStore, tenant: &TenantId) -> Run {
     let run = pending_run(tenant);
-    assert_eq!(store.create_run(&run, None).await.unwrap(), CreateOutcome::Created(run.clone()));
+    assert_eq!(
+        store.create_run(&run, None).await.unwrap(),
+        CreateOutcome::Created(run.clone())
+    );
     run
 }
 
@@ -128,7 +142,10 @@ pub async fn written(store: &dyn RunStore, tenant: &TenantId) -> Run {
 pub async fn running(store: &dyn RunStore, tenant: &TenantId, seconds: i64) -> Run {
     let run = written(store, tenant).await;
     let admitted = admitted(store.admit(tenant, u32::MAX, at(seconds)).await.unwrap());
-    admitted.into_iter().find(|admitted| admitted.id == run.id).expect("the run was admitted")
+    admitted
+        .into_iter()
+        .find(|admitted| admitted.id == run.id)
+        .expect("the run was admitted")
 }
 
 /// The runs that an admission gave slots to.
@@ -154,11 +171,17 @@ pub fn fact(key: &str, event_type: EventType, seconds: i64) -> NewEvent {
 
 /// What ends a run.
 pub fn ends(status: RunStatus) -> StepOutcome {
-    StepOutcome { terminal: Some(status), ..StepOutcome::default() }
+    StepOutcome {
+        terminal: Some(status),
+        ..StepOutcome::default()
+    }
 }
 
 /// The timeline as pairs of ordinal and type.
 pub async fn types(store: &dyn RunStore, run: &Run) -> Vec<(u64, EventType)> {
     let events = store.events(&run.tenant, &run.id, 0, 1_000).await.unwrap();
-    events.into_iter().map(|event| (event.ordinal, event.event_type)).collect()
+    events
+        .into_iter()
+        .map(|event| (event.ordinal, event.event_type))
+        .collect()
 }

@@ -22,7 +22,10 @@ impl Stores for File {
 
 async fn fresh() -> File {
     let folder = tempfile::tempdir().unwrap();
-    File { path: folder.path().join("runs.db"), _folder: folder }
+    File {
+        path: folder.path().join("runs.db"),
+        _folder: folder,
+    }
 }
 
 export_runs::conformance_tests!(fresh());
