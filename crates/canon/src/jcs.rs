@@ -90,32 +90,26 @@ fn write_number(number: &Number, path: &[Step<'_>], out: &mut Vec<u8>) -> Result
     let magnitude = number
         .as_u64()
         .or_else(|| number.as_i64().map(i64::unsigned_abs));
+    let mut buffer = ryu_js::Buffer::new();
     match (magnitude, number.as_f64()) {
         (Some(magnitude), _) if magnitude <= MAX_SAFE_INTEGER => {
-            out.extend_from_slice(number.to_string().as_bytes())
+            out.extend_from_slice(number.to_string().as_bytes());
         }
-        (None, Some(float)) => {
-            out.extend_from_slice(ryu_js::Buffer::new().format_finite(float).as_bytes())
-        }
+        (None, Some(float)) => out.extend_from_slice(buffer.format_finite(float).as_bytes()),
         _ => {
-            return Err(CanonError::UnsafeInteger {
-                number: number.to_string(),
-                path: render(path),
-            });
+            let (number, path) = (number.to_string(), render(path));
+            return Err(CanonError::UnsafeInteger { number, path });
         }
     }
     Ok(())
 }
 
 fn render(path: &[Step<'_>]) -> String {
-    let mut text = String::from("$");
-    for step in path {
-        match step {
-            Step::Member(name) => text.extend([".", name]),
-            Step::Element(index) => text.push_str(&format!("[{index}]")),
-        }
-    }
-    text
+    let steps = path.iter().map(|step| match step {
+        Step::Member(name) => format!(".{name}"),
+        Step::Element(index) => format!("[{index}]"),
+    });
+    std::iter::once("$".to_owned()).chain(steps).collect()
 }
 
 #[cfg(test)]
@@ -134,7 +128,7 @@ mod tests {
     #[test]
     fn sample_of_rfc_8785_section_3_2_2_comes_out_as_printed_there() {
         let value = json!({
-            "numbers": [333_333_333.333_333_29, 1E30, 4.50, 2e-3, 0.000_000_000_000_000_000_000_000_001],
+            "numbers": [333_333_333.333_333_3, 1E30, 4.50, 2e-3, 0.000_000_000_000_000_000_000_000_001],
             "string": "\u{20ac}$\u{000F}\u{000a}A'\u{0042}\u{0022}\u{005c}\\\"/",
             "literals": [null, true, false]
         });

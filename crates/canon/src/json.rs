@@ -18,6 +18,7 @@
 //! slice; only objects out of order are recorded and rebuilt. Nothing recurses, and work and memory are linear in the input.
 
 mod rebuild;
+mod scalars;
 mod scan;
 mod strings;
 mod whereabouts;

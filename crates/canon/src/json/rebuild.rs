@@ -71,7 +71,7 @@ fn push_slice(scan: &Scan, slice: Placed, stack: &mut Vec<Todo>) {
             stack.push(Todo::Copy(node.end, end));
         }
         stack.push(Todo::Members(index, node.members.0));
-        (end, after) = (node.start, node.first_node);
+        (end, after) = (node.start, node.inner_from);
     }
     if slice.start < end {
         stack.push(Todo::Copy(slice.start, end));

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use super::scalars::{literal, number};
 use super::strings::{self, Decoded, StringFault};
 
 /// An open object or array.
@@ -45,12 +46,12 @@ pub(super) struct Placed {
 }
 
 /// An object that must be rebuilt. Nodes are kept in the order in which they closed: the nodes inside node `i` are those from
-/// `first_node` up to `i`.
+/// `inner_from` up to `i`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
     pub(super) start: u32,
     pub(super) end: u32,
-    pub(super) first_node: u32,
+    pub(super) inner_from: u32,
     /// Its members in [`Scan::placed`], sorted.
     pub(super) members: (u32, u32),
 }
@@ -343,11 +344,12 @@ impl Scan {
         }
         members.sort_unstable_by(|a, b| by_name(text, a, b).then(a.name_at.cmp(&b.name_at)));
         if !self.keep_duplicates {
-            let equal = members
-                .windows(2)
-                .filter(|pair| by_name(text, &pair[0], &pair[1]) == Ordering::Equal);
-            if let Some(pair) = equal.min_by_key(|pair| pair[1].name_at) {
-                return Err(duplicate(&pair[1]));
+            let second_of_two = members.windows(2).filter_map(|pair| match pair {
+                [a, b] if by_name(text, a, b) == Ordering::Equal => Some(b),
+                _ => None,
+            });
+            if let Some(member) = second_of_two.min_by_key(|member| member.name_at) {
+                return Err(duplicate(member));
             }
         }
         let first_placed = self.placed.len() as u32;
@@ -359,7 +361,7 @@ impl Scan {
         self.nodes.push(Node {
             start: frame.start,
             end,
-            first_node: frame.first_node,
+            inner_from: frame.first_node,
             members: (first_placed, self.placed.len() as u32),
         });
         self.open.truncate(first);
@@ -367,7 +369,7 @@ impl Scan {
     }
 }
 
-fn fault(at: usize, kind: FaultKind) -> Fault {
+pub(super) fn fault(at: usize, kind: FaultKind) -> Fault {
     Fault {
         at,
         kind,
@@ -405,60 +407,6 @@ fn string(text: &[u8], at: usize, is_name: bool) -> Result<(usize, bool), Fault>
             in_container: is_name,
         }
     })
-}
-
-fn literal(text: &[u8], at: usize, word: &[u8]) -> Result<usize, Fault> {
-    let end = at + word.len();
-    let goes_on = text
-        .get(end)
-        .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    if text[at..].starts_with(word) && !goes_on {
-        Ok(end)
-    } else {
-        Err(fault(at, FaultKind::Literal))
-    }
-}
-
-/// End of the number at `at`, by the grammar of RFC 8259 section 6.
-fn number(text: &[u8], at: usize) -> Result<usize, Fault> {
-    let digits = |mut at: usize| {
-        while text.get(at).is_some_and(u8::is_ascii_digit) {
-            at += 1;
-        }
-        at
-    };
-    let some_digits = |at: usize, problem| {
-        let end = digits(at);
-        if end > at {
-            Ok(end)
-        } else {
-            Err(fault(at, FaultKind::Number(problem)))
-        }
-    };
-    let start = at + usize::from(text.get(at) == Some(&b'-'));
-    let mut end = some_digits(start, "a digit must follow the minus sign")?;
-    if text.get(start) == Some(&b'0') && end > start + 1 {
-        return Err(fault(
-            start,
-            FaultKind::Number("leading zeros are not allowed"),
-        ));
-    }
-    if text.get(end) == Some(&b'.') {
-        end = some_digits(end + 1, "a digit must follow the decimal point")?;
-    }
-    if let Some(b'e' | b'E') = text.get(end) {
-        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
-        end = some_digits(end + 1 + sign, "a digit must follow the exponent sign")?;
-    }
-    match text.get(end) {
-        Some(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-' | b'_') => {
-            Err(fault(
-                end,
-                FaultKind::Number("the number does not end where it should"),
-            ))
-        }
-        _ => Ok(end),
-    }
 }
 
 /// The first eight bytes of a name without escapes.

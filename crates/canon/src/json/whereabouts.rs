@@ -75,7 +75,7 @@ fn path(scan: &Scan, text: &[u8], in_container: bool) -> String {
             break;
         }
         if !frame.is_object {
-            path.push_str(&format!("[{}]", frame.commas));
+            path.extend(["[", &frame.commas.to_string(), "]"]);
             continue;
         }
         let end = scan

@@ -85,7 +85,7 @@ pub enum Refusal {
     #[error("invalid header: {0}")]
     Header(&'static str),
     /// Something other than a regular file.
-    #[error("entry `{path}` is a {kind}; only regular files are allowed")]
+    #[error("entry `{path}` is {kind}; only regular files are allowed")]
     Kind {
         /// The entry's path.
         path: String,

@@ -37,15 +37,13 @@ pub(super) fn parse(mut records: &[u8]) -> Result<Extended, Refusal> {
         let (keyword, value) = (&record[..equals], &record[equals + 1..]);
         match keyword {
             b"path" => {
-                if extended.path.replace(value.to_vec()).is_some() {
-                    return Err(Refusal::Pax("two paths"));
-                }
+                let before = extended.path.replace(value.to_vec());
+                refuse_second(before.is_some(), "two paths")?;
             }
             b"size" => {
                 let size = decimal(value).ok_or(Refusal::Pax("the size is no number"))?;
-                if extended.size.replace(size).is_some() {
-                    return Err(Refusal::Pax("two sizes"));
-                }
+                let before = extended.size.replace(size);
+                refuse_second(before.is_some(), "two sizes")?;
             }
             b"linkpath" => return Err(Refusal::Pax("it names a link target")),
             _ if keyword.starts_with(b"GNU.sparse") => {
@@ -56,6 +54,14 @@ pub(super) fn parse(mut records: &[u8]) -> Result<Extended, Refusal> {
         records = &records[length..];
     }
     Ok(extended)
+}
+
+fn refuse_second(is_second: bool, problem: &'static str) -> Result<(), Refusal> {
+    if is_second {
+        Err(Refusal::Pax(problem))
+    } else {
+        Ok(())
+    }
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
@@ -75,9 +81,9 @@ mod tests {
     #[test]
     fn length_counts_its_own_digits() {
         for (value, expected) in [
-            ("", "9 path=\n"),
-            ("a", "10 path=a\n"),
-            ("ab", "12 path=ab\n"),
+            ("", "8 path=\n"),
+            ("a", "9 path=a\n"),
+            ("ab", "11 path=ab\n"),
         ] {
             let mut out = Vec::new();
             push_record("path", value, &mut out);
@@ -116,9 +122,9 @@ mod tests {
                 b"99999999999999999999999 path=a\n",
                 "a record's length is wrong",
             ),
-            (b"9 path=a\n", "a record does not end with a line feed"),
+            (b"8 path=a\n", "a record does not end with a line feed"),
             (b"8 patha\n", "a record has no `=`"),
-            (b"10 path=a\n10 path=b\n", "two paths"),
+            (b"9 path=a\n9 path=b\n", "two paths"),
             (b"11 size=-1\n", "the size is no number"),
             (b"14 linkpath=a\n", "it names a link target"),
             (b"22 GNU.sparse.major=1\n", "it describes a sparse file"),

@@ -388,16 +388,16 @@ fn refused(offset: u64, refusal: Refusal) -> TarError {
 fn forbidden_kind(kind: u8) -> Option<&'static str> {
     match kind {
         b'0' | 0 => None,
-        b'1' => Some("hard link"),
-        b'2' => Some("symbolic link"),
-        b'3' => Some("character device"),
-        b'4' => Some("block device"),
-        b'5' => Some("folder"),
-        b'6' => Some("named pipe"),
-        b'7' => Some("contiguous file"),
-        b'g' => Some("global extended header"),
-        b'L' | b'K' => Some("GNU long name"),
-        b'S' => Some("sparse file"),
-        _ => Some("entry of unknown kind"),
+        b'1' => Some("a hard link"),
+        b'2' => Some("a symbolic link"),
+        b'3' => Some("a character device"),
+        b'4' => Some("a block device"),
+        b'5' => Some("a folder"),
+        b'6' => Some("a named pipe"),
+        b'7' => Some("a contiguous file"),
+        b'g' => Some("a global extended header"),
+        b'L' | b'K' => Some("a GNU long name"),
+        b'S' => Some("a sparse file"),
+        _ => Some("an entry of unknown kind"),
     }
 }

@@ -165,7 +165,7 @@ where
     fn deliver_ready(&mut self) -> Result<(), FramesError<E>> {
         while let Some(outcome) = self.early.remove(&self.delivered) {
             let index = self.delivered;
-            let Made { made, info, bytes } = outcome?;
+            let Encoded { made, info, bytes } = outcome?;
             (self.sink)(Frame {
                 index,
                 made,
@@ -193,18 +193,19 @@ impl<T, E, S> fmt::Debug for ParallelFrames<T, E, S> {
     }
 }
 
-struct Made<T> {
+struct Encoded<T> {
     made: T,
     info: FrameInfo,
     bytes: Vec<u8>,
 }
 
-type Outcome<T, E> = Result<Made<T>, FramesError<E>>;
+type Outcome<T, E> = Result<Encoded<T>, FramesError<E>>;
 type Numbered<J> = (u64, J);
+type Job<T, E> = Numbered<Box<dyn FrameJob<T, E>>>;
 
 /// The workers. Dropping it ends them.
 struct Pool<T, E> {
-    jobs: Option<Sender<Numbered<Box<dyn FrameJob<T, E>>>>>,
+    jobs: Option<Sender<Job<T, E>>>,
     results: Receiver<Numbered<Outcome<T, E>>>,
     cancel: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
@@ -249,7 +250,7 @@ impl<T, E> Drop for Pool<T, E> {
 
 fn work<T: 'static, E: Error + 'static>(
     mut encoder: FrameEncoder,
-    jobs: &Receiver<Numbered<Box<dyn FrameJob<T, E>>>>,
+    jobs: &Receiver<Job<T, E>>,
     results: &Sender<Numbered<Outcome<T, E>>>,
     cancel: &AtomicBool,
 ) {
@@ -264,7 +265,7 @@ fn work<T: 'static, E: Error + 'static>(
         compressed.clear();
         let outcome = match catch_unwind(AssertUnwindSafe(|| job.make(&mut plain))) {
             Ok(Ok(made)) => match encoder.encode(&plain, &mut compressed) {
-                Ok(info) => Ok(Made {
+                Ok(info) => Ok(Encoded {
                     made,
                     info,
                     bytes: compressed.as_slice().to_vec(),
