@@ -32,7 +32,8 @@ pub(crate) enum Revised {
 /// When built-in profiles count as made: a constant, so that nothing depends on the clock.
 fn built_in_since() -> Timestamp {
     // 2026-01-01T00:00:00Z
-    Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600))
+    const DAYS_SINCE_1970: u64 = 20_454;
+    Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_hours(DAYS_SINCE_1970 * 24))
 }
 
 /// The six profiles that every tenant has without a row, in revision 1.

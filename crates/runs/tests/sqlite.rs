@@ -1,4 +1,5 @@
 //! The SQLite run ledger keeps every promise of the port.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ impl Stores for File {
     }
 }
 
-async fn fresh() -> File {
+fn fresh() -> File {
     let folder = tempfile::tempdir().unwrap();
     File {
         path: folder.path().join("runs.db"),
@@ -28,4 +29,4 @@ async fn fresh() -> File {
     }
 }
 
-export_runs::conformance_tests!(fresh());
+export_runs::conformance_tests!(std::future::ready(fresh()));

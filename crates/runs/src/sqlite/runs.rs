@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use export_contract::run::{Run, RunRef, RunStatus};
-use export_contract::{RunId, TenantId, Timestamp};
+use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_sqlite::rusqlite::{
     Connection, OptionalExtension as _, Result, Row, ToSql, Transaction, params,
 };
@@ -81,7 +81,7 @@ pub(super) fn page(
     let status = filter.status.map(RunStatus::as_str);
     let mut sql = "SELECT document FROM export_runs WHERE tenant = ?1".to_owned();
     let mut values: Vec<&dyn ToSql> = vec![&tenant];
-    let profile = filter.profile.as_ref().map(|profile| profile.as_str());
+    let profile = filter.profile.as_ref().map(ProfileId::as_str);
     let before = filter.before.as_ref().map(RunId::as_str);
     for (condition, value) in [
         (" AND status = ?", &status),

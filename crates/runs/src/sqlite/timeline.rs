@@ -2,7 +2,7 @@
 
 use export_contract::event::{EventType, RunEvent};
 use export_contract::message::{Distribution, InputRange};
-use export_contract::run::Run;
+use export_contract::run::{Phase, Run};
 use export_contract::{PartIndex, RunId, TenantId};
 use export_sqlite::rusqlite::types::Type;
 use export_sqlite::rusqlite::{
@@ -69,7 +69,7 @@ pub(super) fn append(
             ordinal,
             event.key,
             event.event_type.as_str(),
-            event.phase.map(|phase| phase.as_str()),
+            event.phase.map(Phase::as_str),
             event.message,
             event.at.to_string(),
             to_json(&event.metrics)?,

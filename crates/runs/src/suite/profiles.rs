@@ -11,8 +11,8 @@ use crate::store::{CreateOutcome, RunStore, RunStoreError};
 fn nightly() -> Profile {
     let mut profile = Profile::built_in(tenant("acme"), ProfileKind::JsonRaw, at(0));
     profile.id = "nightly".parse().unwrap();
-    profile.name = "Nightly".to_owned();
-    profile.created_by = "alice".to_owned();
+    profile.name = String::from("Nightly");
+    profile.created_by = String::from("alice");
     profile.labels = BTreeMap::from([("team.name".to_owned(), "$security".to_owned())]);
     profile
 }
@@ -139,8 +139,8 @@ pub async fn a_changed_configuration_makes_a_revision_and_the_old_one_stays(stor
 pub async fn a_changed_name_makes_no_revision(stores: &impl Stores) {
     let store = stores.open().await;
     let mut profile = created(&*store).await;
-    profile.name = "Every night".to_owned();
-    profile.description = "for the auditors".to_owned();
+    profile.name = String::from("Every night");
+    profile.description = String::from("for the auditors");
     profile.labels.insert("tier".to_owned(), "gold".to_owned());
     assert!(store.update_profile(&profile, 1).await.unwrap());
     assert_eq!(
@@ -171,7 +171,7 @@ pub async fn the_same_profile_twice_is_one_and_another_under_its_id_is_refused(
     let store = stores.open().await;
     let profile = created(&*store).await;
     let mut again = profile.clone();
-    again.created_by = "bob".to_owned();
+    again.created_by = String::from("bob");
     again.created_at = at(77);
     assert_eq!(
         store.create_profile(&again).await.unwrap(),
@@ -254,7 +254,7 @@ pub async fn a_built_in_profile_can_be_changed(stores: &impl Stores) {
     assert_eq!(store.profiles(&acme).await.unwrap().len(), 6);
     let id = ProfileKind::MirrorFull.built_in_id();
     let mut renamed = store.profile(&acme, &id, None).await.unwrap().unwrap();
-    renamed.name = "Our mirror".to_owned();
+    renamed.name = String::from("Our mirror");
     assert!(store.update_profile(&renamed, 1).await.unwrap());
     assert_eq!(
         store.profile(&acme, &id, None).await.unwrap(),
@@ -274,7 +274,7 @@ pub async fn profiles_are_the_tenants_own(stores: &impl Stores) {
     assert_eq!(store.profiles(&other).await.unwrap().len(), 6);
     let mut theirs = profile.clone();
     theirs.tenant = other.clone();
-    theirs.name = "Theirs".to_owned();
+    theirs.name = String::from("Theirs");
     assert_eq!(
         store.create_profile(&theirs).await.unwrap(),
         CreateOutcome::Created(theirs.clone())

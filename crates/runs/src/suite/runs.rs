@@ -481,13 +481,13 @@ pub async fn silent_runs_are_found_oldest_first(stores: &impl Stores) {
         ids(RunStatus::Running, 40, 10).await,
         [quiet.id.clone(), noisy.id.clone()]
     );
-    assert_eq!(ids(RunStatus::Running, 40, 1).await, [quiet.id.clone()]);
-    assert_eq!(ids(RunStatus::Running, 30, 10).await, [quiet.id.clone()]);
+    assert_eq!(ids(RunStatus::Running, 40, 1).await, [&quiet.id].map(Clone::clone));
+    assert_eq!(ids(RunStatus::Running, 30, 10).await, [&quiet.id].map(Clone::clone));
     assert_eq!(ids(RunStatus::Running, 20, 10).await, []);
-    assert_eq!(ids(RunStatus::Pending, 40, 10).await, [waiting.id.clone()]);
+    assert_eq!(ids(RunStatus::Pending, 40, 10).await, [&waiting.id].map(Clone::clone));
     store
         .cancel(&globex, &quiet.id, "bob", at(31))
         .await
         .unwrap();
-    assert_eq!(ids(RunStatus::Running, 40, 10).await, [noisy.id.clone()]);
+    assert_eq!(ids(RunStatus::Running, 40, 10).await, [&noisy.id].map(Clone::clone));
 }
