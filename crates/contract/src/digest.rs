@@ -59,12 +59,17 @@ impl TryFrom<String> for Digest {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let good = text.strip_prefix(PREFIX).is_some_and(|hex| {
-            hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            hex.len() == 64
+                && hex
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         });
         if good {
             Ok(Self(text))
         } else {
-            Err(ParseDigestError { found: text.chars().take(80).collect() })
+            Err(ParseDigestError {
+                found: text.chars().take(80).collect(),
+            })
         }
     }
 }
@@ -95,7 +100,12 @@ mod tests {
     fn only_lower_case_sha256_is_a_digest() {
         let good = Digest::from_bytes([0xab; 32]).to_string();
         assert_eq!(good.parse::<Digest>().unwrap().hex(), "ab".repeat(32));
-        for bad in [good.to_uppercase(), good.replace("sha256", "sha512"), good[..70].to_owned(), String::new()] {
+        for bad in [
+            good.to_uppercase(),
+            good.replace("sha256", "sha512"),
+            good[..70].to_owned(),
+            String::new(),
+        ] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

@@ -1,0 +1,103 @@
+//! Every wire type that was ever written must still be read: the samples in `tests/wire/` are frozen.
+//! A new version of a type gets a new sample beside the old one.
+
+use std::path::PathBuf;
+
+use export_contract::event::{EventType, ProgressStep, ProgressTick, RunEvent};
+use export_contract::manifest::ExportManifest;
+use export_contract::message::{
+    ManifestWritten, PartAdapted, PartsResolved, RunAdapted, RunAdmitted, RunDistributed,
+    RunPlanned, RunSigned, StageEvent,
+};
+use export_contract::profile::Profile;
+use export_contract::run::Run;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+fn sample(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/wire")
+        .join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Reads the sample, and writes it again to the same value: no member is lost on the way through.
+fn survives<T: Serialize + DeserializeOwned>(name: &str) {
+    let text = sample(name);
+    let value: T = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let before: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_value(&value).unwrap(), before, "{name}");
+}
+
+#[test]
+fn frozen_samples_of_every_version_are_read_without_loss() {
+    survives::<StageEvent>("stage_event.requested.v1.json");
+    survives::<StageEvent>("stage_event.admitted.v1.json");
+    survives::<StageEvent>("stage_event.done.v1.json");
+    survives::<StageEvent>("stage_event.joined.v1.json");
+    survives::<StageEvent>("stage_event.failed.v1.json");
+    survives::<StageEvent>("stage_event.cancelled.v1.json");
+    survives::<RunAdmitted>("run_admitted.v1.json");
+    survives::<RunPlanned>("run_planned.v1.json");
+    survives::<PartsResolved>("parts_resolved.v1.json");
+    survives::<PartAdapted>("part_adapted.v1.json");
+    survives::<RunAdapted>("run_adapted.v1.json");
+    survives::<ManifestWritten>("manifest_written.v1.json");
+    survives::<RunSigned>("run_signed.v1.json");
+    survives::<RunDistributed>("run_distributed.v1.json");
+    survives::<Profile>("profile.v1.json");
+    survives::<Run>("run.v1.json");
+    survives::<RunEvent>("run_event.json");
+    survives::<ProgressTick>("progress_tick.json");
+    survives::<ExportManifest>("export_manifest.1.0.json");
+}
+
+#[test]
+fn a_newer_version_is_refused_by_name() {
+    let newer = sample("profile.v1.json").replacen("\"v\": 1", "\"v\": 2", 1);
+    let error = serde_json::from_str::<Profile>(&newer)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("schema version 2 is not supported"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_names_of_events_are_those_that_are_published() {
+    let names: Vec<&str> = EventType::ALL
+        .iter()
+        .map(|kind| kind.as_str())
+        .chain(
+            [
+                ProgressStep::AdapterStart,
+                ProgressStep::AdapterChunk,
+                ProgressStep::StageProgress,
+            ]
+            .map(ProgressStep::as_str),
+        )
+        .collect();
+    assert_eq!(names, sample("event_names.txt").lines().collect::<Vec<_>>());
+    for kind in EventType::ALL {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+    }
+}
+
+#[test]
+fn the_error_codes_are_those_that_are_published() {
+    let names: Vec<&str> = export_contract::ErrorCode::ALL
+        .iter()
+        .map(|code| code.as_str())
+        .collect();
+    let published = sample("error_codes.txt");
+    for name in published.lines() {
+        assert!(names.contains(&name), "{name} was published and is gone");
+    }
+    for name in names {
+        assert!(
+            published.lines().any(|line| line == name),
+            "{name} is not on the list in tests/wire/error_codes.txt"
+        );
+    }
+}
