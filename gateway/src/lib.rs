@@ -1,1 +1,21 @@
-//! export-gateway
+//! HTTP: a function from request to ports.
+//!
+//! [`routes`] is a warp filter over [`Gateway`]; [`serve`] runs it. Every answer that is not a success is a
+//! problem document (RFC 9457) from [`problem`], the only place that knows status codes.
+
+pub mod admin;
+mod authenticate;
+mod downloads;
+mod events;
+pub mod problem;
+mod profiles;
+mod range;
+mod request;
+mod routes;
+mod runs;
+pub mod server;
+mod state;
+mod token;
+
+pub use routes::routes;
+pub use state::{Gateway, Limits, PublicKey};

@@ -1,0 +1,201 @@
+//! The command line as it is written; `--help` is made from the comments here.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::selectors::SelectorArguments;
+
+/// Export vulnerability evidence as reproducible, signed bundles.
+///
+/// Data goes to standard output, everything else to standard error. Exit codes: 0 ok, 1 unexpected, 2 usage,
+/// 3 authentication or permission, 4 not found, 5 network needed but forbidden, 6 busy (retry), 10 signature invalid,
+/// 11 signature missing, 12 wrong signer, 13 digest mismatch, 14 malformed or hostile bundle, 15 too old,
+/// 16 rollback or wrong base, 17 incomplete, 20 differences found, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "exportctl", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Credentials file, as `exportd all` writes and `exportctl login` keeps it.
+    #[arg(long, global = true, env = "EXPORT_CREDENTIALS", value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
+    /// Tenant, where the credentials speak for several.
+    #[arg(long, global = true, env = "EXPORT_TENANT", value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Form of the output.
+    #[arg(short, long, global = true, value_enum, default_value_t = Form::Table)]
+    pub(crate) output: Form,
+    /// Say nothing on standard error but errors.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    Ndjson,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check credentials and keep them for later calls.
+    Login(LoginArguments),
+    /// Profiles: what kinds of bundle there are.
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+    /// Runs: ask for a bundle and follow its making.
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Bundles: download, verify and look into them.
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+    /// Print the completion script of a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// Where to log in, and as whom.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArguments {
+    /// Address of the gateway.
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: String,
+    /// Client id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: String,
+    /// File with the client secret; `-` reads it from standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_secret_file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// List the tenant's profiles.
+    List,
+    /// Show one profile.
+    Show {
+        /// Its id, such as json-raw or json:raw.
+        profile: String,
+    },
+    /// Create a profile from a JSON document.
+    Create {
+        /// The document; `-` reads standard input.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Change a profile by a JSON merge patch; a change of `config` makes a new revision.
+    Update {
+        /// Its id.
+        profile: String,
+        /// The patch; `-` reads standard input.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// Ask for a bundle.
+    Start {
+        /// The profile, such as json-raw or json:raw.
+        profile: String,
+        #[command(flatten)]
+        selectors: Box<SelectorArguments>,
+        /// A key that makes repeating this call safe: the same key gives the same run.
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
+        /// Policy snapshot to use, where the profile takes one.
+        #[arg(long, value_name = "ID")]
+        policy_snapshot: Option<String>,
+        /// Base of a delta.
+        #[arg(long, value_name = "RUN")]
+        base: Option<String>,
+        /// Follow the run to its end; the exit code tells how it ended.
+        #[arg(short, long)]
+        watch: bool,
+    },
+    /// List runs, newest first.
+    List {
+        /// Only runs in this state.
+        #[arg(long)]
+        status: Option<String>,
+        /// Only runs of this profile.
+        #[arg(long)]
+        profile: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+    },
+    /// Show one run.
+    Show {
+        /// Its id.
+        run: String,
+    },
+    /// Follow a run to its end.
+    Watch {
+        /// Its id.
+        run: String,
+    },
+    /// Cancel a run.
+    Cancel {
+        /// Its id.
+        run: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BundleCommand {
+    /// Download a bundle and what lies beside it; goes on where an earlier attempt broke off.
+    Download {
+        /// The run that made it.
+        run: String,
+        /// Folder to write to.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Verify a downloaded bundle with no network.
+    Verify {
+        /// The folder that `bundle download` wrote, or the bundle's tar.
+        path: PathBuf,
+        /// Public key that must have signed it; may be given several times.
+        #[arg(long, value_name = "PEM")]
+        key: Vec<PathBuf>,
+        /// Refuse a bundle whose evidence is older than this, such as 36h or 7d.
+        #[arg(long, value_name = "AGE")]
+        max_age: Option<String>,
+    },
+    /// Show what a downloaded bundle says of itself; proves nothing.
+    Inspect {
+        /// The folder that `bundle download` wrote, or the bundle's tar.
+        path: PathBuf,
+    },
+}
+
+impl BundleCommand {
+    /// Whether the command may not touch the network.
+    pub(crate) fn is_offline(&self) -> bool {
+        matches!(self, Self::Verify { .. } | Self::Inspect { .. })
+    }
+}
+
+/// Prints the completion script of a shell.
+pub(crate) fn completions(shell: Shell) {
+    clap_complete::generate(shell, &mut Cli::command(), "exportctl", &mut io::stdout());
+}

@@ -1,0 +1,448 @@
+//! Every setting, typed and documented. Precedence: flag, environment (`EXPORT_<SECTION>_<KEY>`), file, default.
+//!
+//! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use export_contract::profile::{DistributionKind, ProfileKind};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// The settings of every role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Folder of the embedded stores, keys and the local authority.
+    pub(crate) data_dir: PathBuf,
+    /// Address of the gateway; port 0 takes a free one.
+    pub(crate) listen: SocketAddr,
+    /// Address of health and metrics; port 0 takes a free one.
+    pub(crate) admin_listen: SocketAddr,
+    /// The broker.
+    pub(crate) nats: Nats,
+    /// Run ledger and evidence ledger.
+    pub(crate) store: Store,
+    /// Staging.
+    pub(crate) staging: Staging,
+    /// The signing key.
+    pub(crate) signing: Signing,
+    /// Who issues tokens.
+    pub(crate) authority: Authority,
+    /// What may be made and handed over.
+    pub(crate) allow: Allow,
+    /// How much at once.
+    pub(crate) limits: Limits,
+    /// Stage workers.
+    pub(crate) workers: Workers,
+    /// Logs.
+    pub(crate) log: Log,
+}
+
+/// The broker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Nats {
+    /// Address such as `nats://host:4222`; not set: `exportd all` starts a server of its own.
+    pub(crate) url: String,
+    /// File with the user name, where the server wants one.
+    pub(crate) user: String,
+    /// File with the password that goes with it.
+    pub(crate) password_file: PathBuf,
+    /// The `nats-server` program for `exportd all`; not set: it is looked for.
+    pub(crate) server_program: PathBuf,
+    /// Copies of the log: 1, or 3 with three servers.
+    pub(crate) replicas: usize,
+}
+
+/// Which driver a store has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StoreDriver {
+    /// SQLite files in `data_dir`.
+    #[default]
+    Sqlite,
+    /// A MongoDB server.
+    Mongodb,
+}
+
+/// Run ledger and evidence ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Store {
+    /// `sqlite` or `mongodb`.
+    pub(crate) driver: StoreDriver,
+    /// File with the connection string, for MongoDB; it holds the password.
+    pub(crate) uri_file: PathBuf,
+    /// Name of the database, for MongoDB.
+    pub(crate) database: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { driver: StoreDriver::Sqlite, uri_file: PathBuf::new(), database: "export_center".to_owned() }
+    }
+}
+
+/// Which driver staging has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StagingDriver {
+    /// A folder that every role sees.
+    #[default]
+    Folder,
+    /// An S3 bucket.
+    S3,
+}
+
+/// Staging.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Staging {
+    /// `folder` or `s3`.
+    pub(crate) driver: StagingDriver,
+    /// The folder; not set: `staging` in `data_dir`.
+    pub(crate) folder: PathBuf,
+    /// Address of the S3 server; not set: Amazon's.
+    pub(crate) endpoint: String,
+    /// Bucket.
+    pub(crate) bucket: String,
+    /// Region.
+    pub(crate) region: String,
+    /// Prefix of every key in the bucket.
+    pub(crate) prefix: String,
+    /// Access key id.
+    pub(crate) access_key_id: String,
+    /// File with the secret access key.
+    pub(crate) secret_access_key_file: PathBuf,
+}
+
+/// The signing key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Signing {
+    /// cosign key file; not set: `keys/cosign.key` in `data_dir`, made on first use by `exportd all`.
+    pub(crate) key_file: PathBuf,
+    /// File with its password; not set: `keys/cosign.password` in `data_dir`.
+    pub(crate) password_file: PathBuf,
+}
+
+/// Who issues tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Authority {
+    /// `iss` of the tokens that are taken.
+    pub(crate) issuer: String,
+    /// Folder of the local authority; not set: `authority` in `data_dir`.
+    pub(crate) folder: PathBuf,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self { issuer: "urn:export-center:local-authority".to_owned(), folder: PathBuf::new() }
+    }
+}
+
+/// What may be made and handed over. Read at start; nothing loads later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Allow {
+    /// Profile kinds; those without an adapter in this build are not offered.
+    pub(crate) profiles: BTreeSet<ProfileKind>,
+    /// Distribution drivers.
+    pub(crate) distribution: BTreeSet<DistributionKind>,
+}
+
+impl Default for Allow {
+    fn default() -> Self {
+        Self {
+            profiles: ProfileKind::ALL.into_iter().collect(),
+            distribution: BTreeSet::from([DistributionKind::Http, DistributionKind::Oci, DistributionKind::Object]),
+        }
+    }
+}
+
+/// How much at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Running runs of one tenant, 1 to 1000.
+    pub(crate) active_runs: u32,
+    /// Largest request body, bytes, 1 KiB to 64 MiB.
+    pub(crate) body_bytes: usize,
+    /// Followers of event streams at one gateway.
+    pub(crate) event_streams: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { active_runs: 4, body_bytes: 1 << 20, event_streams: 500 }
+    }
+}
+
+/// Stage workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Workers {
+    /// Deliveries that one process handles at once, per stage other than adapt; 1 to 64.
+    pub(crate) slots: usize,
+    /// Parts that one process adapts at once, 1 to 64.
+    pub(crate) adapt_slots: usize,
+    /// Threads that compress, per part; 0: one per core.
+    pub(crate) adapt_threads: usize,
+    /// Seconds without a heartbeat after which a delivery goes to another worker, 1 to 600.
+    pub(crate) ack_wait_seconds: u64,
+    /// How often a command is tried, 1 to 100.
+    pub(crate) max_deliver: i64,
+    /// Seconds without progress after which heartbeats stop, 1 to 3600.
+    pub(crate) stuck_seconds: u64,
+    /// Seconds between two rounds of the reconciler, 1 to 3600.
+    pub(crate) reconcile_seconds: u64,
+    /// Seconds of silence after which the reconciler looks at a run, 1 to 86400.
+    pub(crate) silent_seconds: u64,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self {
+            slots: 4,
+            adapt_slots: 1,
+            adapt_threads: 0,
+            ack_wait_seconds: 30,
+            max_deliver: 6,
+            stuck_seconds: 120,
+            reconcile_seconds: 60,
+            silent_seconds: 120,
+        }
+    }
+}
+
+/// Form of the logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogForm {
+    /// For people on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One JSON document a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `auto`, `json` or `pretty`.
+    pub(crate) form: LogForm,
+    /// A filter such as `info` or `info,export_jetstream=debug`.
+    pub(crate) filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { form: LogForm::Auto, filter: "info".to_owned() }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("export-data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            nats: Nats { replicas: 1, ..Nats::default() },
+            store: Store::default(),
+            staging: Staging::default(),
+            signing: Signing::default(),
+            authority: Authority::default(),
+            allow: Allow::default(),
+            limits: Limits::default(),
+            workers: Workers::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// Why the settings cannot be used: every fault at once.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is not valid:\n  {}", faults.join("\n  "))]
+pub(crate) struct ConfigError {
+    faults: Vec<String>,
+}
+
+impl Config {
+    /// Reads the file, where there is one, and lays the environment over it.
+    pub(crate) fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let fault = |text: String| ConfigError { faults: vec![text] };
+        let mut table = match file {
+            None => Table::new(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| fault(format!("{}: {error}", path.display())))?
+                .parse::<Table>()
+                .map_err(|error| fault(format!("{}: {error}", path.display())))?,
+        };
+        let mut faults = overlay(&mut table, environment);
+        match Value::Table(table).try_into::<Self>() {
+            Ok(config) => {
+                faults.extend(config.faults());
+                if faults.is_empty() { Ok(config) } else { Err(ConfigError { faults }) }
+            }
+            Err(error) => {
+                faults.push(error.to_string().trim().to_owned());
+                Err(ConfigError { faults })
+            }
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut expect = |good: bool, text: &str| {
+            if !good {
+                faults.push(text.to_owned());
+            }
+        };
+        let set = |path: &Path| !path.as_os_str().is_empty();
+        if self.store.driver == StoreDriver::Mongodb {
+            expect(set(&self.store.uri_file), "store.uri_file: the mongodb driver needs the file with the connection string");
+        }
+        if self.staging.driver == StagingDriver::S3 {
+            expect(!self.staging.bucket.is_empty(), "staging.bucket: the s3 driver needs one");
+            expect(
+                self.staging.access_key_id.is_empty() || set(&self.staging.secret_access_key_file),
+                "staging.secret_access_key_file: an access key id needs the file with its secret",
+            );
+        }
+        expect(
+            self.nats.user.is_empty() || set(&self.nats.password_file),
+            "nats.password_file: a user needs the file with the password",
+        );
+        expect(matches!(self.nats.replicas, 1 | 3 | 5), "nats.replicas: use 1, 3 or 5");
+        expect(!self.allow.profiles.is_empty(), "allow.profiles: name at least one");
+        expect(!self.allow.distribution.is_empty(), "allow.distribution: name at least one");
+        expect((1..=1_000).contains(&self.limits.active_runs), "limits.active_runs: use 1 to 1000");
+        expect((1_024..=64 << 20).contains(&self.limits.body_bytes), "limits.body_bytes: use 1024 to 67108864");
+        expect((1..=100_000).contains(&self.limits.event_streams), "limits.event_streams: use 1 to 100000");
+        let workers = &self.workers;
+        expect((1..=64).contains(&workers.slots), "workers.slots: use 1 to 64");
+        expect((1..=64).contains(&workers.adapt_slots), "workers.adapt_slots: use 1 to 64");
+        expect(workers.adapt_threads <= 64, "workers.adapt_threads: use 0 to 64");
+        expect((1..=600).contains(&workers.ack_wait_seconds), "workers.ack_wait_seconds: use 1 to 600");
+        expect((1..=100).contains(&workers.max_deliver), "workers.max_deliver: use 1 to 100");
+        expect((1..=3_600).contains(&workers.stuck_seconds), "workers.stuck_seconds: use 1 to 3600");
+        expect((1..=3_600).contains(&workers.reconcile_seconds), "workers.reconcile_seconds: use 1 to 3600");
+        expect((1..=86_400).contains(&workers.silent_seconds), "workers.silent_seconds: use 1 to 86400");
+        faults
+    }
+
+    /// The path of a setting, or `name` in the data folder where it is not set.
+    pub(crate) fn path_or(&self, path: &Path, name: &str) -> PathBuf {
+        if path.as_os_str().is_empty() { self.data_dir.join(name) } else { path.to_owned() }
+    }
+}
+
+/// The settings by path, such as `nats.url`, with their defaults.
+fn leaves() -> BTreeMap<String, Value> {
+    let mut leaves = BTreeMap::new();
+    if let Ok(Value::Table(table)) = Value::try_from(Config::default()) {
+        for (name, value) in table {
+            match value {
+                Value::Table(section) => {
+                    leaves.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+                }
+                value => _ = leaves.insert(name, value),
+            }
+        }
+    }
+    leaves
+}
+
+/// Lays `EXPORT_*` variables over the file's settings; returns what does not fit.
+fn overlay(table: &mut Table, environment: &BTreeMap<String, String>) -> Vec<String> {
+    let mut faults = Vec::new();
+    let known: BTreeMap<String, (String, Value)> = leaves()
+        .into_iter()
+        .map(|(path, default)| (format!("EXPORT_{}", path.replace('.', "_").to_uppercase()), (path, default)))
+        .collect();
+    for (variable, text) in environment.iter().filter(|(name, _)| name.starts_with("EXPORT_")) {
+        // Read by exportctl, the tests or the demo; not settings of the server.
+        if ["EXPORT_CREDENTIALS", "EXPORT_TENANT", "EXPORT_CONFIG"].contains(&variable.as_str())
+            || variable.starts_with("EXPORT_TESTS_")
+            || variable == "EXPORT_EVIDENCE"
+        {
+            continue;
+        }
+        let Some((path, default)) = known.get(variable) else {
+            faults.push(format!("environment: `{variable}` is not a setting"));
+            continue;
+        };
+        let value = match default {
+            Value::Integer(_) => text.parse().map(Value::Integer).ok(),
+            Value::Boolean(_) => text.parse().map(Value::Boolean).ok(),
+            Value::Array(_) => {
+                Some(Value::Array(text.split(',').map(|entry| Value::String(entry.trim().to_owned())).collect()))
+            }
+            _ => Some(Value::String(text.clone())),
+        };
+        let Some(value) = value else {
+            faults.push(format!("environment: `{variable}` must be of the kind of its default `{default}`"));
+            continue;
+        };
+        match path.split_once('.') {
+            None => _ = table.insert(path.clone(), value),
+            Some((section, key)) => {
+                let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+                if let Value::Table(section) = entry {
+                    section.insert(key.to_owned(), value);
+                }
+            }
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Config, leaves};
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("export.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment: BTreeMap<String, String> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::load(Some(&path), &environment).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let config = load("[limits]\nactive_runs = 2\n", &[("EXPORT_LIMITS_ACTIVE_RUNS", "7")]).unwrap();
+        assert_eq!(config.limits.active_runs, 7);
+        let config = load("", &[("EXPORT_ALLOW_PROFILES", "json:raw, trivy:db")]).unwrap();
+        assert_eq!(config.allow.profiles.len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_an_error_that_names_it() {
+        assert!(load("[limits]\nactive_rums = 2\n", &[]).unwrap_err().contains("active_rums"));
+        assert!(load("", &[("EXPORT_LIMITS_ACTIVE_RUMS", "2")]).unwrap_err().contains("EXPORT_LIMITS_ACTIVE_RUMS"));
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let error = load("[limits]\nactive_runs = 0\n[workers]\nslots = 0\n", &[]).unwrap_err();
+        assert!(error.contains("limits.active_runs") && error.contains("workers.slots"), "{error}");
+    }
+
+    #[test]
+    fn every_setting_is_on_the_configuration_page() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md")).unwrap();
+        for path in leaves().keys() {
+            assert!(page.contains(&format!("`{path}`")), "docs/configuration.md does not name `{path}`");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `/api/export/runs/{id}/download`, `/manifest`, `/provenance` and `/files/{name}`.
+
+use bytes::Bytes;
+use export_authority::Scope;
+use export_blobs::Workspace;
+use export_contract::run::{Run, RunBundle};
+use export_contract::{Digest, ErrorCode};
+use futures::StreamExt as _;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use warp::Reply as _;
+use warp::reply::Response;
+
+use crate::authenticate::session;
+use crate::problem::Problem;
+use crate::range::{Wanted, wanted};
+use crate::request::Incoming;
+use crate::runs::find;
+use crate::server::ChecksumTrailer;
+use crate::state::Gateway;
+
+/// Largest file beside a bundle that is served from memory.
+const MAX_SIDECAR: u64 = 256 << 20;
+
+/// The bundle, whole or in part.
+pub(crate) async fn bundle(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session(gateway, &request, Scope::Download).await?;
+    let run = find(gateway, &session, id).await?;
+    let bundle = finished(&run)?;
+    let (digest, length) = (bundle.digest.clone(), bundle.bytes);
+    let etag = format!("\"{digest}\"");
+    if request.header("if-none-match").is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == etag)) {
+        return Ok(with_identity(empty(StatusCode::NOT_MODIFIED), &digest, length));
+    }
+    // A part may only be given of the very bytes that the client has the beginning of.
+    let unchanged = request.header("if-range").is_none_or(|tag| tag.trim() == etag);
+    let range = if unchanged { request.header("range") } else { None };
+    let (status, part) = match wanted(range, length) {
+        Wanted::Whole => (StatusCode::OK, 0..length),
+        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+        Wanted::Unsatisfiable => {
+            let known = format!("bytes */{length}");
+            let problem = Problem::new(ErrorCode::RangeNotSatisfiable, format!("the bundle has {length} bytes"));
+            return Err(match HeaderValue::from_str(&known) {
+                Ok(value) => problem.with_header(header::CONTENT_RANGE, value),
+                Err(_) => problem,
+            });
+        }
+    };
+    let key = Workspace::artefact_key(&run.tenant, &run.id, &digest);
+    let mut source = gateway.blobs.read(&key, Some(part.clone())).await?;
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(8);
+    tokio::spawn(async move {
+        while let Some(piece) = source.next().await {
+            // An error ends the body early, which the client sees by its length.
+            if sender.send(piece.map_err(std::io::Error::other)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut response = warp::reply::stream(ReceiverStream::new(receiver)).into_response();
+    *response.status_mut() = status;
+    let trailer = status == StatusCode::OK && request.header("te").is_some_and(|te| te.contains("trailers"));
+    if trailer {
+        response.extensions_mut().insert(ChecksumTrailer(repr_digest(&digest)));
+        insert(&mut response, header::TRAILER, "repr-digest");
+    } else {
+        insert(&mut response, header::CONTENT_LENGTH, &(part.end - part.start).to_string());
+    }
+    if status == StatusCode::PARTIAL_CONTENT {
+        insert(&mut response, header::CONTENT_RANGE, &format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1)));
+    }
+    insert(&mut response, header::CONTENT_TYPE, "application/x-tar");
+    insert(
+        &mut response,
+        header::CONTENT_DISPOSITION,
+        &format!("attachment; filename=\"{}-{}.tar\"", run.profile_id, run.id),
+    );
+    Ok(with_identity(response, &digest, length))
+}
+
+/// The signed `export.json`.
+pub(crate) async fn manifest(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session(gateway, &request, Scope::Download).await?;
+    let run = find(gateway, &session, id).await?;
+    let digest = finished(&run)?.manifest_digest.clone();
+    let mut response = small_file(gateway, &run, &digest, "application/json").await?;
+    insert(
+        &mut response,
+        header::LINK,
+        &format!("</api/export/runs/{}/files/export.json.sigstore.json>; rel=\"describedby\"", run.id),
+    );
+    Ok(response)
+}
+
+/// The signed `provenance.json`.
+pub(crate) async fn provenance(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+    sidecar(gateway, id, "provenance.json", request).await
+}
+
+/// A file beside the bundle, such as `export.json.sig`.
+pub(crate) async fn sidecar(gateway: &Gateway, id: &str, name: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session(gateway, &request, Scope::Download).await?;
+    let run = find(gateway, &session, id).await?;
+    let bundle = finished(&run)?;
+    let digest = bundle.sidecars.get(name).ok_or_else(|| {
+        let known: Vec<&str> = bundle.sidecars.keys().map(String::as_str).collect();
+        Problem::new(ErrorCode::NotFound, format!("run `{id}` has no file `{name}`; it has {}", known.join(", ")))
+    })?;
+    let media = if std::path::Path::new(name).extension().is_some_and(|e| e == "json") { "application/json" } else { "text/plain" };
+    small_file(gateway, &run, digest, media).await
+}
+
+fn finished(run: &Run) -> Result<&RunBundle, Problem> {
+    run.bundle.as_ref().ok_or_else(|| {
+        Problem::new(ErrorCode::NotReady, format!("run `{}` is `{}` and has no bundle", run.id, run.status))
+    })
+}
+
+async fn small_file(gateway: &Gateway, run: &Run, digest: &Digest, media: &'static str) -> Result<Response, Problem> {
+    let bytes = gateway.blobs.get(&Workspace::artefact_key(&run.tenant, &run.id, digest), MAX_SIDECAR).await?;
+    let length = bytes.len() as u64;
+    let mut response = Response::new(bytes.into());
+    insert(&mut response, header::CONTENT_TYPE, media);
+    insert(&mut response, header::CONTENT_LENGTH, &length.to_string());
+    Ok(with_identity(response, digest, length))
+}
+
+/// What every download says of itself: strong validator, digest and length, whatever part is sent.
+fn with_identity(mut response: Response, digest: &Digest, length: u64) -> Response {
+    insert(&mut response, header::ETAG, &format!("\"{digest}\""));
+    insert(&mut response, header::ACCEPT_RANGES, "bytes");
+    insert(&mut response, header::CACHE_CONTROL, "private, no-cache");
+    insert(&mut response, HeaderName::from_static("x-export-digest"), digest.as_str());
+    insert(&mut response, HeaderName::from_static("x-export-length"), &length.to_string());
+    insert(&mut response, HeaderName::from_static("repr-digest"), &repr_digest(digest));
+    response
+}
+
+/// The digest as a structured field (RFC 9530 section 3).
+fn repr_digest(digest: &Digest) -> String {
+    format!("sha-256=:{}:", base64(&unhex(digest.hex())))
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    text.as_bytes()
+        .chunks_exact(2)
+        .filter_map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .collect()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Bytes::new().into());
+    *response.status_mut() = status;
+    response
+}
+
+fn insert(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}

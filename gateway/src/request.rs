@@ -1,0 +1,141 @@
+//! The parts of a request, each read once and within bounds.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+
+use bytes::{Buf, Bytes, BytesMut};
+use export_contract::ErrorCode;
+use futures::{Stream, StreamExt as _};
+use http::HeaderMap;
+use serde::de::DeserializeOwned;
+use warp::Filter;
+
+use crate::problem::Problem;
+
+type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
+
+/// A request whose route is known.
+pub(crate) struct Incoming {
+    pub(crate) headers: HeaderMap,
+    query: String,
+    body: BodyStream,
+}
+
+/// Takes headers, query and body as they are.
+pub(crate) fn incoming() -> impl Filter<Extract = (Incoming,), Error = warp::Rejection> + Clone {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::header::headers_cloned().and(query).and(warp::body::stream()).map(|headers, query, body| Incoming {
+        headers,
+        query,
+        body: Box::pin(StreamExt::map(body, |piece: Result<_, warp::Error>| piece.map(to_bytes))),
+    })
+}
+
+fn to_bytes(mut piece: impl Buf) -> Bytes {
+    piece.copy_to_bytes(piece.remaining())
+}
+
+impl Incoming {
+    /// A header as text; one that is not ASCII counts as absent.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The whole body, at most `limit` bytes.
+    pub(crate) async fn bytes(&mut self, limit: usize) -> Result<Bytes, Problem> {
+        let too_large = || Problem::new(ErrorCode::BodyTooLarge, format!("the body is larger than {limit} bytes"));
+        let announced = self.header("content-length").and_then(|length| length.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        let mut whole = BytesMut::new();
+        while let Some(piece) = self.body.next().await {
+            let piece = piece.map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the body broke off"))?;
+            if whole.len() + piece.len() > limit {
+                return Err(too_large());
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The body as JSON.
+    pub(crate) async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
+        let media = self.header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        if media != "application/json" && !media.ends_with("+json") {
+            return Err(Problem::new(
+                ErrorCode::UnsupportedMedia,
+                format!("the body must be `application/json`, the request says `{media}`"),
+            ));
+        }
+        let body = self.bytes(limit).await?;
+        parse_json(&body)
+    }
+
+    /// The query as pairs; a parameter outside `known` is refused.
+    pub(crate) fn query(&self, known: &[&str]) -> Result<BTreeMap<String, String>, Problem> {
+        let pairs: Vec<(String, String)> = form_pairs(&self.query);
+        for (name, _) in &pairs {
+            if !known.contains(&name.as_str()) {
+                return Err(Problem::new(
+                    ErrorCode::InvalidRequest,
+                    format!("query parameter `{name}` is unknown here; known are: {}", known.join(", ")),
+                ));
+            }
+        }
+        Ok(pairs.into_iter().collect())
+    }
+}
+
+/// Reads JSON and names line and column of the first fault.
+pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::new(ErrorCode::InvalidRequest, format!("the body is not what this endpoint takes: {error}")))
+}
+
+/// Splits `application/x-www-form-urlencoded` text.
+pub(crate) fn form_pairs(text: &str) -> Vec<(String, String)> {
+    text.split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (unescape(name), unescape(value))
+        })
+        .collect()
+}
+
+fn unescape(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => plain.push(b' '),
+            b'%' => {
+                let digits = rest.as_slice().get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+                match digits.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+                    Some(decoded) => {
+                        plain.push(decoded);
+                        rest = rest.as_slice().get(2..).unwrap_or_default().iter();
+                    }
+                    None => plain.push(b'%'),
+                }
+            }
+            other => plain.push(*other),
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::form_pairs;
+
+    #[test]
+    fn queries_are_unescaped_and_broken_escapes_kept() {
+        assert_eq!(
+            form_pairs("a=1+2&b=%2Fx%zz&c"),
+            [("a".into(), "1 2".into()), ("b".into(), "/x%zz".into()), ("c".into(), String::new())]
+        );
+    }
+}

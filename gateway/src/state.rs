@@ -1,0 +1,88 @@
+//! What the gateway is built from.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use export_authority::{Authority, LocalAuthority};
+use export_blobs::BlobStore;
+use export_contract::profile::ProfileKind;
+use export_contract::{RunId, Timestamp};
+use export_pipeline::{RunFeed, RunQueue};
+use export_runs::RunStore;
+use rand::Rng as _;
+use serde::Serialize;
+
+use crate::admin::Health;
+
+/// Bounds on requests; each is documented in `docs/limits.md`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest request body, bytes.
+    pub body_bytes: usize,
+    /// Followers of event streams at one time.
+    pub event_streams: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes: 1 << 20, event_streams: 500 }
+    }
+}
+
+/// A key whose signatures stand on bundles.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicKey {
+    /// Its id, as in the run's `bundle.keyId`.
+    pub key_id: String,
+    /// SPKI, PEM.
+    pub pem: String,
+}
+
+/// Everything that an endpoint may use.
+#[derive(Clone)]
+pub struct Gateway {
+    /// The run ledger.
+    pub runs: Arc<dyn RunStore>,
+    /// The way to the log.
+    pub queue: Arc<dyn RunQueue>,
+    /// The way back.
+    pub feed: Arc<dyn RunFeed>,
+    /// Staging.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Checks tokens.
+    pub authority: Arc<dyn Authority>,
+    /// Issues tokens, where this gateway is its own authority.
+    pub issuer: Option<Arc<LocalAuthority>>,
+    /// The profile kinds that the deployed adapters make.
+    pub supported: BTreeSet<ProfileKind>,
+    /// Keys for verifiers.
+    pub keys: Vec<PublicKey>,
+    /// Readiness.
+    pub health: Arc<Health>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Free places for followers of event streams.
+    pub event_places: Arc<tokio::sync::Semaphore>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("supported", &self.supported).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// The wall clock, which the gateway may read: nothing it reads there reaches a bundle.
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// A new run id, which also serves as correlation and trace id.
+pub(crate) fn new_id() -> RunId {
+    let millis = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let mut random = [0_u8; 16];
+    rand::rng().fill_bytes(&mut random);
+    RunId::from_parts(u64::try_from(millis).unwrap_or(0), u128::from_be_bytes(random))
+}
