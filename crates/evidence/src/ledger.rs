@@ -188,9 +188,14 @@ pub trait EvidenceLedger: Send + Sync + fmt::Debug {
 /// is overwritten or taken up by the next import.
 #[async_trait]
 pub trait ImportSession: Send {
-    /// Puts records, in order. Of two with the same identity the later one wins.
+    /// Puts records, in order. Of two with the same identity (tenant, kind, source, document id) the later one wins.
+    ///
+    /// Content is the same when everything but `observed_at` is. Batches of some MiB are best: a batch is one step.
     async fn put(&mut self, records: Vec<NewRecord>) -> Result<Vec<PutRecord>, LedgerError>;
 
     /// Advances the watermark over everything that was put, and gives the lease back.
     async fn commit(self: Box<Self>) -> Result<Watermark, LedgerError>;
+
+    /// Gives the lease back without commit, so that the next import need not wait for its end.
+    async fn abandon(self: Box<Self>) -> Result<(), LedgerError>;
 }

@@ -1,9 +1,20 @@
 //! The evidence ledger: the port that stages read through, its drivers, the meaning of selectors, and import.
+//!
+//! - [`ledger`]: the port. [`SqliteLedger`] and [`MongoLedger`] keep it; [`suite`] holds them to it.
+//! - [`predicate`]: what selectors mean. The drivers compile them; a property test holds the three equal.
 
 pub mod ledger;
 pub mod predicate;
+
+mod compile;
+pub mod lease;
+mod line;
+mod sqlite;
+#[cfg(feature = "testing")]
+pub mod suite;
 
 pub use ledger::{
     EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PutRecord, ReadRange, Selection, StoredLine,
     Watermark,
 };
+pub use sqlite::SqliteLedger;
