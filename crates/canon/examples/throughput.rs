@@ -7,7 +7,6 @@
     reason = "printing figures is what this program is for"
 )]
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::fs::File;
 use std::io::BufReader;
@@ -16,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use export_canon::CanonError;
 use export_canon::chunk::Chunker;
 use export_canon::digesting::Digester;
 use export_canon::json::{Canonicalizer, Limits};
@@ -28,46 +28,51 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("usage: throughput FOLDER")?;
     let mut packs = Vec::new();
     find_packs(Path::new(&folder), &mut packs)?;
-    let unsorted = Arc::new(read(&packs)?);
-    let mut canonicalizer = Canonicalizer::new(Limits::default());
-    // A handful of documents with duplicate keys are left out of both sets.
-    let pairs: Vec<(Vec<u8>, Vec<u8>)> = unsorted
-        .iter()
-        .filter_map(|document| {
-            Some((
-                document.clone(),
-                canonicalizer.canonicalize(document).ok()?.into_owned(),
-            ))
-        })
-        .collect();
-    let (unsorted, sorted): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    let (unsorted, sorted) = (Arc::new(unsorted), Arc::new(sorted));
-    println!("{} documents, {} bytes", unsorted.len(), size(&unsorted));
-
-    report("canonicalise, as published", &unsorted, || {
-        canonicalise(&unsorted)
-    });
-    report("canonicalise, in order already", &sorted, || {
-        canonicalise(&sorted)
-    });
-    let small: Documents = Arc::new(
-        unsorted
-            .iter()
-            .filter(|document| document.len() < 64 << 10)
-            .cloned()
-            .collect(),
-    );
-    report("canonicalise, documents under 64 KiB", &small, || {
-        canonicalise(&small)
-    });
-    for threads in [1, 2] {
-        let chunks = Arc::new(cut(&unsorted));
-        report(
-            &format!("canonicalise + zstd 3 + sha256, {threads} threads"),
-            &unsorted,
-            || frames(&unsorted, &chunks, threads),
-        );
+    let published = read(&packs)?;
+    let mut canonicalizer = Canonicalizer::new(Limits::default()).keep_duplicates();
+    let mut sorted = Vec::with_capacity(published.len());
+    let mut unsorted = Vec::new();
+    for document in &published {
+        let canonical = canonicalizer.canonicalize(document)?.into_owned();
+        if canonical != *document {
+            unsorted.push(document.clone());
+        }
+        sorted.push(canonical);
     }
+    println!("{} documents, {} bytes", published.len(), size(&published));
+    println!(
+        "{} of them ({} bytes) are not canonical",
+        unsorted.len(),
+        size(&unsorted)
+    );
+
+    report("serde_json Value and back (reference)", &published, || {
+        by_value(&published)
+    })?;
+    report("canonicalise, all as published", &published, || {
+        canonicalise(&published)
+    })?;
+    report("canonicalise, only those not canonical", &unsorted, || {
+        canonicalise(&unsorted)
+    })?;
+    report("canonicalise, all in order already", &sorted, || {
+        canonicalise(&sorted)
+    })?;
+
+    let published: Documents = Arc::new(published);
+    let sorted: Documents = Arc::new(sorted);
+    report("zstd 3 alone, 1 thread (reference)", &sorted, || {
+        frames(&sorted, 1, false)
+    })?;
+    report("zstd 3 alone, 2 threads (reference)", &sorted, || {
+        frames(&sorted, 2, false)
+    })?;
+    report("canonical + zstd 3 + sha256, 1 thread", &published, || {
+        frames(&published, 1, true)
+    })?;
+    report("canonical + zstd 3 + sha256, 2 threads", &published, || {
+        frames(&published, 2, true)
+    })?;
     Ok(())
 }
 
@@ -103,31 +108,45 @@ fn size(documents: &[Vec<u8>]) -> usize {
     documents.iter().map(Vec::len).sum()
 }
 
-fn report(what: &str, documents: &[Vec<u8>], mut run: impl FnMut() -> usize) {
-    let mut rounds: Vec<f64> = (0..5)
-        .map(|_| {
-            let start = Instant::now();
-            std::hint::black_box(run());
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
+/// Runs five rounds and prints the median; a round gives the bytes that came out, which must not be none.
+fn report(
+    what: &str,
+    documents: &[Vec<u8>],
+    run: impl Fn() -> Result<u64, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let mut rounds = Vec::new();
+    let mut out = 0;
+    for _ in 0..5 {
+        let start = Instant::now();
+        out = std::hint::black_box(run()?);
+        rounds.push(start.elapsed().as_secs_f64());
+    }
     rounds.sort_by(f64::total_cmp);
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let speed = size(documents) as f64 / 1e6 / rounds[rounds.len() / 2];
-    println!("{what:<48} {speed:>8.0} MB/s");
+    println!("{what:<42} {speed:>6.0} MB/s   {out:>10} bytes out");
+    Ok(())
 }
 
-fn canonicalise(documents: &[Vec<u8>]) -> usize {
-    let mut canonicalizer = Canonicalizer::new(Limits::default());
+fn by_value(documents: &[Vec<u8>]) -> Result<u64, Box<dyn Error>> {
+    let mut total = 0;
+    for document in documents {
+        let value: serde_json::Value = serde_json::from_slice(document)?;
+        total += serde_json::to_vec(&value)?.len() as u64;
+    }
+    Ok(total)
+}
+
+fn canonicalise(documents: &[Vec<u8>]) -> Result<u64, Box<dyn Error>> {
+    let mut canonicalizer = Canonicalizer::new(Limits::default()).keep_duplicates();
     let mut out = Vec::new();
     let mut total = 0;
     for document in documents {
         out.clear();
-        if canonicalizer.canonicalize_into(document, &mut out).is_ok() {
-            total += out.len();
-        }
+        canonicalizer.canonicalize_into(document, &mut out)?;
+        total += out.len() as u64;
     }
-    total
+    Ok(total)
 }
 
 /// Ranges of documents, one a frame.
@@ -145,30 +164,30 @@ fn cut(documents: &[Vec<u8>]) -> Vec<std::ops::Range<usize>> {
     chunks
 }
 
-fn frames(documents: &Documents, chunks: &[std::ops::Range<usize>], threads: usize) -> usize {
+/// Compresses and hashes all documents; `canonical` says whether they are canonicalised on the workers or only copied.
+fn frames(documents: &Documents, threads: usize, canonical: bool) -> Result<u64, Box<dyn Error>> {
     let mut digester = Digester::new();
     let sink = |frame: Frame<'_, ()>| {
         digester.update(frame.bytes);
-        Ok::<(), Infallible>(())
+        Ok(())
     };
-    let threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
-    let Ok(mut row) = ParallelFrames::new(threads, 3, sink) else {
-        return 0;
-    };
-    for chunk in chunks.iter().cloned() {
+    let threads = NonZeroUsize::new(threads).ok_or("no threads")?;
+    let mut row = ParallelFrames::new(threads, 3, sink)?;
+    for chunk in cut(documents) {
         let documents = Arc::clone(documents);
-        let submitted = row.submit(move |plain: &mut Vec<u8>| {
-            let mut canonicalizer = Canonicalizer::new(Limits::default());
+        row.submit(move |plain: &mut Vec<u8>| {
+            let mut canonicalizer = Canonicalizer::new(Limits::default()).keep_duplicates();
             for document in documents.get(chunk).unwrap_or_default() {
-                if canonicalizer.canonicalize_into(document, plain).is_ok() {
-                    plain.push(b'\n');
+                if canonical {
+                    canonicalizer.canonicalize_into(document, plain)?;
+                } else {
+                    plain.extend_from_slice(document);
                 }
+                plain.push(b'\n');
             }
-            Ok(())
-        });
-        if submitted.is_err() {
-            return 0;
-        }
+            Ok::<(), CanonError>(())
+        })?;
     }
-    usize::from(row.finish().is_ok()) + usize::try_from(digester.bytes()).unwrap_or_default()
+    row.finish()?;
+    Ok(digester.finish().bytes)
 }

@@ -116,13 +116,13 @@ where
         self.delivered
     }
 
-    /// Delivers all frames, stops the workers and gives the sink back.
+    /// Delivers all frames, stops the workers and gives the number of frames.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
-    pub fn finish(mut self) -> Result<S, FramesError<E>> {
+    pub fn finish(mut self) -> Result<u64, FramesError<E>> {
         self.drain()?;
-        Ok(self.sink)
+        Ok(self.delivered)
     }
 
     fn note(&mut self, result: Result<(), FramesError<E>>) -> Result<(), FramesError<E>> {

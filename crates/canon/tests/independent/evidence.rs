@@ -21,18 +21,26 @@ def in_order(pairs):
     assert all(a <= b for a, b in zip(keys, keys[1:])), keys
     return dict(pairs)
 strict = dict(parse_float=number, parse_int=number)
-original_of = json.JSONDecoder(**strict).decode
+doubled = False
+def noting_doubles(pairs):
+    global doubled
+    members = dict(pairs)
+    doubled = doubled or len(members) != len(pairs)
+    return members
+original_of = json.JSONDecoder(object_pairs_hook=noting_doubles, **strict).decode
 canonical_of = json.JSONDecoder(object_pairs_hook=in_order, **strict).decode
 lines = sys.stdin.buffer
-count = 0
+count = doubles = 0
 while True:
     original, canonical = lines.readline(), lines.readline()
     if not original: break
+    doubled = False
     original, canonical = original.decode(), canonical.rstrip(b"\n").decode()
     if original_of(original) != canonical_of(canonical):
         sys.exit(f"document {count} differs: {original[:200]}")
     count += 1
-print(count)
+    doubles += doubled
+print(count, doubles)
 "#;
 
 fn evidence() -> Option<PathBuf> {
@@ -93,8 +101,8 @@ fn every_real_document_keeps_its_value_and_its_literals() {
         }
         out.flush().unwrap();
     });
-    assert_eq!(judged.trim(), written.to_string());
+    // Documents, and documents with duplicate keys as Python counts them.
+    assert_eq!(judged.trim(), format!("{written} {doubled}"));
     assert!(written > 83_000, "{written} documents");
-    assert_eq!(doubled, 4, "documents with duplicate keys");
     assert!(largest > 18_000_000, "the 18 MB document is among them");
 }

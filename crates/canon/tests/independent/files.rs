@@ -70,7 +70,7 @@ fn write_frames(path: &Path, frames: u32) -> Vec<u8> {
         })
         .unwrap();
     }
-    row.finish().map(|_sink| ()).unwrap();
+    row.finish().unwrap();
     bytes.extend(seek_table(&infos).unwrap());
     fs::write(path, &bytes).unwrap();
     (0..frames).flat_map(plain).collect()
