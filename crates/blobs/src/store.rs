@@ -16,7 +16,9 @@ pub struct BlobKey(String);
 
 /// Why a text is not a [`BlobKey`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a staging key: use names of letters, digits, `.`, `_`, `=`, `-` joined by `/`, at most 512 bytes")]
+#[error(
+    "`{0}` is not a staging key: use names of letters, digits, `.`, `_`, `=`, `-` joined by `/`, at most 512 bytes"
+)]
 pub struct ParseKeyError(String);
 
 impl BlobKey {
@@ -39,7 +41,9 @@ impl FromStr for BlobKey {
             !name.is_empty()
                 && name != "."
                 && name != ".."
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._=-".contains(&b))
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._=-".contains(&b))
         };
         if text.len() <= 512 && text.split('/').all(good_name) {
             Ok(Self(text.to_owned()))
@@ -140,7 +144,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     async fn get(&self, key: &BlobKey, limit: u64) -> Result<Bytes, BlobError>;
 
     /// The blob, or the bytes `range` of it, as a stream. A range past the end is cut.
-    async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError>;
+    async fn read(&self, key: &BlobKey, range: Option<Range<u64>>)
+    -> Result<ByteStream, BlobError>;
 
     /// Length of the blob, `None` if there is none.
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError>;

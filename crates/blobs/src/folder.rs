@@ -1,0 +1,351 @@
+//! Staging in a folder that every role sees.
+//!
+//! A blob is a file under its key. It is written to `.tmp/` first, made durable, and then linked or renamed to its name, so a
+//! reader sees whole blobs only and a crash leaves nothing but a file in `.tmp/`, which opening the store clears by age.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use tokio::fs::{self, File};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
+use tokio_util::io::ReaderStream;
+
+use crate::store::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
+
+/// Name of the folder of half-written blobs; no key begins so, since a key name with a leading dot would be legal but
+/// tenants are slugs.
+const TEMPORARY: &str = ".tmp";
+/// Half-written blobs older than this are left over from a crash.
+const STALE: Duration = Duration::from_hours(24);
+/// Bytes read at a time.
+const PIECE: usize = 256 << 10;
+
+/// A folder of blobs.
+#[derive(Clone, Debug)]
+pub struct FolderBlobs {
+    root: PathBuf,
+}
+
+impl FolderBlobs {
+    /// Opens the store in `root`, which is made if it is not there, and clears what crashes left.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written to.
+    pub async fn open(root: &Path) -> Result<Self, BlobError> {
+        let store = Self {
+            root: root.to_owned(),
+        };
+        let temporary = store.root.join(TEMPORARY);
+        fs::create_dir_all(&temporary)
+            .await
+            .map_err(|cause| failed("create the staging folder", cause))?;
+        let mut entries = fs::read_dir(&temporary)
+            .await
+            .map_err(|cause| failed("list the staging folder", cause))?;
+        while let Some(entry) = entries
+            .next_entry()
+            .await
+            .map_err(|cause| failed("list the staging folder", cause))?
+        {
+            let age = entry
+                .metadata()
+                .await
+                .and_then(|meta| meta.modified())
+                .map(|at| SystemTime::now().duration_since(at));
+            if matches!(age, Ok(Ok(age)) if age > STALE) {
+                remove(&entry.path()).await?;
+            }
+        }
+        Ok(store)
+    }
+
+    fn path(&self, key: &BlobKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.root
+            .join(TEMPORARY)
+            .join(ulid::Ulid::generate().to_string())
+    }
+
+    async fn spool(&self, bytes: &[u8]) -> Result<Spool, BlobError> {
+        let mut spool = Spool::create(self.temporary()).await?;
+        spool
+            .file
+            .write_all(bytes)
+            .await
+            .map_err(|cause| failed("write", cause))?;
+        Ok(spool)
+    }
+}
+
+/// A file in `.tmp/` that is removed when it is dropped.
+struct Spool {
+    file: File,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Spool {
+    async fn create(path: PathBuf) -> Result<Self, BlobError> {
+        let file = File::create_new(&path)
+            .await
+            .map_err(|cause| failed("create a temporary file", cause))?;
+        Ok(Self {
+            file,
+            path,
+            kept: false,
+        })
+    }
+
+    async fn sync(&mut self) -> Result<(), BlobError> {
+        self.file
+            .flush()
+            .await
+            .map_err(|cause| failed("write", cause))?;
+        self.file
+            .sync_all()
+            .await
+            .map_err(|cause| failed("make durable", cause))
+    }
+
+    /// Gives the file its name, replacing what is there.
+    async fn rename_to(mut self, target: &Path) -> Result<(), BlobError> {
+        self.sync().await?;
+        parent(target).await?;
+        fs::rename(&self.path, target)
+            .await
+            .map_err(|cause| failed("rename", cause))?;
+        self.kept = true;
+        sync_parent(target).await
+    }
+
+    /// Gives the file its name, if that is free.
+    async fn link_to(mut self, target: &Path) -> Result<PutOutcome, BlobError> {
+        self.sync().await?;
+        parent(target).await?;
+        match fs::hard_link(&self.path, target).await {
+            Ok(()) => sync_parent(target).await.map(|()| PutOutcome::Written),
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(PutOutcome::AlreadyThere)
+            }
+            Err(cause) => Err(failed("link", cause)),
+        }
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        if !self.kept {
+            // If this fails, opening the store clears the file later.
+            let _left_for_later = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[async_trait]
+impl BlobStore for FolderBlobs {
+    async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), BlobError> {
+        self.spool(&bytes).await?.rename_to(&self.path(key)).await
+    }
+
+    async fn put_if_absent(&self, key: &BlobKey, bytes: Bytes) -> Result<PutOutcome, BlobError> {
+        let path = self.path(key);
+        // Most repeats are redeliveries: they need not write the bytes again to learn that they are there.
+        if fs::try_exists(&path)
+            .await
+            .map_err(|cause| failed("look for", cause))?
+        {
+            return Ok(PutOutcome::AlreadyThere);
+        }
+        self.spool(&bytes).await?.link_to(&path).await
+    }
+
+    async fn writer(&self) -> Result<Box<dyn BlobWriter>, BlobError> {
+        Ok(Box::new(FolderWriter {
+            root: self.root.clone(),
+            spool: Spool::create(self.temporary()).await?,
+        }))
+    }
+
+    async fn get(&self, key: &BlobKey, limit: u64) -> Result<Bytes, BlobError> {
+        let mut file = open(key, &self.path(key)).await?;
+        let bytes = file
+            .metadata()
+            .await
+            .map_err(|cause| failed("measure", cause))?
+            .len();
+        if bytes > limit {
+            return Err(BlobError::TooLarge {
+                key: key.clone(),
+                bytes,
+                limit,
+            });
+        }
+        let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+        file.read_to_end(&mut whole)
+            .await
+            .map_err(|cause| failed("read", cause))?;
+        Ok(whole.into())
+    }
+
+    async fn read(
+        &self,
+        key: &BlobKey,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream, BlobError> {
+        let mut file = open(key, &self.path(key)).await?;
+        let Range { start, end } = range.unwrap_or(0..u64::MAX);
+        file.seek(io::SeekFrom::Start(start))
+            .await
+            .map_err(|cause| failed("seek", cause))?;
+        let stream = ReaderStream::with_capacity(file.take(end.saturating_sub(start)), PIECE);
+        Ok(stream.map_err(|cause| failed("read", cause)).boxed())
+    }
+
+    async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError> {
+        match fs::metadata(self.path(key)).await {
+            Ok(meta) if meta.is_file() => Ok(Some(BlobMeta { bytes: meta.len() })),
+            Ok(_) => Ok(None),
+            Err(cause) if absent(&cause) => Ok(None),
+            Err(cause) => Err(failed("measure", cause)),
+        }
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        remove(&self.path(key)).await
+    }
+
+    async fn list(&self, prefix: &BlobKey) -> Result<Vec<BlobKey>, BlobError> {
+        let mut keys = Vec::new();
+        let mut folders = vec![self.path(prefix)];
+        while let Some(folder) = folders.pop() {
+            let mut entries = match fs::read_dir(&folder).await {
+                Ok(entries) => entries,
+                Err(cause) if absent(&cause) => continue,
+                Err(cause) => return Err(failed("list", cause)),
+            };
+            while let Some(entry) = entries
+                .next_entry()
+                .await
+                .map_err(|cause| failed("list", cause))?
+            {
+                let path = entry.path();
+                if entry
+                    .file_type()
+                    .await
+                    .map_err(|cause| failed("list", cause))?
+                    .is_dir()
+                {
+                    folders.push(path);
+                } else if let Some(key) = path
+                    .strip_prefix(&self.root)
+                    .ok()
+                    .and_then(Path::to_str)
+                    .and_then(|text| text.parse().ok())
+                {
+                    keys.push(key);
+                }
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    async fn check(&self) -> Result<(), BlobError> {
+        let mut spool = self.spool(b"probe").await?;
+        spool.sync().await
+    }
+}
+
+struct FolderWriter {
+    root: PathBuf,
+    spool: Spool,
+}
+
+#[async_trait]
+impl BlobWriter for FolderWriter {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        self.spool
+            .file
+            .write_all(&bytes)
+            .await
+            .map_err(|cause| failed("write", cause))
+    }
+
+    async fn finish(self: Box<Self>, key: &BlobKey) -> Result<(), BlobError> {
+        let target = self.root.join(key.as_str());
+        self.spool.rename_to(&target).await
+    }
+
+    async fn abort(self: Box<Self>) -> Result<(), BlobError> {
+        Ok(())
+    }
+}
+
+async fn open(key: &BlobKey, path: &Path) -> Result<File, BlobError> {
+    match File::open(path).await {
+        Ok(file) => Ok(file),
+        Err(cause) if absent(&cause) => Err(BlobError::NotFound(key.clone())),
+        Err(cause) => Err(failed("open", cause)),
+    }
+}
+
+async fn parent(path: &Path) -> Result<(), BlobError> {
+    match path.parent() {
+        Some(parent) => fs::create_dir_all(parent)
+            .await
+            .map_err(|cause| failed("create a folder", cause)),
+        None => Ok(()),
+    }
+}
+
+/// A name is durable only once its folder is.
+async fn sync_parent(path: &Path) -> Result<(), BlobError> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    let folder = File::open(parent)
+        .await
+        .map_err(|cause| failed("open a folder", cause))?;
+    folder
+        .sync_all()
+        .await
+        .map_err(|cause| failed("make a folder durable", cause))
+}
+
+async fn remove(path: &Path) -> Result<(), BlobError> {
+    match fs::remove_file(path).await {
+        Ok(()) => Ok(()),
+        Err(cause) if absent(&cause) => Ok(()),
+        Err(cause) => Err(failed("remove", cause)),
+    }
+}
+
+/// No such file, or a name on its way is a file: either way there is no such blob.
+fn absent(cause: &io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
+    )
+}
+
+fn failed(act: &str, cause: io::Error) -> BlobError {
+    let act = act.to_owned();
+    let cause_is_final = matches!(
+        cause.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    );
+    let cause = Box::new(cause);
+    if cause_is_final {
+        BlobError::Refused { act, cause }
+    } else {
+        BlobError::Unavailable { act, cause }
+    }
+}
