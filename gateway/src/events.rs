@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use export_authority::Scope;
+use export_contract::ErrorCode;
 use export_contract::event::{ProgressTick, RunEvent};
 use export_contract::run::Run;
-use export_contract::ErrorCode;
 use export_pipeline::FeedSignal;
 use futures::{StreamExt as _, stream};
 use http::{HeaderValue, StatusCode};
@@ -37,32 +37,57 @@ enum Form {
     NdJson,
 }
 
-pub(crate) async fn follow(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+pub(crate) async fn follow(
+    gateway: &Gateway,
+    id: &str,
+    request: Incoming,
+) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Read).await?;
     let query = request.query(&["after"])?;
     let run = find(gateway, &session, id).await?;
-    let after = match request.header("last-event-id").or(query.get("after").map(String::as_str)) {
+    let after = match request
+        .header("last-event-id")
+        .or(query.get("after").map(String::as_str))
+    {
         None | Some("") => 0,
         Some(text) => text.parse::<u64>().map_err(|_| {
-            Problem::new(ErrorCode::InvalidRequest, format!("Last-Event-ID `{text}` is not a number of this run's events"))
+            Problem::new(
+                ErrorCode::InvalidRequest,
+                format!("Last-Event-ID `{text}` is not a number of this run's events"),
+            )
         })?,
     };
     let form = match request.header("accept") {
         Some(accept) if accept.contains("ndjson") => Form::NdJson,
         _ => Form::ServerSent,
     };
-    if run.status.is_terminal() && gateway.runs.events(&run.tenant, &run.id, after, 1).await?.is_empty() {
+    if run.status.is_terminal()
+        && gateway
+            .runs
+            .events(&run.tenant, &run.id, after, 1)
+            .await?
+            .is_empty()
+    {
         // Nothing will ever follow: 204 tells an EventSource to stop coming back.
         let mut response = Response::new(Bytes::new().into());
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
-    let place = gateway.event_places.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(ErrorCode::Unavailable, "all places for followers of events are taken, try again")
-    })?;
+    let place = gateway
+        .event_places
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| {
+            Problem::new(
+                ErrorCode::Unavailable,
+                "all places for followers of events are taken, try again",
+            )
+        })?;
     let (sender, receiver) = mpsc::channel(64);
     tokio::spawn(relay(gateway.clone(), run, after, form, sender, place));
-    let mut response = warp::reply::stream(ReceiverStream::new(receiver).map(Ok::<_, std::io::Error>)).into_response();
+    let mut response =
+        warp::reply::stream(ReceiverStream::new(receiver).map(Ok::<_, std::io::Error>))
+            .into_response();
     let headers = response.headers_mut();
     headers.insert(
         http::header::CONTENT_TYPE,
@@ -71,7 +96,10 @@ pub(crate) async fn follow(gateway: &Gateway, id: &str, request: Incoming) -> Re
             Form::NdJson => "application/x-ndjson",
         }),
     );
-    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(
+        http::header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache"),
+    );
     Ok(response)
 }
 
@@ -92,7 +120,12 @@ async fn relay(
             stream::pending().boxed()
         }
     };
-    if form == Form::ServerSent && sender.send(Bytes::from_static(b"retry: 2000\n\n")).await.is_err() {
+    if form == Form::ServerSent
+        && sender
+            .send(Bytes::from_static(b"retry: 2000\n\n"))
+            .await
+            .is_err()
+    {
         return;
     }
     let mut quiet_since = Instant::now();
@@ -112,7 +145,9 @@ async fn relay(
                     continue;
                 }
             }
-            Err(error) => tracing::warn!(run_id = %run.id, error = &error as &dyn std::error::Error, "timeline not read"),
+            Err(error) => {
+                tracing::warn!(run_id = %run.id, error = &error as &dyn std::error::Error, "timeline not read")
+            }
         }
         let look_again = tokio::time::sleep(LOOK);
         tokio::pin!(look_again);
@@ -134,7 +169,11 @@ async fn relay(
         }
         if quiet_since.elapsed() >= HEARTBEAT {
             quiet_since = Instant::now();
-            let beat: &'static [u8] = if form == Form::ServerSent { b": heartbeat\n\n" } else { b"\n" };
+            let beat: &'static [u8] = if form == Form::ServerSent {
+                b": heartbeat\n\n"
+            } else {
+                b"\n"
+            };
             if sender.send(Bytes::from_static(beat)).await.is_err() {
                 return;
             }
@@ -145,7 +184,11 @@ async fn relay(
 fn render_event(event: &RunEvent, form: Form) -> Bytes {
     let data = serde_json::to_string(event).unwrap_or_default();
     Bytes::from(match form {
-        Form::ServerSent => format!("id: {}\nevent: {}\ndata: {data}\n\n", event.ordinal, event.event_type.as_str()),
+        Form::ServerSent => format!(
+            "id: {}\nevent: {}\ndata: {data}\n\n",
+            event.ordinal,
+            event.event_type.as_str()
+        ),
         Form::NdJson => format!("{data}\n"),
     })
 }

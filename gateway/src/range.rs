@@ -16,8 +16,12 @@ pub(crate) enum Wanted {
 
 /// Reads a `Range` header for a representation of `length` bytes.
 pub(crate) fn wanted(header: Option<&str>, length: u64) -> Wanted {
-    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else { return Wanted::Whole };
-    let Some((first, last)) = spec.trim().split_once('-') else { return Wanted::Whole };
+    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
+        return Wanted::Whole;
+    };
+    let Some((first, last)) = spec.trim().split_once('-') else {
+        return Wanted::Whole;
+    };
     let number = |text: &str| text.trim().parse::<u64>();
     match (first.trim(), last.trim()) {
         ("", suffix) => match number(suffix) {
@@ -59,7 +63,10 @@ mod tests {
             (Some("bytes=0-1,3-4"), Wanted::Whole),
             (Some("lines=0-1"), Wanted::Whole),
             (Some("bytes=a-b"), Wanted::Whole),
-            (Some("bytes=18446744073709551615-18446744073709551615"), Wanted::Unsatisfiable),
+            (
+                Some("bytes=18446744073709551615-18446744073709551615"),
+                Wanted::Unsatisfiable,
+            ),
         ] {
             assert_eq!(wanted(header, 100), expected, "{header:?}");
         }

@@ -27,7 +27,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 1 << 20, event_streams: 500 }
+        Self {
+            body_bytes: 1 << 20,
+            event_streams: 500,
+        }
     }
 }
 
@@ -70,7 +73,10 @@ pub struct Gateway {
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway").field("supported", &self.supported).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Gateway")
+            .field("supported", &self.supported)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,8 +87,13 @@ pub(crate) fn now() -> Timestamp {
 
 /// A new run id, which also serves as correlation and trace id.
 pub(crate) fn new_id() -> RunId {
-    let millis = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let millis = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
     let mut random = [0_u8; 16];
     rand::rng().fill_bytes(&mut random);
-    RunId::from_parts(u64::try_from(millis).unwrap_or(0), u128::from_be_bytes(random))
+    RunId::from_parts(
+        u64::try_from(millis).unwrap_or(0),
+        u128::from_be_bytes(random),
+    )
 }

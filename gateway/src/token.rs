@@ -12,10 +12,14 @@ use crate::state::Gateway;
 
 /// Issues a token (RFC 6749 section 4.4). Errors have the form of that RFC, which clients expect here.
 pub(crate) async fn issue(gateway: &Gateway, mut request: Incoming) -> Result<Response, Problem> {
-    let Some(issuer) = &gateway.issuer else { return Err(absent()) };
+    let Some(issuer) = &gateway.issuer else {
+        return Err(absent());
+    };
     let body = request.bytes(16 << 10).await?;
     let mut fields: std::collections::BTreeMap<String, String> =
-        form_pairs(&String::from_utf8_lossy(&body)).into_iter().collect();
+        form_pairs(&String::from_utf8_lossy(&body))
+            .into_iter()
+            .collect();
     let mut field = |name: &str| fields.remove(name).unwrap_or_default();
     let wanted = TokenRequest {
         grant_type: field("grant_type"),
@@ -28,13 +32,17 @@ pub(crate) async fn issue(gateway: &Gateway, mut request: Incoming) -> Result<Re
         Err(refused) => {
             let status = match refused {
                 TokenRefused::InvalidClient => StatusCode::UNAUTHORIZED,
-                TokenRefused::UnsupportedGrant | TokenRefused::InvalidScope => StatusCode::BAD_REQUEST,
+                TokenRefused::UnsupportedGrant | TokenRefused::InvalidScope => {
+                    StatusCode::BAD_REQUEST
+                }
                 TokenRefused::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             };
             json_response(status, &serde_json::json!({ "error": refused.to_string() }))
         }
     };
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
@@ -45,5 +53,8 @@ pub(crate) async fn keys(gateway: &Gateway) -> Result<Response, Problem> {
 }
 
 fn absent() -> Problem {
-    Problem::new(ErrorCode::NotFound, "this gateway issues no tokens; ask the Authority it was configured with")
+    Problem::new(
+        ErrorCode::NotFound,
+        "this gateway issues no tokens; ask the Authority it was configured with",
+    )
 }
