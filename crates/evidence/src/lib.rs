@@ -3,7 +3,10 @@
 //! - [`ledger`]: the port. [`SqliteLedger`] and [`MongoLedger`] keep it; [`suite`] holds them to it.
 //! - [`predicate`]: what selectors mean. The drivers compile them; a property test holds the three equal.
 
+pub mod aoc;
+pub mod import;
 pub mod ledger;
+pub mod policy;
 pub mod predicate;
 
 mod compile;
