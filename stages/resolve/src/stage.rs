@@ -1,0 +1,69 @@
+//! The stage.
+
+use std::sync::Arc;
+
+use export_contract::Version;
+use export_contract::event::ProgressStep;
+use export_contract::message::{PartsResolved, RunPlanned};
+use export_contract::run::Phase;
+use export_evidence::{EvidenceLedger, Selection};
+use export_pipeline::{Stage, StageContext};
+
+use crate::error::ResolveError;
+
+/// Cuts runs into parts.
+#[derive(Debug)]
+pub struct Resolve {
+    ledger: Arc<dyn EvidenceLedger>,
+}
+
+impl Resolve {
+    /// A resolver over `ledger`.
+    pub fn new(ledger: Arc<dyn EvidenceLedger>) -> Self {
+        Self { ledger }
+    }
+}
+
+impl Stage for Resolve {
+    const PHASE: Phase = Phase::Resolve;
+    type Input = RunPlanned;
+    type Output = PartsResolved;
+    type Error = ResolveError;
+
+    async fn handle(
+        &self,
+        plan: RunPlanned,
+        cx: &StageContext,
+    ) -> Result<PartsResolved, ResolveError> {
+        let selection = Selection {
+            tenant: plan.run.tenant.clone(),
+            watermark: plan.watermark,
+            selectors: plan.selectors.clone(),
+        };
+        let every = plan.profile.config.partition_records;
+        let mut parts = Vec::new();
+        // A set of kinds iterates in bundle order.
+        for kind in plan.selectors.kinds.iter().copied() {
+            cx.check().map_err(ResolveError::Cancelled)?;
+            let first_index = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+            let cut = self.ledger.cut(&selection, kind, every, first_index).await;
+            parts.extend(cut.map_err(|cause| ResolveError::Cut { kind, cause })?);
+            cx.progress(
+                ProgressStep::StageProgress,
+                parts.iter().map(|part| part.records).sum(),
+                0,
+            );
+        }
+        if parts.is_empty() && !plan.profile.config.allow_empty {
+            return Err(ResolveError::Empty {
+                visible: plan.sources.iter().map(|source| source.records).sum(),
+                watermark: plan.watermark.0,
+            });
+        }
+        Ok(PartsResolved {
+            v: Version,
+            plan,
+            parts,
+        })
+    }
+}
