@@ -4,7 +4,7 @@
 //! recognised by what they hold ([`format`](mod@format)), brought into canonical text and put into the ledger unchanged. Importing twice
 //! changes nothing; a changed document supersedes the one before.
 //!
-//! One thread reads, two parse, and the caller's task writes, in reading order whatever the threads do. Some 64 MiB of documents are on
+//! One thread reads, two parse, and the caller's task writes, in reading order whatever the threads do. Some 24 MiB of documents are on
 //! their way at most, or one larger document alone.
 
 mod budget;
@@ -35,9 +35,9 @@ pub use self::summary::{Class, Counts, ImportSummary, SummaryRow};
 
 use self::budget::Budget;
 use self::convert::{Converter, Outcome};
-use self::input::{Batch, Batcher};
+use self::input::{Batch, Batcher, GivenUp};
 use self::refusal::RejectFile;
-use self::write::Writer;
+use self::write::{WriteError, Writer};
 use crate::policy::PolicyStore;
 use crate::{EvidenceLedger, LedgerError};
 
@@ -45,7 +45,7 @@ use crate::{EvidenceLedger, LedgerError};
 const WORKERS: usize = 2;
 
 /// Bytes of documents between reader and ledger.
-const BYTES_ON_THE_WAY: usize = 64 << 20;
+const BYTES_ON_THE_WAY: usize = 24 << 20;
 
 /// What to import, and how.
 #[derive(Clone, Debug)]
@@ -165,22 +165,60 @@ pub async fn import(
             .map_err(|(path, cause)| ImportError::Input { path, cause })?
     };
     progress.started(found.files.len() as u64, found.files.iter().map(|file| file.bytes).sum());
+    let (limits, told) = (options.limits, Arc::clone(&progress));
+    let feed = move |out: &mut Batcher| input::read_all(found, &limits, &*told, out);
+    import_fed(ledger, policy, feed, options, progress).await
+}
+
+/// Imports documents that were made here, each with the name of its source.
+pub(crate) async fn import_documents(
+    ledger: &dyn EvidenceLedger,
+    policy: &dyn PolicyStore,
+    documents: impl Iterator<Item = (&'static str, Vec<u8>)> + Send + 'static,
+    options: ImportOptions,
+    progress: Arc<dyn ImportProgress>,
+) -> Result<ImportSummary, ImportError> {
+    let feed = move |out: &mut Batcher| input::read_made(documents, out);
+    import_fed(ledger, policy, feed, options, progress).await
+}
+
+async fn import_fed(
+    ledger: &dyn EvidenceLedger,
+    policy: &dyn PolicyStore,
+    feed: impl FnOnce(&mut Batcher) -> Result<(), GivenUp> + Send + 'static,
+    options: ImportOptions,
+    progress: Arc<dyn ImportProgress>,
+) -> Result<ImportSummary, ImportError> {
     let reject_failed = |cause| {
         let path = options.reject_file.clone().unwrap_or_default();
         ImportError::RejectFile { path, cause }
     };
     let rejects = RejectFile::create(options.reject_file.as_deref()).map_err(reject_failed)?;
     let session = ledger.begin_import(&options.tenant).await.map_err(ImportError::Store)?;
-    let mut lanes = Lanes::start(found, &options, Arc::clone(&progress))?;
     let mut writer = Writer::new(session, policy, options.tenant.clone(), rejects);
+    let outcome = match Lanes::start(feed, &options) {
+        Ok(lanes) => run(lanes, &mut writer, &*progress).await,
+        Err(error) => Err(error.into()),
+    };
+    let outcome = match outcome {
+        Ok(()) => writer.finish().await,
+        Err(error) => {
+            writer.abandon().await;
+            Err(error)
+        }
+    };
+    outcome.map_err(|error| error.into_import(reject_failed))
+}
+
+/// Carries everything from the lanes to the writer.
+async fn run(mut lanes: Lanes, writer: &mut Writer<'_>, progress: &dyn ImportProgress) -> Result<(), WriteError> {
     while let Some(converted) = lanes.next().await {
         let documents = converted.outcomes.len() as u64;
-        writer.write(converted.outcomes).await.map_err(|error| error.into_import(reject_failed))?;
+        writer.write(converted.outcomes).await?;
         lanes.budget.give_back(converted.bytes);
         progress.documents(documents);
     }
-    lanes.finish()?;
-    writer.finish().await.map_err(|error| error.into_import(reject_failed))
+    Ok(lanes.finish()?)
 }
 
 /// Outcomes of a batch, in reading order.
@@ -200,9 +238,8 @@ struct Lanes {
 
 impl Lanes {
     fn start(
-        found: walk::Found,
+        feed: impl FnOnce(&mut Batcher) -> Result<(), GivenUp> + Send + 'static,
         options: &ImportOptions,
-        progress: Arc<dyn ImportProgress>,
     ) -> Result<Self, ImportError> {
         let budget = Arc::new(Budget::new(BYTES_ON_THE_WAY));
         let mut lanes = Self { budget: Arc::clone(&budget), results: Vec::new(), turn: 0, threads: Vec::new() };
@@ -222,10 +259,9 @@ impl Lanes {
             inputs.push(batches);
             lanes.results.push(results);
         }
-        let limits = options.limits;
         lanes.spawn("reader", move || {
             // Giving up is the writer's word; there is nobody left to tell.
-            input::read_all(found, &limits, &*progress, &mut Batcher::new(inputs, budget)).unwrap_or_default();
+            feed(&mut Batcher::new(inputs, budget)).unwrap_or_default();
         })?;
         Ok(lanes)
     }

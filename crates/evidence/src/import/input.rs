@@ -6,6 +6,7 @@ mod archive;
 mod batch;
 mod lines;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -53,6 +54,21 @@ pub(crate) fn read_all(
     for file in found.files {
         FileReader { file: Arc::new(file), limits, progress, out: &mut *out }.read()?;
         progress.file_read();
+    }
+    out.flush()
+}
+
+/// Passes on documents that were made here, each with the name of its source.
+pub(crate) fn read_made(
+    documents: impl Iterator<Item = (&'static str, Vec<u8>)>,
+    out: &mut Batcher,
+) -> Result<(), GivenUp> {
+    let mut files: BTreeMap<&str, Arc<InputFile>> = BTreeMap::new();
+    for (source, bytes) in documents {
+        let file = Arc::clone(files.entry(source).or_insert_with(|| Arc::new(InputFile::made(source))));
+        let position = Position { path: source.to_owned(), entry: None, line: None, upstream_path: None };
+        let (path, folder) = (String::new(), String::new());
+        out.push(Item::Document(RawDocument { file, position, path, folder, bytes: Bytes::from(bytes) }))?;
     }
     out.flush()
 }

@@ -122,16 +122,17 @@ impl ImportSummary {
 }
 
 impl fmt::Display for ImportSummary {
-    /// A table for people, then the reasons of refusals.
+    /// A table for people (files passed over stand in its last line only), then the reasons of refusals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.rows.iter().map(|row| row.source.chars().count()).max().unwrap_or(0).max("source".len());
+        let width = self.rows.iter().filter(|row| row.counts.read > 0).map(|row| row.source.chars().count()).max().unwrap_or(0).max("source".len());
         writeln!(
             f,
             "{:<10}  {:<width$}  {:>8}  {:>8}  {:>8}  {:>9}  {:>7}  {:>7}",
             "kind", "source", "read", "added", "changed", "unchanged", "refused", "skipped"
         )?;
         let total = SummaryRow { kind: Class::Unknown, source: String::new(), counts: self.total };
-        for (row, kind) in self.rows.iter().map(|row| (row, row.kind.as_str())).chain([(&total, "total")]) {
+        let read = self.rows.iter().filter(|row| row.counts.read > 0);
+        for (row, kind) in read.map(|row| (row, row.kind.as_str())).chain([(&total, "total")]) {
             let c = row.counts;
             writeln!(
                 f,

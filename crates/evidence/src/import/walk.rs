@@ -66,6 +66,23 @@ pub(crate) struct InputFile {
     pub(crate) paths_file: Option<PathBuf>,
 }
 
+impl InputFile {
+    /// Stands for documents that were made here and come from no file.
+    pub(crate) fn made(source: &str) -> Self {
+        Self {
+            path: PathBuf::new(),
+            shown: source.to_owned(),
+            shape: Shape::Document,
+            is_zstd: false,
+            bytes: 0,
+            source: source.to_owned(),
+            document_path: String::new(),
+            folder_kind: None,
+            paths_file: None,
+        }
+    }
+}
+
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {

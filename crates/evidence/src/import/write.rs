@@ -32,6 +32,14 @@ pub(crate) struct Writer<'a> {
 pub(crate) enum WriteError {
     Store(LedgerError),
     Reject(io::Error),
+    /// A thread did not do its part.
+    Import(ImportError),
+}
+
+impl From<ImportError> for WriteError {
+    fn from(cause: ImportError) -> Self {
+        Self::Import(cause)
+    }
 }
 
 impl From<LedgerError> for WriteError {
@@ -51,6 +59,7 @@ impl WriteError {
         match self {
             Self::Store(cause) => ImportError::Store(cause),
             Self::Reject(cause) => reject(cause),
+            Self::Import(error) => error,
         }
     }
 }
@@ -161,12 +170,27 @@ impl<'a> Writer<'a> {
     /// Makes everything visible.
     pub(crate) async fn finish(self) -> Result<ImportSummary, WriteError> {
         let mut tally = self.tally;
+        if let Err(cause) = self.rejects.finish() {
+            abandon(self.session).await;
+            return Err(cause.into());
+        }
         let watermark = self.session.commit().await?;
         for (snapshot, source) in self.snapshots {
             let put = self.policy.put_snapshot(&self.tenant, snapshot).await?;
             tally.put(Class::Policy, &source, put);
         }
-        self.rejects.finish()?;
         Ok(tally.finish(watermark))
+    }
+
+    /// Leaves the ledger as it was.
+    pub(crate) async fn abandon(self) {
+        abandon(self.session).await;
+    }
+}
+
+/// Gives the lease back. What made the import fail matters more than a failure of this, after which the lease runs out by itself.
+async fn abandon(session: Box<dyn ImportSession>) {
+    if let Err(error) = session.abandon().await {
+        tracing::warn!(%error, "the lease of a failed import runs out by itself");
     }
 }

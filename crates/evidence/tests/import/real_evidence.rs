@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use export_contract::TenantId;
+use export_evidence::policy::SqlitePolicyStore;
+use export_evidence::{EvidenceLedger as _, SqliteLedger};
 use export_evidence::import::{Class, ImportOptions, ImportSummary, NoProgress, import};
 
 use crate::memory::{MemoryLedger, MemoryPolicy};
@@ -86,4 +88,28 @@ async fn every_pack_is_imported_and_every_malformed_document_refused() {
     let again = import(&ledger, &policy, &[folder], options, Arc::new(NoProgress)).await.unwrap();
     assert_eq!((again.total.added, again.total.changed), (0, 0), "importing twice changes nothing");
     assert_eq!(again.total.unchanged, summary.total.added);
+}
+
+#[tokio::test]
+async fn the_embedded_ledger_takes_the_whole_evidence_twice_and_a_pack_alone_under_the_same_name() {
+    let Some(folder) = evidence() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let ledger = SqliteLedger::open(&scratch.path().join("evidence.db")).unwrap();
+    let policy = SqlitePolicyStore::open(&scratch.path().join("policy.db")).unwrap();
+    let progress = Arc::new(NoProgress);
+    let first =
+        import(&ledger, &policy, std::slice::from_ref(&folder), options(), progress.clone()).await.unwrap();
+    check_counts(&first, &folder);
+
+    let tenant: TenantId = "acme".parse().unwrap();
+    let watermark = ledger.watermark(&tenant).await.unwrap();
+    assert_eq!(watermark.sequence.0, first.watermark);
+    let visible: u64 = ledger.sources(&tenant, watermark.sequence).await.unwrap().iter().map(|source| source.records).sum();
+    assert_eq!(visible, 83_473 + 3_422 + 1_234);
+
+    let again = import(&ledger, &policy, std::slice::from_ref(&folder), options(), progress.clone()).await.unwrap();
+    assert_eq!((again.total.added, again.total.changed, again.total.unchanged), (0, 0, first.total.added));
+    assert_eq!(again.watermark, first.watermark, "an import that changes nothing moves nothing");
+    let alone = import(&ledger, &policy, &[folder.join("vex/csaf/cisa")], options(), progress).await.unwrap();
+    assert_eq!((alone.total.added, alone.total.unchanged), (0, 2_145));
 }

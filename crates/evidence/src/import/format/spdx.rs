@@ -7,8 +7,12 @@ use export_contract::RecordKind;
 use super::Extract;
 use crate::import::tape::Value;
 
+/// Id of every 2.x document.
+const DOCUMENT: &str = "SPDXRef-DOCUMENT";
+
+/// Real documents lack the version, or have a number there, so the id of the document speaks as well.
 pub(super) fn matches(doc: Value<'_>) -> bool {
-    doc.get("spdxVersion").text().is_some_and(|version| version.starts_with("SPDX-")) || is_graph(doc)
+    doc.get("spdxVersion").exists() || doc.get("SPDXID").text().as_deref() == Some(DOCUMENT) || is_graph(doc)
 }
 
 fn is_graph(doc: Value<'_>) -> bool {
@@ -22,7 +26,7 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
 /// 2.x. The main component is the first package that the document describes, by `documentDescribes` or by a relationship.
 fn document(doc: Value<'_>) -> Extract {
     let mut out = Extract::new(RecordKind::Sbom, super::SPDX);
-    let version = doc.get("spdxVersion").filled().unwrap_or_default();
+    let version = doc.get("spdxVersion").text_or_number().unwrap_or_default();
     out.spec_version = version.strip_prefix("SPDX-").unwrap_or(&version).to_owned();
     out.id = doc.get("documentNamespace").filled().or_else(|| doc.get("name").filled());
     let described = described(doc);
@@ -45,8 +49,8 @@ fn described(doc: Value<'_>) -> BTreeSet<String> {
         let from = relationship.get("spdxElementId").filled();
         let to = relationship.get("relatedSpdxElement").filled();
         match relationship.get("relationshipType").text().as_deref() {
-            Some("DESCRIBES") if from.as_deref() == Some("SPDXRef-DOCUMENT") => ids.extend(to),
-            Some("DESCRIBED_BY") if to.as_deref() == Some("SPDXRef-DOCUMENT") => ids.extend(from),
+            Some("DESCRIBES") if from.as_deref() == Some(DOCUMENT) => ids.extend(to),
+            Some("DESCRIBED_BY") if to.as_deref() == Some(DOCUMENT) => ids.extend(from),
             _ => {}
         }
     }
