@@ -10,6 +10,7 @@ mod error;
 mod frame;
 mod parallel;
 mod seek;
+mod stream;
 
 pub use bounded::BoundedDecoder;
 pub use error::{FramesError, ZstError};
@@ -18,3 +19,4 @@ pub use parallel::{Frame, FrameJob, ParallelFrames};
 pub use seek::{
     MAX_FRAMES, SEEK_FOOTER_LEN, parse_seek_table, read_seek_table, seek_table, seek_table_len,
 };
+pub use stream::StreamEncoder;

@@ -217,6 +217,8 @@ mod tests {
                 Err(ZstError::NotOneFrame { .. })
             ));
         }
+        // Frame header descriptor (RFC 8878 section 3.1.1.1.1): bit 2 is the checksum flag, bit 5 a single segment.
+        assert_eq!(whole[4] & 0b0010_0100, 0b0010_0100);
         let mut flipped = whole.clone();
         *flipped.last_mut().unwrap() ^= 1;
         assert!(

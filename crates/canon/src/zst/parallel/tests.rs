@@ -165,6 +165,48 @@ fn no_more_than_the_window_is_in_flight() {
 }
 
 #[test]
+fn submit_waits_while_a_slow_frame_holds_the_window() {
+    let full = Arc::new(AtomicBool::new(false));
+    let (open, gate) = mpsc::channel();
+    let mut row =
+        ParallelFrames::new(threads(2), 3, |_: Frame<'_, ()>| Ok::<(), Infallible>(())).unwrap();
+    row.submit(move |_: &mut Vec<u8>| {
+        // An error here means that the jobs that would open were dropped.
+        drop(gate.recv());
+        Ok(())
+    })
+    .unwrap();
+    for n in 1..=4 {
+        let (open, full) = (open.clone(), Arc::clone(&full));
+        row.submit(move |_: &mut Vec<u8>| {
+            // The last job of the window lets the first one go, but not before a further one is to be submitted. The
+            // further turns are time for a faulty `submit` to come back; a right one waits, however many there are.
+            while n == 4 && !full.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            for _ in 0..10_000 * (n / 4) {
+                thread::yield_now();
+            }
+            if n == 4 {
+                open.send(()).unwrap();
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    // The jobs alone hold the gate now, so a failure below ends the first job instead of hanging it.
+    drop(open);
+    assert_eq!((row.submitted, row.delivered()), (5, 0));
+    full.store(true, Ordering::SeqCst);
+    row.submit(|_: &mut Vec<u8>| Ok(())).unwrap();
+    assert!(
+        row.delivered() >= 1,
+        "a sixth job is taken only after the first frame was delivered"
+    );
+    assert_eq!(row.finish().unwrap(), 6);
+}
+
+#[test]
 fn dropping_drops_jobs_not_begun_and_ends_the_workers() {
     let (now, most) = (Arc::default(), Arc::default());
     let (begun, has_begun) = mpsc::channel();
