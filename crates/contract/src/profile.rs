@@ -168,7 +168,7 @@ pub struct ProfileConfig {
     pub distribution: BTreeSet<DistributionKind>,
     /// Whether a run that selects nothing succeeds (design D11).
     pub allow_empty: bool,
-    /// Records of one part; the cut depends on data alone, so that bytes do not depend on workers. 1 to 1,000,000.
+    /// Records of one part; the cut depends on data alone, so that bytes do not depend on workers. 1 to 100,000.
     pub partition_records: u32,
     /// Whether a policy snapshot is taken.
     pub policy_snapshot_mode: PolicySnapshotMode,
@@ -237,9 +237,9 @@ impl ProfileConfig {
             "name at least one of http, oci, object",
         );
         expect(
-            (1..=1_000_000).contains(&self.partition_records),
+            (1..=100_000).contains(&self.partition_records),
             "partitionRecords",
-            "use 1 to 1000000",
+            "use 1 to 100000",
         );
         expect(
             self.retention_days

@@ -1,0 +1,117 @@
+//! How adapt fails.
+
+use export_blobs::{BlobError, ResultError};
+use export_canon::zst::ZstError;
+use export_contract::message::AdapterRef;
+use export_contract::{ErrorCode, PartIndex, RecordKind};
+use export_evidence::LedgerError;
+use export_pipeline::{Cancelled, Judged, Verdict};
+
+/// Why a part or a run was not adapted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdaptError {
+    /// The plan names an adapter that this process does not have, as may be for a moment in a rolling upgrade.
+    #[error("the plan wants adapter {}@{}, this process does not have it", .0.name, .0.version)]
+    NoAdapter(AdapterRef),
+    /// The ledger cannot be read.
+    #[error("cannot read the {kind} records of part {part}")]
+    Read {
+        /// Which part.
+        part: PartIndex,
+        /// Of which kind.
+        kind: RecordKind,
+        /// Why.
+        #[source]
+        cause: LedgerError,
+    },
+    /// The ledger gave another number of records than resolve counted: it does not keep its promise about watermarks.
+    #[error("part {part} has {found} records, resolve counted {expected}")]
+    Count {
+        /// Which part.
+        part: PartIndex,
+        /// What resolve counted.
+        expected: u64,
+        /// What the ledger gave.
+        found: u64,
+    },
+    /// A stored line does not decompress to what the ledger says it is.
+    #[error("record `{document_id}` of `{source_name}` is damaged in the ledger")]
+    Line {
+        /// Which record.
+        document_id: String,
+        /// Of which source.
+        source_name: String,
+        /// Why, where decompression failed.
+        #[source]
+        cause: Option<ZstError>,
+    },
+    /// A record breaks the aggregation-only contract.
+    #[error("record `{document_id}` carries the forbidden member `{member}`")]
+    Aoc {
+        /// Which record.
+        document_id: String,
+        /// Which member.
+        member: String,
+    },
+    /// Frames cannot be compressed.
+    #[error("cannot compress part {part}")]
+    Compress {
+        /// Which part.
+        part: PartIndex,
+        /// Why.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A frame or table of a joined file cannot be written.
+    #[error("cannot write `{path}`")]
+    Frames {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        cause: ZstError,
+    },
+    /// Staging failed.
+    #[error("cannot stage {what}")]
+    Stage {
+        /// What.
+        what: String,
+        /// Why.
+        #[source]
+        cause: BlobError,
+    },
+    /// The result of a part cannot be read.
+    #[error("cannot join part {part}")]
+    Part {
+        /// Which.
+        part: PartIndex,
+        /// Why.
+        #[source]
+        cause: ResultError,
+    },
+    /// A staged segment is not what its part says.
+    #[error("a segment of part {part} does not have the digest that its part promised")]
+    Segment {
+        /// Which part.
+        part: PartIndex,
+    },
+    /// The run was cancelled.
+    #[error(transparent)]
+    Cancelled(Cancelled),
+}
+
+impl Judged for AdaptError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::NoAdapter(_) => Verdict::Redeliver { after: None },
+            Self::Read { cause, .. } if cause.is_transient() => Verdict::Redeliver { after: None },
+            Self::Read { .. } | Self::Count { .. } | Self::Line { .. } => Verdict::FailRun(ErrorCode::SourceUnreadable),
+            Self::Aoc { .. } => Verdict::FailRun(ErrorCode::AocViolation),
+            Self::Compress { .. } | Self::Frames { .. } => Verdict::FailRun(ErrorCode::AdapterFailed),
+            Self::Stage { cause, .. } => cause.verdict(),
+            Self::Part { cause, .. } => cause.verdict(),
+            Self::Segment { .. } => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
+            Self::Cancelled(_) => Verdict::Cancelled,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `json:raw`: canonical JSON lines of advisories, VEX and SBOMs, in independent zstd frames.
+
+mod files;
+mod part;
+mod readme;
+
+use export_contract::message::{PartAdapted, PartsResolved, RunAdapted};
+use export_contract::profile::ProfileKind;
+use export_pipeline::StageContext;
+use export_pipeline::stage::PartResolved;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use crate::adapter::{Adapter, Tools};
+use crate::error::AdaptError;
+
+/// The adapter of `json:raw`.
+#[derive(Clone, Debug)]
+pub(crate) struct JsonRaw {
+    tools: Tools,
+}
+
+impl JsonRaw {
+    pub(crate) fn new(tools: Tools) -> Self {
+        Self { tools }
+    }
+}
+
+impl Adapter for JsonRaw {
+    fn kind(&self) -> ProfileKind {
+        ProfileKind::JsonRaw
+    }
+
+    fn version(&self) -> &'static str {
+        "1"
+    }
+
+    fn adapt_part<'a>(
+        &'a self,
+        input: PartResolved,
+        cx: &'a StageContext,
+    ) -> BoxFuture<'a, Result<PartAdapted, AdaptError>> {
+        part::write(&self.tools, input, cx).boxed()
+    }
+
+    fn assemble<'a>(
+        &'a self,
+        input: PartsResolved,
+        cx: &'a StageContext,
+    ) -> BoxFuture<'a, Result<RunAdapted, AdaptError>> {
+        files::join(input, cx).boxed()
+    }
+}

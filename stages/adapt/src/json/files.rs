@@ -1,0 +1,204 @@
+//! The join: one `.jsonl.zst` file per kind from the parts' segments, and the README.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use export_blobs::{BlobError, workspace::ArtefactWriter};
+use export_canon::digesting::{Digester, sha256};
+use export_canon::zst::{FrameEncoder, FrameInfo, StreamEncoder, ZstError, decompress_frame, seek_table};
+use export_contract::event::ProgressStep;
+use export_contract::message::{
+    BundleFile, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment, SourceRead,
+};
+use export_contract::profile::Frames;
+use export_contract::run::Phase;
+use export_contract::{Digest, PartIndex, RecordKind, Version};
+use export_pipeline::StageContext;
+use futures::TryStreamExt as _;
+
+use super::readme;
+use crate::error::AdaptError;
+
+/// Largest segment that is read whole, for files of a single frame: eight frames of at most 64 MiB and one large record each.
+const MAX_SEGMENT: u64 = 2 << 30;
+
+pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunAdapted, AdaptError> {
+    let PartsResolved { plan, parts, .. } = input;
+    let mut sources = BTreeMap::new();
+    let mut files = Vec::new();
+    for kind in plan.selectors.kinds.iter().copied() {
+        let mut adapted: Vec<PartAdapted> = Vec::new();
+        for part in parts.iter().filter(|part| part.kind == kind) {
+            let result = cx.workspace().part_result::<PartAdapted>(Phase::Adapt, part.index).await;
+            adapted.push(result.map_err(|cause| AdaptError::Part { part: part.index, cause })?);
+        }
+        for input in adapted.iter().flat_map(|part| &part.inputs) {
+            let (records, hashes): &mut (u64, Vec<u8>) =
+                sources.entry((kind, input.source.clone())).or_default();
+            *records += input.count;
+            hashes.extend(hex::decode(input.hash.hex()).unwrap_or_default());
+        }
+        files.push(file(&plan, kind, &adapted, cx).await?);
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let text = readme::text(&plan, &files);
+    let staged = cx.workspace().put_artefact(Bytes::from(text)).await;
+    files.push(BundleFile {
+        path: "README.md".to_owned(),
+        artefact: staged.map_err(|cause| staging("README.md", cause))?,
+        content_type: "text/markdown".to_owned(),
+        records: None,
+        plain_bytes: None,
+        frames: None,
+    });
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let sources = sources
+        .into_iter()
+        .map(|((kind, name), (records, hashes))| SourceRead {
+            kind,
+            name,
+            records,
+            hash: Digest::from_bytes(*sha256(&hashes).as_bytes()),
+        })
+        .collect();
+    Ok(RunAdapted { v: Version, plan, files, sources })
+}
+
+async fn file(
+    plan: &RunPlanned,
+    kind: RecordKind,
+    parts: &[PartAdapted],
+    cx: &StageContext,
+) -> Result<BundleFile, AdaptError> {
+    let path = format!("data/raw/{}.jsonl.zst", kind.file_stem());
+    let compression = plan.profile.config.compression;
+    let mut joined = Joined {
+        writer: cx.workspace().artefact_writer().await.map_err(|cause| staging(&path, cause))?,
+        path: path.clone(),
+    };
+    let records = parts.iter().map(|part| part.records).sum();
+    let plain_bytes = parts.iter().map(|part| part.plain_bytes).sum();
+    let written = match compression.frames {
+        // Many frames, and one where there is nothing: an empty kind is a valid file that says "no records", not an absent one.
+        Frames::Multi if records > 0 => joined.copy(parts, cx).await,
+        Frames::Multi | Frames::Single => joined.recompress(parts, compression.level, plain_bytes, cx).await,
+    };
+    let frames = match written {
+        Ok(frames) => frames,
+        Err(error) => {
+            joined.writer.abort().await.map_err(|cause| staging(&path, cause))?;
+            return Err(error);
+        }
+    };
+    let artefact = joined.writer.finish().await.map_err(|cause| staging(&path, cause))?;
+    Ok(BundleFile {
+        path,
+        artefact,
+        content_type: "application/zstd".to_owned(),
+        records: Some(records),
+        plain_bytes: Some(plain_bytes),
+        frames: Some(frames),
+    })
+}
+
+/// A file that is being joined.
+struct Joined {
+    writer: ArtefactWriter,
+    path: String,
+}
+
+impl Joined {
+    /// Copies the parts' frames as they are and adds the seek table.
+    async fn copy(&mut self, parts: &[PartAdapted], cx: &StageContext) -> Result<u64, AdaptError> {
+        let mut frames = Vec::new();
+        let mut records = 0;
+        for part in parts {
+            for segment in &part.segments {
+                cx.check().map_err(AdaptError::Cancelled)?;
+                self.copy_segment(part.part, segment, cx).await?;
+                frames.extend(segment.frames.iter().map(|frame| FrameInfo { compressed: frame.bytes, plain: frame.plain }));
+            }
+            records += part.records;
+            cx.progress(ProgressStep::StageProgress, records, 0);
+        }
+        let table = seek_table(&frames).map_err(|cause| self.frames_error(cause))?;
+        self.write(Bytes::from(table)).await?;
+        Ok(frames.len() as u64)
+    }
+
+    async fn copy_segment(&mut self, part: PartIndex, segment: &Segment, cx: &StageContext) -> Result<(), AdaptError> {
+        let read = cx.workspace().read_artefact(&segment.artefact.digest).await;
+        let mut pieces = read.map_err(|cause| staging(&self.path, cause))?;
+        let mut digester = Digester::new();
+        while let Some(piece) = pieces.try_next().await.map_err(|cause| staging(&self.path, cause))? {
+            digester.update(&piece);
+            self.write(piece).await?;
+        }
+        if Digest::from_bytes(*digester.finish().sha256.as_bytes()) == segment.artefact.digest {
+            Ok(())
+        } else {
+            Err(AdaptError::Segment { part })
+        }
+    }
+
+    /// Compresses all lines into one frame, for readers that stop after the first. The encoder is fed frame by frame, so its
+    /// output depends on the data alone.
+    async fn recompress(
+        &mut self,
+        parts: &[PartAdapted],
+        level: i32,
+        plain_bytes: u64,
+        cx: &StageContext,
+    ) -> Result<u64, AdaptError> {
+        if plain_bytes == 0 {
+            let mut empty = Vec::new();
+            FrameEncoder::new(level)
+                .and_then(|mut encoder| encoder.encode(b"", &mut empty))
+                .map_err(|cause| self.frames_error(cause))?;
+            self.write(Bytes::from(empty)).await?;
+            return Ok(1);
+        }
+        let mut encoder = StreamEncoder::new(level, plain_bytes).map_err(|cause| self.frames_error(cause))?;
+        for part in parts {
+            for segment in &part.segments {
+                cx.check().map_err(AdaptError::Cancelled)?;
+                let bytes = cx
+                    .workspace()
+                    .get_artefact(&segment.artefact.digest, MAX_SEGMENT)
+                    .await
+                    .map_err(|cause| staging(&self.path, cause))?;
+                if Digest::from_bytes(*sha256(&bytes).as_bytes()) != segment.artefact.digest {
+                    return Err(AdaptError::Segment { part: part.part });
+                }
+                let mut at = 0;
+                for frame in &segment.frames {
+                    let end = at + frame.bytes as usize;
+                    let compressed = bytes.get(at..end).ok_or(AdaptError::Segment { part: part.part })?;
+                    let plain = decompress_frame(compressed, frame.plain as usize).map_err(|cause| self.frames_error(cause))?;
+                    let out = encoder.write(&plain).map_err(|cause| self.frames_error(cause))?;
+                    self.write(Bytes::from(out)).await?;
+                    at = end;
+                }
+                cx.progress(ProgressStep::StageProgress, 0, 0);
+            }
+        }
+        let rest = encoder.finish().map_err(|cause| self.frames_error(cause))?;
+        self.write(Bytes::from(rest)).await?;
+        Ok(1)
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), AdaptError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.writer.write(bytes).await.map_err(|cause| staging(&self.path, cause))
+    }
+
+    fn frames_error(&self, cause: ZstError) -> AdaptError {
+        AdaptError::Frames { path: self.path.clone(), cause }
+    }
+}
+
+fn staging(what: &str, cause: BlobError) -> AdaptError {
+    AdaptError::Stage { what: what.to_owned(), cause }
+}

@@ -1,0 +1,296 @@
+//! One part: from stored lines to frames, the hot path.
+//!
+//! Three actors work at once, joined by short channels: the *reader* takes stored lines from the ledger and cuts chunks by
+//! their plain length, without decompressing one; the *compressor* is a thread with its own workers that decompress a
+//! chunk's lines, check them, and compress them into one frame, delivered in order; the *writer* gathers frames into segments
+//! and stages them. What is in flight is bounded by bytes, so one huge document takes the room of many small ones.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use export_blobs::{BlobError, Workspace};
+use export_canon::chunk::Chunker;
+use export_canon::zst::{FrameDecoder, FramesError, ParallelFrames};
+use export_contract::Version;
+use export_contract::event::ProgressStep;
+use export_contract::message::{Frame, PartAdapted, Segment};
+use export_contract::{PartIndex, RecordKind};
+use export_evidence::{ReadRange, Selection, StoredLine};
+use export_pipeline::StageContext;
+use export_pipeline::stage::PartResolved;
+use futures::StreamExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::adapter::Tools;
+use crate::checkpoint::{Checkpoint, Progress};
+use crate::error::AdaptError;
+use crate::guard::forbidden_member;
+
+/// Frames of one segment: 32 MiB of lines at the default chunk size, and one checkpoint.
+const SEGMENT_FRAMES: usize = 8;
+/// Bytes in flight between reader and writer, stored and plain together. A chunk that is larger passes alone.
+const IN_FLIGHT: u32 = 40 << 20;
+
+/// The lines of one frame.
+struct Chunk {
+    lines: Vec<StoredLine>,
+    plain: usize,
+    room: OwnedSemaphorePermit,
+}
+
+/// A frame on its way to the writer, with the lines it was made from (their texts are gone).
+struct Finished {
+    bytes: Bytes,
+    frame: Frame,
+    lines: Vec<StoredLine>,
+    room: OwnedSemaphorePermit,
+}
+
+pub(crate) async fn write(tools: &Tools, input: PartResolved, cx: &StageContext) -> Result<PartAdapted, AdaptError> {
+    let PartResolved { plan, part } = input;
+    let (index, kind) = (part.index, part.kind);
+    let staging = |cause| AdaptError::Stage { what: format!("part {index}"), cause };
+    let checkpoint = Checkpoint::new(cx.workspace(), plan.adapter.clone(), index).map_err(staging)?;
+    let progress = checkpoint.load(cx.workspace()).await.map_err(staging)?;
+    cx.progress(ProgressStep::AdapterStart, progress.records, progress.plain_bytes);
+
+    let range = ReadRange {
+        selection: Selection {
+            tenant: plan.run.tenant.clone(),
+            watermark: plan.watermark,
+            selectors: plan.selectors.clone(),
+        },
+        kind,
+        first: Some(part.first),
+        last: Some(part.last),
+        after: progress.cursor.clone(),
+    };
+    let compression = plan.profile.config.compression;
+    let (chunks, chunk_queue) = mpsc::channel(1);
+    let (frames, frame_queue) = mpsc::channel(1);
+    let read = read(tools, range, index, u64::from(compression.chunk_bytes), chunks, cx);
+    let threads = tools.threads;
+    let compress = async move {
+        let work = move || compress(threads, compression.level, index, chunk_queue, &frames);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(outcome) => outcome,
+            Err(panic) => Err(AdaptError::Compress { part: index, cause: Box::new(panic) }),
+        }
+    };
+    let write = gather(progress, frame_queue, index, &checkpoint, cx);
+    // The first error ends all three: dropping a channel's end stops its other side.
+    let outcome = tokio::try_join!(read, compress, write);
+    match outcome {
+        Ok(((), (), progress)) => {
+            if progress.records != part.records {
+                return Err(AdaptError::Count { part: index, expected: part.records, found: progress.records });
+            }
+            checkpoint.remove(cx.workspace()).await.map_err(staging)?;
+            Ok(adapted(progress, index, kind))
+        }
+        Err(error) => {
+            if matches!(error, AdaptError::Cancelled(_)) {
+                destroy(cx.workspace(), &checkpoint).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn adapted(progress: Progress, part: PartIndex, kind: RecordKind) -> PartAdapted {
+    PartAdapted {
+        v: Version,
+        part,
+        kind,
+        records: progress.records,
+        plain_bytes: progress.plain_bytes,
+        inputs: progress.inputs(kind, part),
+        segments: progress.segments,
+    }
+}
+
+/// Reads lines and cuts chunks.
+async fn read(
+    tools: &Tools,
+    range: ReadRange,
+    part: PartIndex,
+    target: u64,
+    chunks: mpsc::Sender<Chunk>,
+    cx: &StageContext,
+) -> Result<(), AdaptError> {
+    let kind = range.kind;
+    let unreadable = |cause| AdaptError::Read { part, kind, cause };
+    let room = Arc::new(Semaphore::new(IN_FLIGHT as usize));
+    let mut batches = tools.ledger.read(range).await.map_err(unreadable)?;
+    let mut chunker = Chunker::new(target);
+    let mut lines = Vec::new();
+    let mut plain = 0;
+    while let Some(batch) = batches.next().await {
+        cx.check().map_err(AdaptError::Cancelled)?;
+        for line in batch.map_err(unreadable)? {
+            plain += line.plain_bytes as usize;
+            let close = chunker.push(u64::from(line.plain_bytes));
+            lines.push(line);
+            if close && !send(&chunks, &room, std::mem::take(&mut lines), std::mem::take(&mut plain)).await {
+                return Ok(());
+            }
+        }
+    }
+    if !lines.is_empty() {
+        send(&chunks, &room, lines, plain).await;
+    }
+    Ok(())
+}
+
+/// Waits for room and hands a chunk over; `false` when the other side has stopped, which tells its reason itself.
+async fn send(chunks: &mpsc::Sender<Chunk>, room: &Arc<Semaphore>, lines: Vec<StoredLine>, plain: usize) -> bool {
+    let stored: usize = lines.iter().map(|line| line.line.len()).sum();
+    let wanted = u32::try_from(stored + plain).unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
+    let Ok(room) = room.clone().acquire_many_owned(wanted).await else { return false };
+    chunks.send(Chunk { lines, plain, room }).await.is_ok()
+}
+
+/// Turns chunks into frames, in order. Blocks.
+fn compress(
+    threads: std::num::NonZeroUsize,
+    level: i32,
+    part: PartIndex,
+    mut chunks: mpsc::Receiver<Chunk>,
+    frames: &mpsc::Sender<Finished>,
+) -> Result<(), AdaptError> {
+    let sink = |frame: export_canon::zst::Frame<'_, Chunk>| {
+        let Chunk { lines, room, .. } = frame.made;
+        let records = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+        let finished = Finished {
+            bytes: Bytes::copy_from_slice(frame.bytes),
+            frame: Frame { bytes: frame.info.compressed, plain: frame.info.plain, records },
+            lines,
+            room,
+        };
+        // The writer stops early only with an error of its own, which then is the part's.
+        let _writer_stopped = frames.blocking_send(finished);
+        Ok(())
+    };
+    let mut pool = ParallelFrames::new(threads, level, sink).map_err(|error| judged(part, error))?;
+    while let Some(chunk) = chunks.blocking_recv() {
+        if frames.is_closed() {
+            return Ok(());
+        }
+        pool.submit(move |plain: &mut Vec<u8>| unpack(chunk, plain)).map_err(|error| judged(part, error))?;
+    }
+    pool.finish().map_err(|error| judged(part, error)).map(|_| ())
+}
+
+fn judged(part: PartIndex, error: FramesError<AdaptError>) -> AdaptError {
+    match error {
+        FramesError::Job { cause, .. } | FramesError::Sink { cause, .. } => cause,
+        other => AdaptError::Compress { part, cause: Box::new(other) },
+    }
+}
+
+thread_local! {
+    /// Setting up a decoder costs more than decoding a typical line.
+    static DECODER: RefCell<Option<FrameDecoder>> = const { RefCell::new(None) };
+}
+
+/// Appends a chunk's plain lines, each checked, and lets their stored texts go.
+fn unpack(mut chunk: Chunk, plain: &mut Vec<u8>) -> Result<Chunk, AdaptError> {
+    plain.reserve(chunk.plain);
+    DECODER.with_borrow_mut(|slot| {
+        for line in &mut chunk.lines {
+            let damaged = |cause| AdaptError::Line {
+                document_id: line.key.document_id.clone(),
+                source_name: line.key.source.clone(),
+                cause,
+            };
+            let decoder = match slot {
+                Some(decoder) => decoder,
+                None => slot.insert(FrameDecoder::new().map_err(|cause| damaged(Some(cause)))?),
+            };
+            let length = line.plain_bytes as usize;
+            let text = decoder.decode(&line.line, length).map_err(|cause| damaged(Some(cause)))?;
+            if text.len() != length || text.last() != Some(&b'\n') {
+                return Err(damaged(None));
+            }
+            if let Some(member) = forbidden_member(&text) {
+                return Err(AdaptError::Aoc { document_id: line.key.document_id.clone(), member });
+            }
+            plain.extend_from_slice(&text);
+            line.line = Bytes::new();
+        }
+        Ok(chunk)
+    })
+}
+
+/// Gathers frames into segments, stages them, and keeps the checkpoint.
+async fn gather(
+    mut progress: Progress,
+    mut frames: mpsc::Receiver<Finished>,
+    part: PartIndex,
+    checkpoint: &Checkpoint,
+    cx: &StageContext,
+) -> Result<Progress, AdaptError> {
+    let mut open = OpenSegment::default();
+    while let Some(Finished { bytes, frame, lines, room }) = frames.recv().await {
+        open.bytes.push(bytes);
+        open.frames.push(frame);
+        open.lines.extend(lines);
+        drop(room);
+        let plain: u64 = open.frames.iter().map(|frame| u64::from(frame.plain)).sum();
+        cx.progress(
+            ProgressStep::AdapterChunk,
+            progress.records + open.lines.len() as u64,
+            progress.plain_bytes + plain,
+        );
+        if open.frames.len() == SEGMENT_FRAMES {
+            cx.check().map_err(AdaptError::Cancelled)?;
+            open.stage(&mut progress, part, cx).await?;
+            let saved = checkpoint.save(cx.workspace(), &progress).await;
+            saved.map_err(|cause| AdaptError::Stage { what: format!("the checkpoint of part {part}"), cause })?;
+        }
+    }
+    if !open.frames.is_empty() {
+        open.stage(&mut progress, part, cx).await?;
+    }
+    Ok(progress)
+}
+
+#[derive(Default)]
+struct OpenSegment {
+    bytes: Vec<Bytes>,
+    frames: Vec<Frame>,
+    lines: Vec<StoredLine>,
+}
+
+impl OpenSegment {
+    async fn stage(&mut self, progress: &mut Progress, part: PartIndex, cx: &StageContext) -> Result<(), AdaptError> {
+        let bytes = Bytes::from(std::mem::take(&mut self.bytes).concat());
+        let staged = cx.workspace().put_artefact(bytes).await;
+        let artefact = staged.map_err(|cause| AdaptError::Stage { what: format!("a segment of part {part}"), cause })?;
+        let frames = std::mem::take(&mut self.frames);
+        progress.plain_bytes += frames.iter().map(|frame| u64::from(frame.plain)).sum::<u64>();
+        progress.segments.push(Segment { artefact, frames });
+        for line in self.lines.drain(..) {
+            progress.take(&line.key, &line.content_hash);
+        }
+        Ok(())
+    }
+}
+
+/// Removes what a cancelled part left. What cannot be removed now is pruned with the run.
+async fn destroy(workspace: &Workspace, checkpoint: &Checkpoint) {
+    let outcome: Result<(), BlobError> = async {
+        let left = checkpoint.load(workspace).await?;
+        let run = workspace.run();
+        for segment in left.segments {
+            let key = Workspace::artefact_key(&run.tenant, &run.run, &segment.artefact.digest);
+            workspace.store().delete(&key).await?;
+        }
+        checkpoint.remove(workspace).await
+    }
+    .await;
+    if let Err(error) = outcome {
+        tracing::warn!(error = &error as &dyn std::error::Error, "what a cancelled part left is still there");
+    }
+}
