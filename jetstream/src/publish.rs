@@ -1,0 +1,252 @@
+//! Putting events on the log: compare and set until the outcome is certain (pipeline.md sections 1.3 and 4).
+
+use std::time::{Duration, SystemTime};
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use bytes::Bytes;
+use export_contract::message::{Outcome, ResultRef, StageEvent, Summary};
+use export_contract::run::{Phase, RunRef};
+use export_contract::{PartIndex, Timestamp, Version};
+use futures::StreamExt;
+
+use crate::connect::Nats;
+use crate::metrics::Metrics;
+use crate::report::{Backoff, Chain};
+use crate::subjects::{ParsedSubject, What};
+use crate::topology::LOG_STREAM;
+
+/// Part events in flight while a fan-out is published.
+const WINDOW: usize = 64;
+
+/// Follows a request through the log, from event to event.
+pub(crate) const CORRELATION_ID: &str = "Export-Correlation-Id";
+/// W3C trace context, handed on from command to event as it is.
+const TRACEPARENT: &str = "traceparent";
+
+/// What is there after a publish whose outcome is certain.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// We put it there.
+    Now,
+    /// It was there; these are its bytes.
+    Before(Bytes),
+}
+
+/// Publishes events. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Publisher {
+    nats: Nats,
+    metrics: Metrics,
+}
+
+/// That a phase, or a part of one, is done.
+#[derive(Clone, Debug)]
+pub(crate) struct DoneNews {
+    pub(crate) run: RunRef,
+    pub(crate) phase: Phase,
+    pub(crate) part: Option<PartIndex>,
+    pub(crate) parts: Option<u32>,
+    pub(crate) result: ResultRef,
+    pub(crate) summary: Summary,
+}
+
+impl Publisher {
+    pub(crate) fn new(nats: Nats, metrics: Metrics) -> Self {
+        Self { nats, metrics }
+    }
+
+    /// Puts a `done` event on the log: a phase that fans out puts the commands of its parts there first, so that the
+    /// number in its own event is never ahead of them.
+    pub(crate) async fn announce(&self, news: &DoneNews, trail: &Trail) {
+        let DoneNews {
+            run,
+            phase,
+            part,
+            parts,
+            result,
+            summary,
+        } = news.clone();
+        let event = |part, summary| Outcome::Done {
+            result: result.clone(),
+            part,
+            parts,
+            summary,
+        };
+        if let (None, Some(parts)) = (part, parts) {
+            futures::stream::iter((0..parts).map(PartIndex))
+                .map(|part| {
+                    self.tell(
+                        &run,
+                        What::PartDone(phase, part),
+                        event(Some(part), Summary::default()),
+                        trail,
+                    )
+                })
+                .buffer_unordered(WINDOW)
+                .collect::<()>()
+                .await;
+        }
+        let what = part.map_or(What::Done(phase), |part| What::PartDone(phase, part));
+        self.tell(&run, what, event(part, summary), trail).await;
+    }
+
+    /// Puts one event on the log, unless there is one on its subject: the first one stands.
+    pub(crate) async fn tell(&self, run: &RunRef, what: What, outcome: Outcome, trail: &Trail) {
+        let subject = ParsedSubject {
+            run: run.clone(),
+            what,
+        };
+        let event = StageEvent {
+            v: Version,
+            run: run.clone(),
+            outcome,
+            at: Timestamp::from(SystemTime::now()),
+        };
+        let Ok(payload) = serde_json::to_vec(&event) else {
+            tracing::error!(%subject, "an event cannot be written as JSON");
+            return;
+        };
+        if let Committed::Before(stored) = self
+            .commit(&subject.to_string(), payload.into(), trail)
+            .await
+        {
+            let ours = result_of(&event.outcome);
+            let theirs = serde_json::from_slice::<StageEvent>(&stored).ok();
+            let other = ours.is_some()
+                && theirs.as_ref().and_then(|event| result_of(&event.outcome)) != ours;
+            self.metrics.conflict(other);
+            if other {
+                tracing::error!(%subject, run_id = %run.run, tenant = %run.tenant, "two workers made different results of one step; the first stands");
+            }
+        }
+    }
+
+    /// Publishes `payload` on a subject that must be empty, and tries until it is certain what the subject holds.
+    /// Never gives up: the caller drops the future when it has waited long enough, and may call again.
+    pub(crate) async fn commit(&self, subject: &str, payload: Bytes, trail: &Trail) -> Committed {
+        let mut backoff = Backoff::up_to(Duration::from_secs(5));
+        let mut known_id = true;
+        loop {
+            match self
+                .attempt(subject, payload.clone(), known_id, trail)
+                .await
+            {
+                Ok(Attempt::Stored) => return Committed::Now,
+                Ok(Attempt::There { duplicate }) => match self.last(subject).await {
+                    Ok(Some(stored)) => return Committed::Before(stored),
+                    // The server remembers the id of a message that was purged since.
+                    Ok(None) => known_id = !duplicate,
+                    Err(error) => {
+                        tracing::warn!(subject, error = %Chain(error.as_ref()), "cannot read what is on the log");
+                    }
+                },
+                Err(error) => {
+                    tracing::warn!(subject, error = %Chain(&error), "the log did not take an event; trying again");
+                }
+            }
+            backoff.wait().await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        with_id: bool,
+        trail: &Trail,
+    ) -> Result<Attempt, async_nats::jetstream::context::PublishError> {
+        let mut message = PublishMessage::build()
+            .headers(trail.0.clone())
+            .payload(payload)
+            .expected_last_subject_sequence(0);
+        if with_id {
+            message = message.message_id(subject);
+        }
+        let sent = match self
+            .nats
+            .jetstream()
+            .send_publish(subject.to_owned(), message)
+            .await
+        {
+            Ok(sent) => sent.await,
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(ack) if ack.duplicate => Ok(Attempt::There { duplicate: true }),
+            Ok(_) => Ok(Attempt::Stored),
+            // 10164, "in flight", is not mapped to this kind by the client and is tried again, as it should be.
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                Ok(Attempt::There { duplicate: false })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The last message on a subject of the log or of the dead letters, read from the stream's leader.
+    async fn last(
+        &self,
+        subject: &str,
+    ) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+        let name = if subject.starts_with("export.") {
+            LOG_STREAM
+        } else {
+            crate::topology::DEAD_STREAM
+        };
+        let stream = self.nats.jetstream().get_stream_no_info(name).await?;
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => Ok(Some(message.payload)),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+enum Attempt {
+    Stored,
+    There { duplicate: bool },
+}
+
+fn result_of(outcome: &Outcome) -> Option<&ResultRef> {
+    match outcome {
+        Outcome::Admitted { result }
+        | Outcome::Done { result, .. }
+        | Outcome::Joined { result } => Some(result),
+        Outcome::Requested | Outcome::Failed { .. } | Outcome::Cancelled { .. } => None,
+    }
+}
+
+/// What goes from a command to the events that follow from it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trail(HeaderMap);
+
+impl Trail {
+    pub(crate) fn of(command: Option<&HeaderMap>) -> Self {
+        let mut trail = HeaderMap::new();
+        for name in [CORRELATION_ID, TRACEPARENT] {
+            if let Some(value) = command.and_then(|headers| headers.get(name)) {
+                trail.insert(name, value.clone());
+            }
+        }
+        Self(trail)
+    }
+
+    /// Sets the correlation id, unless it is known or cannot stand in a header.
+    pub(crate) fn correlate(&mut self, id: &str) {
+        if self.0.get(CORRELATION_ID).is_none()
+            && !id.is_empty()
+            && id.len() <= 128
+            && id.bytes().all(|b| b.is_ascii_graphic())
+        {
+            self.0.insert(CORRELATION_ID, id);
+        }
+    }
+
+    pub(crate) fn correlation_id(&self) -> &str {
+        self.0
+            .get(CORRELATION_ID)
+            .map_or("", |value| value.as_str())
+    }
+}

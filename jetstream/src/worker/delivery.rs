@@ -1,0 +1,418 @@
+//! One delivery of a command, from its arrival to its end.
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_nats::jetstream::{AckKind, Message, consumer};
+use bytes::Bytes;
+use export_blobs::Workspace;
+use export_contract::message::{Outcome, ResultRef, RunAdmitted};
+use export_contract::run::RunRef;
+use export_contract::{ErrorCode, Timestamp, Version};
+use export_pipeline::{Done, Stage, StageContext, StageInput};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use crate::cancellation::Watched;
+use crate::dead_letter::DeadLetter;
+use crate::keepalive::{Lease, Liveness};
+use crate::metrics::Ending;
+use crate::progress::DeliveryTicks;
+use crate::publish::{DoneNews, Trail};
+use crate::report::Chain;
+use crate::subjects::{self, What};
+use crate::worker::Host;
+use crate::worker::command::Command;
+use crate::worker::step::Step;
+use crate::worker::trouble::{Decision, Trouble};
+
+/// How long a stage may take to return after it was told to end.
+const UNWIND: Duration = Duration::from_secs(5);
+/// Longer records are not searched for a correlation id.
+const SMALL: usize = 1 << 20;
+
+/// What the server does with a command that gets no answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    ack_wait: Duration,
+    /// `None` for ever.
+    max_deliver: Option<u32>,
+}
+
+impl Terms {
+    pub(crate) fn of(config: &consumer::Config) -> Self {
+        Self {
+            ack_wait: config.ack_wait,
+            max_deliver: u32::try_from(config.max_deliver)
+                .ok()
+                .filter(|most| *most > 0),
+        }
+    }
+
+    fn heartbeat(self) -> Duration {
+        (self.ack_wait / 3).max(Duration::from_millis(10))
+    }
+}
+
+/// A delivery and what is known of it.
+struct Delivery {
+    terms: Terms,
+    subject: String,
+    sequence: u64,
+    payload: Bytes,
+    lease: Lease,
+    trail: Trail,
+}
+
+impl<S: Stage> Host<S> {
+    pub(crate) async fn deliver(&self, message: Message, terms: Terms) {
+        let (attempt, sequence) = message.info().map_or((1, 0), |info| {
+            (
+                u32::try_from(info.delivered).unwrap_or(1).max(1),
+                info.stream_sequence,
+            )
+        });
+        let (message, acker) = message.split();
+        self.deps.metrics.delivered(self.step, attempt);
+        let Some(lease) = self.leases.take(&message.subject, acker, attempt) else {
+            tracing::debug!(subject = %message.subject, attempt, "a command that is at work here came again");
+            return;
+        };
+        let mut delivery = Delivery {
+            terms,
+            subject: message.subject.to_string(),
+            sequence,
+            trail: Trail::of(message.headers.as_ref()),
+            payload: message.payload,
+            lease,
+        };
+        let started = Instant::now();
+        self.deps.metrics.began(self.step);
+        let ending = match Command::read(self.step, &delivery.subject, &delivery.payload) {
+            Ok(command) => {
+                let span = tracing::info_span!(
+                    "step",
+                    run_id = %command.run.run,
+                    tenant = %command.run.tenant,
+                    phase = self.step.logged(),
+                    part = command.part.map(|part| part.0),
+                    attempt,
+                );
+                self.command(&command, &mut delivery).instrument(span).await
+            }
+            Err(poison) => {
+                let run = poison.run().cloned();
+                self.settle(run.as_ref(), &Trouble::Poison(poison), &delivery)
+                    .await
+            }
+        };
+        self.deps
+            .metrics
+            .ended(self.step, ending, started.elapsed());
+    }
+
+    async fn command(&self, command: &Command, delivery: &mut Delivery) -> Ending {
+        let watched = self.deps.cancellations.token(&command.run).await;
+        match self.attempt(command, delivery, &watched).await {
+            Ok(ending) => {
+                delivery.lease.settle(AckKind::Ack).await;
+                ending
+            }
+            // Whatever went wrong in a run that was cancelled meanwhile is of no interest.
+            Err(_) if watched.token().is_cancelled() => {
+                self.settle(Some(&command.run), &Trouble::Cancelled, delivery)
+                    .await
+            }
+            Err(trouble) => self.settle(Some(&command.run), &trouble, delivery).await,
+        }
+    }
+
+    /// Does the command, or finds it done, and publishes.
+    async fn attempt(
+        &self,
+        command: &Command,
+        delivery: &mut Delivery,
+        watched: &Watched,
+    ) -> Result<Ending, Trouble> {
+        let workspace = Workspace::new(Arc::clone(&self.deps.store), command.run.clone());
+        let phase = self.step.phase();
+        let life = Arc::new(Liveness::new());
+        let (result, ending) = match workspace
+            .find_result(phase, command.part)
+            .await
+            .map_err(Trouble::Record)?
+        {
+            Some(result) => (result, Ending::Repeated),
+            None => (
+                self.handle(command, delivery, &workspace, watched.token(), &life)
+                    .await?,
+                Ending::Done,
+            ),
+        };
+        let record = workspace
+            .read_result(&result)
+            .await
+            .map_err(Trouble::Record)?;
+        let output: S::Output = serde_json::from_slice(&record).map_err(Trouble::Output)?;
+        if watched.token().is_cancelled() {
+            return Err(Trouble::Cancelled);
+        }
+        let news = DoneNews {
+            run: command.run.clone(),
+            phase,
+            part: command.part,
+            parts: command
+                .part
+                .map_or_else(|| output.fan_out(), |_| command.parts),
+            result,
+            summary: output.summary(),
+        };
+        self.while_holding(delivery, self.publisher.announce(&news, &delivery.trail))
+            .await?;
+        Ok(ending)
+    }
+
+    /// Lets the stage do the command, and writes the result record.
+    async fn handle(
+        &self,
+        command: &Command,
+        delivery: &mut Delivery,
+        workspace: &Workspace,
+        run_cancelled: &CancellationToken,
+        life: &Arc<Liveness>,
+    ) -> Result<ResultRef, Trouble> {
+        let record = workspace
+            .read_result(&command.input)
+            .await
+            .map_err(Trouble::Record)?;
+        self.correlate(&record, &mut delivery.trail);
+        let input = S::Input::read(&record, command.part).map_err(Trouble::Input)?;
+        drop(record);
+        let end = run_cancelled.child_token();
+        let cx = StageContext::new(
+            workspace.clone(),
+            self.step.phase(),
+            command.part,
+            delivery.lease.delivery(),
+            end.clone(),
+            Arc::new(DeliveryTicks::new(self.ticks.clone(), Arc::clone(life))),
+        );
+        let stage = Arc::clone(&self.stage);
+        // A task of its own, so that a panic ends here.
+        let work = async move { stage.handle(input, &cx).await };
+        let mut task = AbortOnDropHandle::new(tokio::spawn(work.in_current_span()));
+        let ended = tokio::select! {
+            biased;
+            ended = &mut task => ended,
+            early = self.must_end(delivery, life) => {
+                end.cancel();
+                // What it returns now, it returns because it was told to end.
+                if tokio::time::timeout(UNWIND, &mut task).await.is_err() {
+                    tracing::warn!("a stage does not return when it is told to; leaving it");
+                }
+                return Err(early);
+            }
+        };
+        let output = match ended {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => return Err(Trouble::Stage(Box::new(error))),
+            Err(crash) => {
+                return Err(Trouble::Panicked(
+                    crash
+                        .try_into_panic()
+                        .map_or_else(|end| end.to_string(), text_of_panic),
+                ));
+            }
+        };
+        workspace
+            .put_result(self.step.phase(), command.part, &output)
+            .await
+            .map_err(Trouble::Record)
+    }
+
+    /// Keeps the lease, and returns when the stage must end before it is ready.
+    async fn must_end(&self, delivery: &Delivery, life: &Liveness) -> Trouble {
+        tokio::select! {
+            () = delivery.lease.keep(delivery.terms.heartbeat(), life, self.settings.stall_limit) => {
+                self.deps.metrics.stalled(self.step);
+                Trouble::Stalled
+            }
+            () = self.halt.cancelled() => Trouble::Halted,
+        }
+    }
+
+    /// Awaits something that makes progress by itself, keeping the lease.
+    async fn while_holding(
+        &self,
+        delivery: &Delivery,
+        work: impl Future<Output = ()>,
+    ) -> Result<(), Trouble> {
+        let life = Liveness::new();
+        tokio::select! {
+            biased;
+            () = work => Ok(()),
+            () = delivery.lease.keep(delivery.terms.heartbeat(), &life, Duration::MAX) => Err(Trouble::Stalled),
+            () = self.halt.cancelled() => Err(Trouble::Halted),
+        }
+    }
+
+    /// Learns at the start of the pipeline which request the run follows from; later steps get it with the command.
+    fn correlate(&self, record: &[u8], trail: &mut Trail) {
+        if self.step == Step::Plan
+            && record.len() <= SMALL
+            && let Ok(admitted) = serde_json::from_slice::<RunAdmitted>(record)
+        {
+            trail.correlate(&admitted.request.correlation_id);
+        }
+    }
+
+    /// Ends a delivery that was not done.
+    async fn settle(&self, run: Option<&RunRef>, trouble: &Trouble, delivery: &Delivery) -> Ending {
+        let attempt = delivery.lease.delivery();
+        match trouble.decision() {
+            Decision::Forget => {
+                self.log(run, trouble, delivery, None);
+                delivery.lease.settle(AckKind::Ack).await;
+                Ending::Cancelled
+            }
+            Decision::HandBack => {
+                delivery.lease.tell(AckKind::Nak(None)).await;
+                Ending::Redeliver
+            }
+            Decision::Again { after, exhausted } => {
+                if delivery.terms.max_deliver.is_none_or(|most| attempt < most) {
+                    self.log(run, trouble, delivery, None);
+                    delivery
+                        .lease
+                        .tell(AckKind::Nak(Some(
+                            after.unwrap_or_else(|| self.delay(attempt)),
+                        )))
+                        .await;
+                    return Ending::Redeliver;
+                }
+                let message = format!(
+                    "the {} step was tried {attempt} times; at last: {trouble}",
+                    self.step.durable()
+                );
+                self.give_up(run, trouble, delivery, (exhausted, true), message)
+                    .await
+            }
+            Decision::Fail { code, bury } => {
+                self.give_up(run, trouble, delivery, (code, bury), trouble.to_string())
+                    .await
+            }
+        }
+    }
+
+    async fn give_up(
+        &self,
+        run: Option<&RunRef>,
+        trouble: &Trouble,
+        delivery: &Delivery,
+        (code, bury): (ErrorCode, bool),
+        message: String,
+    ) -> Ending {
+        self.log(run, trouble, delivery, Some(code));
+        let tell = async {
+            if bury {
+                self.bury(trouble, delivery, code).await;
+            }
+            if let Some(run) = run {
+                let failed = Outcome::Failed { code, message };
+                self.publisher
+                    .tell(
+                        run,
+                        What::Failed(self.step.phase()),
+                        failed,
+                        &delivery.trail,
+                    )
+                    .await;
+            }
+        };
+        if self.while_holding(delivery, tell).await.is_err() {
+            delivery.lease.tell(AckKind::Nak(None)).await;
+            return Ending::Redeliver;
+        }
+        delivery
+            .lease
+            .settle(if bury { AckKind::Term } else { AckKind::Ack })
+            .await;
+        Ending::Failed
+    }
+
+    async fn bury(&self, trouble: &Trouble, delivery: &Delivery, code: ErrorCode) {
+        let letter = DeadLetter {
+            v: Version,
+            consumer: self.step.durable().to_owned(),
+            subject: delivery.subject.clone(),
+            sequence: delivery.sequence,
+            deliveries: delivery.lease.delivery(),
+            code,
+            reason: Chain(trouble.as_error()).to_string(),
+            payload: String::from_utf8_lossy(&delivery.payload).into_owned(),
+            at: Timestamp::from(SystemTime::now()),
+        };
+        let subject = subjects::dead_letter(self.step.durable(), &delivery.subject);
+        match serde_json::to_vec(&letter) {
+            Ok(payload) => {
+                self.publisher
+                    .commit(&subject, payload.into(), &delivery.trail)
+                    .await;
+                self.deps.metrics.dead_letter(self.step, code);
+            }
+            Err(error) => tracing::error!(%error, "a dead letter cannot be written as JSON"),
+        }
+    }
+
+    fn delay(&self, attempt: u32) -> Duration {
+        let delays = &self.settings.retry_delays;
+        let index = usize::try_from(attempt)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1);
+        delays
+            .get(index)
+            .or(delays.last())
+            .copied()
+            .unwrap_or(Duration::from_secs(1))
+    }
+
+    fn log(
+        &self,
+        run: Option<&RunRef>,
+        trouble: &Trouble,
+        delivery: &Delivery,
+        code: Option<ErrorCode>,
+    ) {
+        let run_id = run.map(|run| run.run.as_str());
+        let tenant = run.map(|run| run.tenant.as_str());
+        let phase = self.step.logged();
+        let attempt = delivery.lease.delivery();
+        let correlation_id = delivery.trail.correlation_id();
+        let subject = delivery.subject.as_str();
+        let error = Chain(trouble.as_error());
+        match (trouble, code) {
+            (Trouble::Cancelled, _) => {
+                tracing::info!(run_id, tenant, phase, attempt, correlation_id, subject, %error, "a command is dropped");
+            }
+            (_, None) => {
+                tracing::warn!(run_id, tenant, phase, attempt, correlation_id, subject, %error, "a step failed and will be tried again");
+            }
+            (_, Some(code)) => {
+                tracing::error!(run_id, tenant, phase, attempt, correlation_id, subject, error_code = %code, %error, "a step failed for good");
+            }
+        }
+    }
+}
+
+fn text_of_panic(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(other) => other
+            .downcast::<&'static str>()
+            .map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned()),
+    }
+}
