@@ -1,1 +1,17 @@
-//! export-signing
+//! Signatures that cosign reads: keys, detached signatures, DSSE envelopes and Sigstore bundles.
+//!
+//! [`Signer`] is the port; drivers hold keys in a file ([`FileSigner`]) or at a KMS. Signatures are ECDSA P-256 over SHA-256, in
+//! ASN.1 DER, and differ each time, so they never stand inside bytes that are compared (design D8).
+
+pub mod bundle;
+pub mod dsse;
+mod file;
+mod key;
+mod signer;
+pub mod statement;
+#[cfg(feature = "testing")]
+pub mod suite;
+
+pub use file::{FileSigner, KeyFileError, Password, generate_key_pair};
+pub use key::{KeyError, PublicKey, SignatureInvalid};
+pub use signer::{SignError, Signer};

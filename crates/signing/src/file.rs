@@ -1,0 +1,209 @@
+//! A key in a file: cosign's encrypted private key.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use sigstore::crypto::SigningScheme;
+use sigstore::crypto::signing_key::{SigStoreKeyPair, SigStoreSigner};
+use sigstore::errors::SigstoreError;
+use zeroize::Zeroizing;
+
+use crate::key::{KeyError, PublicKey};
+use crate::signer::{SignError, Signer};
+
+const SCHEME: SigningScheme = SigningScheme::ECDSA_P256_SHA256_ASN1;
+
+/// The password of a key file. Printed nowhere, wiped when dropped.
+#[derive(Clone)]
+pub struct Password(Zeroizing<Vec<u8>>);
+
+impl Password {
+    /// Takes the bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// Why a key file cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// A file cannot be read or written.
+    #[error("cannot {act} `{}`", path.display())]
+    File {
+        /// What was tried.
+        act: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The key cannot be made, or the file is not an encrypted cosign key of this password.
+    #[error("`{}` is not an ECDSA P-256 cosign key of this password", path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: SigstoreError,
+    },
+    /// The public half cannot be read.
+    #[error("the public half of `{}` cannot be read", path.display())]
+    Public {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: KeyError,
+    },
+}
+
+/// Signs with a key that was read from a file at start.
+pub struct FileSigner {
+    signer: SigStoreSigner,
+    public: PublicKey,
+}
+
+impl fmt::Debug for FileSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileSigner")
+            .field("key_id", &self.public.key_id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl FileSigner {
+    /// Reads the encrypted key in `path`.
+    ///
+    /// # Errors
+    /// See [`KeyFileError`].
+    pub fn open(path: &Path, password: &Password) -> Result<Self, KeyFileError> {
+        let text = fs::read(path).map_err(|cause| KeyFileError::File {
+            act: "read",
+            path: path.to_owned(),
+            cause,
+        })?;
+        let unusable = |cause| KeyFileError::Key {
+            path: path.to_owned(),
+            cause,
+        };
+        let pair = SigStoreKeyPair::from_encrypted_pem(&text, &password.0).map_err(unusable)?;
+        let pem = pair.public_key_to_pem().map_err(unusable)?;
+        let public = PublicKey::from_pem(&pem).map_err(|cause| KeyFileError::Public {
+            path: path.to_owned(),
+            cause,
+        })?;
+        Ok(Self {
+            signer: pair.to_sigstore_signer(&SCHEME).map_err(unusable)?,
+            public,
+        })
+    }
+}
+
+#[async_trait]
+impl Signer for FileSigner {
+    fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let signature = self
+            .signer
+            .sign(message)
+            .map_err(|cause| SignError::Refused(Box::new(cause)))?;
+        self.public
+            .verify(message, &signature)
+            .map_err(SignError::Invalid)?;
+        Ok(signature)
+    }
+}
+
+/// Makes `<folder>/cosign.key` (for the owner's eyes) and `<folder>/cosign.pub`, unless the key is there: a key is never
+/// overwritten, and of two makers one wins.
+///
+/// # Errors
+/// See [`KeyFileError`].
+pub fn generate_key_pair(folder: &Path, password: &Password) -> Result<(), KeyFileError> {
+    let key_path = folder.join("cosign.key");
+    let public_path = folder.join("cosign.pub");
+    fs::create_dir_all(folder).map_err(|cause| KeyFileError::File {
+        act: "create",
+        path: folder.to_owned(),
+        cause,
+    })?;
+    if !key_path.exists() {
+        let unusable = |cause| KeyFileError::Key {
+            path: key_path.clone(),
+            cause,
+        };
+        let pair = SCHEME
+            .create_signer()
+            .and_then(|signer| signer.to_sigstore_keypair())
+            .map_err(unusable)?;
+        let pem = pair
+            .private_key_to_encrypted_pem(&password.0)
+            .map_err(unusable)?;
+        write_once(&key_path, pem.as_bytes(), 0o600)?;
+    }
+    // The public half follows from the key that stands, whoever made it.
+    let pem = FileSigner::open(&key_path, password)?
+        .public
+        .pem()
+        .to_owned();
+    if fs::read_to_string(&public_path).ok().as_deref() != Some(pem.as_str()) {
+        let temporary = write_temporary(&public_path, pem.as_bytes(), 0o644)?;
+        fs::rename(&temporary, &public_path).map_err(|cause| KeyFileError::File {
+            act: "replace",
+            path: public_path,
+            cause,
+        })?;
+    }
+    Ok(())
+}
+
+fn write_once(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
+    let temporary = write_temporary(path, bytes, mode)?;
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary).map_err(|cause| KeyFileError::File {
+        act: "remove",
+        path: temporary,
+        cause,
+    })?;
+    match linked {
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => Err(KeyFileError::File {
+            act: "create",
+            path: path.to_owned(),
+            cause,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> Result<PathBuf, KeyFileError> {
+    let temporary = path.with_extension(format!("new-{:016x}", rand::random::<u64>()));
+    let failed = |act, cause| KeyFileError::File {
+        act,
+        path: temporary.clone(),
+        cause,
+    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .map_err(|cause| failed("create", cause))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|cause| failed("write", cause))?;
+    Ok(temporary)
+}

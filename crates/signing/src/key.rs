@@ -1,0 +1,86 @@
+//! Public keys.
+
+use export_canon::digesting::sha256;
+use sigstore::crypto::{CosignVerificationKey, Signature, SigningScheme};
+
+/// A public key that verifies what a [`Signer`](crate::Signer) signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    pem: String,
+    der: Vec<u8>,
+}
+
+/// Why a text is not a public key.
+#[derive(Debug, thiserror::Error)]
+#[error("not an ECDSA P-256 public key in PEM (`-----BEGIN PUBLIC KEY-----`)")]
+pub struct KeyError {
+    #[source]
+    cause: Option<sigstore::errors::SigstoreError>,
+}
+
+/// The signature is not this key's over these bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the signature does not verify")]
+pub struct SignatureInvalid {
+    #[source]
+    cause: sigstore::errors::SigstoreError,
+}
+
+const SCHEME: SigningScheme = SigningScheme::ECDSA_P256_SHA256_ASN1;
+
+/// How the SPKI of every uncompressed P-256 key begins (RFC 5480); 64 bytes of coordinates follow.
+const P256_PREFIX: [u8; 27] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+];
+
+impl PublicKey {
+    /// Reads a PEM file's text.
+    ///
+    /// # Errors
+    /// When it is not an ECDSA P-256 key.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let wrong = |cause| KeyError { cause };
+        CosignVerificationKey::from_pem(pem.as_bytes(), &SCHEME)
+            .map_err(|cause| wrong(Some(cause)))?;
+        let body: String = pem
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with("-----"))
+            .collect();
+        let der = crate::bundle::from_base64(&body).ok_or_else(|| wrong(None))?;
+        // The library reads keys lazily; a wrong one should be told when it is given, not when it first verifies.
+        if !der.starts_with(&P256_PREFIX) || der.len() != P256_PREFIX.len() + 64 {
+            return Err(wrong(None));
+        }
+        Ok(Self {
+            pem: pem.to_owned(),
+            der,
+        })
+    }
+
+    /// SPKI in PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The key's id: SHA-256 over its SPKI in DER, 64 hex digits.
+    pub fn key_id(&self) -> String {
+        sha256(&self.der).hex()
+    }
+
+    /// The hint that cosign writes into bundles: the same SHA-256 in base64.
+    pub fn hint(&self) -> String {
+        crate::bundle::to_base64(sha256(&self.der).as_bytes())
+    }
+
+    /// Checks a DER signature over `message`.
+    ///
+    /// # Errors
+    /// When it is not this key's.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureInvalid> {
+        CosignVerificationKey::from_der(&self.der, &SCHEME)
+            .and_then(|key| key.verify_signature(Signature::Raw(signature), message))
+            .map_err(|cause| SignatureInvalid { cause })
+    }
+}
