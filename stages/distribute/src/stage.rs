@@ -1,0 +1,73 @@
+//! The stage.
+
+use std::fmt;
+use std::sync::Arc;
+
+use export_contract::message::{RunDistributed, RunSigned};
+use export_contract::run::Phase;
+use export_contract::{Timestamp, Version};
+use export_pipeline::{Stage, StageContext};
+
+use crate::error::DistributeError;
+use crate::target::Target;
+
+/// Tells the time for `expiresAt`; nothing else reads it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+const DAY: i64 = 86_400;
+
+/// Hands bundles over.
+pub struct Distribute {
+    targets: Vec<Arc<dyn Target>>,
+    clock: Clock,
+}
+
+impl fmt::Debug for Distribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Distribute")
+            .field("targets", &self.targets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Distribute {
+    /// A stage with these targets.
+    pub fn new(targets: Vec<Arc<dyn Target>>, clock: Clock) -> Self {
+        Self { targets, clock }
+    }
+}
+
+impl Stage for Distribute {
+    const PHASE: Phase = Phase::Distribute;
+    type Input = RunSigned;
+    type Output = RunDistributed;
+    type Error = DistributeError;
+
+    async fn handle(
+        &self,
+        signed: RunSigned,
+        cx: &StageContext,
+    ) -> Result<RunDistributed, DistributeError> {
+        let config = &signed.manifest.plan.profile.config;
+        let expires_at = config
+            .retention_days
+            .map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY));
+        let mut distributions = Vec::new();
+        for kind in config.distribution.iter().copied() {
+            cx.check().map_err(DistributeError::Cancelled)?;
+            let target = self
+                .targets
+                .iter()
+                .find(|target| target.kind() == kind)
+                .ok_or(DistributeError::NoTarget(kind))?;
+            let distributed = target.distribute(&signed, expires_at).await;
+            distributions
+                .push(distributed.map_err(|cause| DistributeError::Target { kind, cause })?);
+        }
+        Ok(RunDistributed {
+            v: Version,
+            signed,
+            distributions,
+        })
+    }
+}

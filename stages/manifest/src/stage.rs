@@ -1,0 +1,54 @@
+//! The stage.
+
+use bytes::Bytes;
+use export_canon::jcs;
+use export_contract::Version;
+use export_contract::manifest::PATH;
+use export_contract::message::{Artefact, ManifestWritten, RunAdapted};
+use export_contract::run::Phase;
+use export_pipeline::{Stage, StageContext};
+
+use crate::archive;
+use crate::error::ManifestError;
+use crate::export_json::export_json;
+
+/// Writes manifests and bundles.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manifest;
+
+impl Stage for Manifest {
+    const PHASE: Phase = Phase::Manifest;
+    type Input = RunAdapted;
+    type Output = ManifestWritten;
+    type Error = ManifestError;
+
+    async fn handle(
+        &self,
+        adapted: RunAdapted,
+        cx: &StageContext,
+    ) -> Result<ManifestWritten, ManifestError> {
+        let manifest = export_json(&adapted);
+        let text = jcs::to_vec(&manifest).map_err(ManifestError::Canonical)?;
+        let staged = cx.workspace().put_artefact(Bytes::from(text)).await;
+        let export_json = staged.map_err(|cause| ManifestError::Stage {
+            path: PATH.to_owned(),
+            cause,
+        })?;
+        let mut files: Vec<(String, Artefact)> = adapted
+            .files
+            .iter()
+            .map(|file| (file.path.clone(), file.artefact.clone()))
+            .collect();
+        files.push((PATH.to_owned(), export_json.clone()));
+        let bundle = archive::write(&files, cx).await?;
+        Ok(ManifestWritten {
+            v: Version,
+            records: adapted.files.iter().filter_map(|file| file.records).sum(),
+            plan: adapted.plan,
+            export_json,
+            bundle,
+            rerun_hash: manifest.rerun_hash,
+            sources: adapted.sources,
+        })
+    }
+}

@@ -1,0 +1,68 @@
+//! How sign fails.
+
+use export_blobs::BlobError;
+use export_canon::CanonError;
+use export_contract::ErrorCode;
+use export_pipeline::{Judged, Verdict};
+use export_signing::SignError;
+
+/// Why a run was not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignStageError {
+    /// `export.json` cannot be read back.
+    #[error("cannot read export.json back")]
+    Manifest(#[source] BlobError),
+    /// The signer gave nothing that verifies.
+    #[error("cannot sign {what}")]
+    Sign {
+        /// Which file.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: SignError,
+    },
+    /// A file has no canonical form.
+    #[error("cannot write {what}")]
+    Write {
+        /// Which file.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: CanonError,
+    },
+    /// A bundle cannot be serialised.
+    #[error("cannot write {what}")]
+    Serialise {
+        /// Which file.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: serde_json::Error,
+    },
+    /// Staging failed.
+    #[error("cannot stage {what}")]
+    Stage {
+        /// Which file.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: BlobError,
+    },
+}
+
+impl Judged for SignStageError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Manifest(cause) | Self::Stage { cause, .. } => cause.verdict(),
+            Self::Sign {
+                cause: SignError::Unavailable(_),
+                ..
+            } => Verdict::Redeliver { after: None },
+            Self::Sign {
+                cause: SignError::Refused(_) | SignError::Invalid(_),
+                ..
+            } => Verdict::FailRun(ErrorCode::SigningFailed),
+            Self::Write { .. } | Self::Serialise { .. } => Verdict::FailRun(ErrorCode::Internal),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The stage.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use export_canon::jcs;
+use export_contract::message::{Artefact, ManifestWritten, RunSigned};
+use export_contract::run::Phase;
+use export_contract::{Timestamp, Version};
+use export_pipeline::{Stage, StageContext};
+use export_signing::Signer;
+use export_signing::bundle::{Bundle, to_base64};
+use export_signing::dsse::{Envelope, IN_TOTO, pre_authentication};
+
+use crate::error::SignStageError;
+use crate::provenance::statement;
+
+/// Tells the time for `finishedOn`; nothing else reads it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Largest `export.json` that is signed.
+const MAX_MANIFEST: u64 = 256 << 20;
+
+/// Signs runs.
+pub struct Sign {
+    signer: Arc<dyn Signer>,
+    clock: Clock,
+}
+
+impl fmt::Debug for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sign")
+            .field("signer", &self.signer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sign {
+    /// A stage that signs with `signer`.
+    pub fn new(signer: Arc<dyn Signer>, clock: Clock) -> Self {
+        Self { signer, clock }
+    }
+
+    async fn signature(
+        &self,
+        what: &'static str,
+        message: &[u8],
+    ) -> Result<Vec<u8>, SignStageError> {
+        self.signer
+            .sign(message)
+            .await
+            .map_err(|cause| SignStageError::Sign { what, cause })
+    }
+}
+
+impl Stage for Sign {
+    const PHASE: Phase = Phase::Sign;
+    type Input = ManifestWritten;
+    type Output = RunSigned;
+    type Error = SignStageError;
+
+    async fn handle(
+        &self,
+        manifest: ManifestWritten,
+        cx: &StageContext,
+    ) -> Result<RunSigned, SignStageError> {
+        let key = self.signer.public_key();
+        let read = cx
+            .workspace()
+            .get_artefact(&manifest.export_json.digest, MAX_MANIFEST)
+            .await;
+        let export_json = read.map_err(SignStageError::Manifest)?;
+        let signature = self.signature("export.json", &export_json).await?;
+
+        let statement = statement(&manifest, (self.clock)());
+        let provenance = jcs::to_vec(&statement).map_err(|cause| SignStageError::Write {
+            what: "provenance.json",
+            cause,
+        })?;
+        let over_provenance = self
+            .signature("provenance.json", &pre_authentication(IN_TOTO, &provenance))
+            .await?;
+        let envelope = Envelope::new(IN_TOTO, &provenance, &over_provenance);
+
+        let files: [(&'static str, Vec<u8>); 5] = [
+            ("export.json.sig", to_base64(&signature).into_bytes()),
+            (
+                "export.json.sigstore.json",
+                bundle_text(
+                    "export.json.sigstore.json",
+                    &Bundle::of_message(key, &export_json, &signature),
+                )?,
+            ),
+            ("provenance.json", provenance),
+            (
+                "provenance.sigstore.json",
+                bundle_text(
+                    "provenance.sigstore.json",
+                    &Bundle::of_envelope(key, envelope),
+                )?,
+            ),
+            ("cosign.pub", key.pem().as_bytes().to_vec()),
+        ];
+        let mut sidecars: BTreeMap<String, Artefact> =
+            BTreeMap::from([("export.json".to_owned(), manifest.export_json.clone())]);
+        for (what, bytes) in files {
+            let staged = cx.workspace().put_artefact(Bytes::from(bytes)).await;
+            sidecars.insert(
+                what.to_owned(),
+                staged.map_err(|cause| SignStageError::Stage { what, cause })?,
+            );
+        }
+        Ok(RunSigned {
+            v: Version,
+            manifest,
+            key_id: key.key_id(),
+            sidecars,
+        })
+    }
+}
+
+fn bundle_text(what: &'static str, bundle: &Bundle) -> Result<Vec<u8>, SignStageError> {
+    serde_json::to_vec(bundle).map_err(|cause| SignStageError::Serialise { what, cause })
+}
