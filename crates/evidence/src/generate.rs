@@ -1,8 +1,8 @@
 //! Synthetic evidence for demonstration and load, the same on every machine.
 //!
 //! Document `n` depends on the seed and on `n` alone, so a longer run begins with the documents of a shorter one, and no
-//! state grows with the number of documents. Of every 20 documents 17 are advisories (OSV), two are VEX (OpenVEX) and one is
-//! an SBOM (CycloneDX); they speak of the same packages and vulnerabilities, and take some 3 KB each in the mean, as real ones do.
+//! state grows with the number of documents. Of every 20 documents 17 are advisories (`osv`), two are VEX (`openvex`) and one is
+//! an SBOM (`cyclonedx`); they speak of the same packages and vulnerabilities, and take some 3 KB each in the mean, as real ones do.
 //! Ids say that they are synthetic: `SYN-…`, and CVE numbers of the year 2099.
 
 mod advisory;

@@ -1,6 +1,6 @@
 //! A generator of numbers whose sequence will never change, unlike that of a library.
 
-/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014). Not for secrets.
+/// `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014). Not for secrets.
 #[derive(Debug)]
 pub(super) struct Random(u64);
 

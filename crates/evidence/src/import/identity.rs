@@ -62,28 +62,28 @@ impl Identity {
     }
 }
 
-/// Every identity that this import has met: some 64 bytes a document, which is what it costs to lose none.
+/// Every identity that this import has met: some 64 bytes a document, which is what it costs to lose none. Halves of the
+/// fingerprints are enough.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
-    /// Halves of the fingerprints are enough; the n-th content of a name stands under the name and n.
-    met: HashMap<([u8; 16], u32), [u8; 16]>,
+    /// By name: the first content, and how many contents there are.
+    names: HashMap<[u8; 16], ([u8; 16], u32)>,
+    /// By name and content: the number of every content but the first.
+    others: HashMap<([u8; 16], [u8; 16]), u32>,
 }
 
 impl Repeats {
     /// The number of a document among those of its name: 1, unless others with other content came before it.
     pub(crate) fn number(&mut self, identity: Identity) -> u32 {
         let (name, content) = (half(identity.name), half(identity.content));
-        let mut number = 1;
-        loop {
-            match self.met.get(&(name, number)) {
-                Some(found) if *found == content => return number,
-                Some(_) => number += 1,
-                None => {
-                    self.met.insert((name, number), content);
-                    return number;
-                }
-            }
+        let (first, count) = self.names.entry(name).or_insert((content, 1));
+        if *first == content {
+            return 1;
         }
+        *self.others.entry((name, content)).or_insert_with(|| {
+            *count += 1;
+            *count
+        })
     }
 }
 

@@ -118,6 +118,6 @@ impl RejectFile {
     }
 
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.out.as_mut().map_or(Ok(()), |out| out.flush())
+        self.out.as_mut().map_or(Ok(()), BufWriter::flush)
     }
 }

@@ -1,5 +1,7 @@
 //! The conformance suite of [`PolicyStore`]: every driver runs it.
 
+#![expect(clippy::expect_used, reason = "a test suite that is called from tests")]
+
 use bytes::Bytes;
 use export_contract::{Digest, TenantId, Timestamp};
 

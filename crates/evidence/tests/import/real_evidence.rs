@@ -67,7 +67,6 @@ async fn every_pack_is_imported_and_every_malformed_document_refused() {
     let options = ImportOptions { reject_file: Some(reject_file.clone()), ..options() };
     let summary =
         import(&ledger, &policy, std::slice::from_ref(&folder), options.clone(), Arc::new(NoProgress)).await.unwrap();
-    println!("{summary}");
     check_counts(&summary, &folder);
 
     let stored = ledger.all();

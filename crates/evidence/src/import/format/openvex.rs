@@ -16,7 +16,7 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
     let mut out = Extract::new(RecordKind::Vex, super::OPENVEX);
     let context = doc.get("@context").each().filter_map(Value::text).find(|text| text.contains(CONTEXT));
     let version = context.as_deref().and_then(|text| text.rsplit_once("/ns/")).map(|(_, version)| version);
-    out.spec_version = version.unwrap_or_default().trim_start_matches('v').to_owned();
+    version.unwrap_or_default().trim_start_matches('v').clone_into(&mut out.spec_version);
     out.id = doc.get("@id").filled();
     for statement in doc.get("statements").each() {
         vulnerability(statement.get("vulnerability"), &mut out);

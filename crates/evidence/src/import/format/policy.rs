@@ -3,7 +3,7 @@
 use super::PolicyFields;
 use crate::import::tape::Value;
 
-fn either<'t>(doc: Value<'t>, names: &[&str]) -> Option<String> {
+fn either(doc: Value<'_>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| doc.get(name).text_or_number())
 }
 

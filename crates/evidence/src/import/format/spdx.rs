@@ -27,7 +27,7 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
 fn document(doc: Value<'_>) -> Extract {
     let mut out = Extract::new(RecordKind::Sbom, super::SPDX);
     let version = doc.get("spdxVersion").text_or_number().unwrap_or_default();
-    out.spec_version = version.strip_prefix("SPDX-").unwrap_or(&version).to_owned();
+    version.strip_prefix("SPDX-").unwrap_or(&version).clone_into(&mut out.spec_version);
     out.id = doc.get("documentNamespace").filled().or_else(|| doc.get("name").filled());
     let described = described(doc);
     for package in doc.get("packages").each() {

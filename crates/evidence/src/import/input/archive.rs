@@ -34,7 +34,7 @@ impl FileReader<'_> {
             }
             let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
             let mut counted = Metered { inner: &mut entry, left };
-            self.read_entry(&mut counted, name)?;
+            self.read_entry(&mut counted, &name)?;
             left = counted.left;
             if left == 0 {
                 return self.refuse_limit("the archive unpacks to more than the limit allows");
@@ -72,13 +72,13 @@ impl FileReader<'_> {
             }
             let name = long_name.take().unwrap_or_else(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
             if kind.is_file() || kind.is_contiguous() {
-                self.read_entry(&mut entry, name)?;
+                self.read_entry(&mut entry, &name)?;
             }
         }
         Ok(())
     }
 
-    fn read_entry(&mut self, reader: &mut dyn Read, name: String) -> Result<(), GivenUp> {
+    fn read_entry(&mut self, reader: &mut dyn Read, name: &str) -> Result<(), GivenUp> {
         let name: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
         let file_name = name.rsplit(['/', '\\']).next().unwrap_or(&name);
         if walk::is_passed_over(file_name) || name.split(['/', '\\']).any(|folder| folder == "LICENSES") {
