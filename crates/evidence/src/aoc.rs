@@ -1,7 +1,8 @@
-//! The guard of the aggregation-only contract: a record of evidence carries what was observed, never what somebody concluded.
+//! The guard of the aggregation-only contract: a record of evidence carries what was observed, never what
+//! somebody concluded.
 //!
-//! It looks at the members of the envelope alone (design D5, D17). Documents keep whatever their publishers wrote: 21,258 real OSV
-//! documents have a `severity` of their own inside `content.raw`.
+//! It looks at the members of the envelope alone (design D5, D17). Documents keep whatever their publishers
+//! wrote: 21,258 real OSV documents have a `severity` of their own inside `content.raw`.
 
 use std::fmt;
 
@@ -38,8 +39,8 @@ pub enum AocViolation {
     NotAnObject(#[source] serde_json::Error),
 }
 
-/// Whether a member of that name is forbidden at the top level of a record. Case does not matter, so that `Severity` does not
-/// slip through.
+/// Whether a member of that name is forbidden at the top level of a record. Case does not matter, so that
+/// `Severity` does not slip through.
 pub fn is_forbidden(member: &str) -> bool {
     let member = member.to_ascii_lowercase();
     member.starts_with(DERIVED_PREFIX) || FORBIDDEN.contains(&member.as_str())
@@ -50,19 +51,29 @@ pub fn is_forbidden(member: &str) -> bool {
 /// # Errors
 /// [`AocViolation::Derived`].
 pub fn check_members<'a>(members: impl IntoIterator<Item = &'a str>) -> Result<(), AocViolation> {
-    let mut found: Vec<String> = members.into_iter().filter(|member| is_forbidden(member)).map(str::to_owned).collect();
+    let mut found: Vec<String> = members
+        .into_iter()
+        .filter(|member| is_forbidden(member))
+        .map(str::to_owned)
+        .collect();
     found.sort_unstable();
     found.dedup();
-    if found.is_empty() { Ok(()) } else { Err(AocViolation::Derived { members: found }) }
+    if found.is_empty() {
+        Ok(())
+    } else {
+        Err(AocViolation::Derived { members: found })
+    }
 }
 
-/// Checks the top-level members of a serialised record, such as an export line. What is inside them is skipped unread.
+/// Checks the top-level members of a serialised record, such as an export line. What is inside them is
+/// skipped unread.
 ///
-/// # Errors
-/// [`AocViolation`].
+/// # Errors [`AocViolation`].
 pub fn check_line(line: &[u8]) -> Result<(), AocViolation> {
     let mut reader = serde_json::Deserializer::from_slice(line);
-    let members = reader.deserialize_map(Names).map_err(AocViolation::NotAnObject)?;
+    let members = reader
+        .deserialize_map(Names)
+        .map_err(AocViolation::NotAnObject)?;
     check_members(members.iter().map(String::as_str))
 }
 
@@ -93,7 +104,9 @@ mod tests {
     fn every_forbidden_member_and_every_effective_one_is_found() {
         for member in FORBIDDEN {
             let line = format!(r#"{{"tenant":"t","{member}":1}}"#);
-            let Err(AocViolation::Derived { members }) = check_line(line.as_bytes()) else { panic!("{member}") };
+            let Err(AocViolation::Derived { members }) = check_line(line.as_bytes()) else {
+                panic!("{member}")
+            };
             assert_eq!(members, [member]);
         }
         assert!(is_forbidden("effective_anything") && is_forbidden("Severity"));
@@ -109,9 +122,14 @@ mod tests {
     #[test]
     fn an_escaped_name_does_not_slip_through_and_names_come_sorted_once() {
         let line = br#"{"\u0073everity":1,"cvss":2,"severity":3}"#;
-        let Err(AocViolation::Derived { members }) = check_line(line) else { panic!("not found") };
+        let Err(AocViolation::Derived { members }) = check_line(line) else {
+            panic!("not found")
+        };
         assert_eq!(members, ["cvss", "severity"]);
-        assert!(matches!(check_line(b"[1]"), Err(AocViolation::NotAnObject(_))));
+        assert!(matches!(
+            check_line(b"[1]"),
+            Err(AocViolation::NotAnObject(_))
+        ));
         assert!(check_members(["tenant", "kind"]).is_ok());
     }
 }

@@ -1,11 +1,12 @@
 //! Import: real documents into the ledger, every one of them or its name and the reason why not.
 //!
-//! Files, folders, lines, zip and tar archives are read as streams ([`walk`] says how sources are called and what is passed over). Documents are
-//! recognised by what they hold ([`format`](mod@format)), brought into canonical text and put into the ledger unchanged. Importing twice
-//! changes nothing; a changed document supersedes the one before.
+//! Files, folders, lines, zip and tar archives are read as streams (the module `walk` says how sources are called and
+//! what is passed over). Documents are recognised by what they hold ([`format`](mod@format)), brought into
+//! canonical text and put into the ledger unchanged. Importing twice changes nothing; a changed document
+//! supersedes the one before.
 //!
-//! One thread reads, two parse, and the caller's task writes, in reading order whatever the threads do. Some 24 MiB of documents are on
-//! their way at most, or one larger document alone.
+//! One thread reads, two parse, and the caller's task writes, in reading order whatever the threads do. Some
+//! 24 MiB of documents are on their way at most, or one larger document alone.
 
 mod budget;
 mod convert;
@@ -65,7 +66,13 @@ pub struct ImportOptions {
 impl ImportOptions {
     /// Default limits, no reject file, sources called by folders and packs.
     pub fn new(tenant: TenantId, observed_at: Timestamp) -> Self {
-        Self { tenant, observed_at, source_name: None, reject_file: None, limits: ImportLimits::default() }
+        Self {
+            tenant,
+            observed_at,
+            source_name: None,
+            reject_file: None,
+            limits: ImportLimits::default(),
+        }
     }
 }
 
@@ -76,7 +83,8 @@ pub struct ImportLimits {
     pub document_bytes: u64,
     /// Most bytes that one compressed file or archive may unpack to.
     pub unpacked_bytes: u64,
-    /// Most bytes that it may unpack to per byte on disk. What unpacks to no more than `document_bytes` is never refused for that.
+    /// Most bytes that it may unpack to per byte on disk. What unpacks to no more than `document_bytes` is
+    /// never refused for that.
     pub ratio: u64,
     /// Most lines of a file or entries of an archive.
     pub entries: u64,
@@ -85,14 +93,22 @@ pub struct ImportLimits {
 impl Default for ImportLimits {
     /// 256 MiB a document, 64 GiB a file, 1 : 2,000 (real packs reach 1 : 100), 50 million entries.
     fn default() -> Self {
-        Self { document_bytes: 256 << 20, unpacked_bytes: 64 << 30, ratio: 2_000, entries: 50_000_000 }
+        Self {
+            document_bytes: 256 << 20,
+            unpacked_bytes: 64 << 30,
+            ratio: 2_000,
+            entries: 50_000_000,
+        }
     }
 }
 
 impl ImportLimits {
     /// What a file of that length may unpack to.
     fn plain_bytes_of(&self, bytes: u64) -> u64 {
-        bytes.saturating_mul(self.ratio).max(self.document_bytes).min(self.unpacked_bytes)
+        bytes
+            .saturating_mul(self.ratio)
+            .max(self.document_bytes)
+            .min(self.unpacked_bytes)
     }
 }
 
@@ -114,7 +130,8 @@ pub struct NoProgress;
 
 impl ImportProgress for NoProgress {}
 
-/// An import that could not be done. Nothing of it is visible, and doing it again is safe. Refused documents are no errors.
+/// An import that could not be done. Nothing of it is visible, and doing it again is safe. Refused documents
+/// are no errors.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// A path that was given cannot be read.
@@ -145,11 +162,10 @@ pub enum ImportError {
 
 /// Imports everything under `paths` for one tenant.
 ///
-/// Evidence becomes visible all at once at the end, policy findings with their snapshot right after it; catalogues (KEV) as they come.
-/// Dropping the future gives the import up.
+/// Evidence becomes visible all at once at the end, policy findings with their snapshot right after it;
+/// catalogues (KEV) as they come. Dropping the future gives the import up.
 ///
-/// # Errors
-/// [`ImportError`]; refused documents are counted in the summary instead.
+/// # Errors [`ImportError`]; refused documents are counted in the summary instead.
 pub async fn import(
     ledger: &dyn EvidenceLedger,
     policy: &dyn PolicyStore,
@@ -164,7 +180,10 @@ pub async fn import(
             .map_err(|_| ImportError::Stopped("walk"))?
             .map_err(|(path, cause)| ImportError::Input { path, cause })?
     };
-    progress.started(found.files.len() as u64, found.files.iter().map(|file| file.bytes).sum());
+    progress.started(
+        found.files.len() as u64,
+        found.files.iter().map(|file| file.bytes).sum(),
+    );
     let (limits, told) = (options.limits, Arc::clone(&progress));
     let feed = move |out: &mut Batcher| input::read_all(found, &limits, &*told, out);
     import_fed(ledger, policy, feed, options, progress).await
@@ -194,7 +213,10 @@ async fn import_fed(
         ImportError::RejectFile { path, cause }
     };
     let rejects = RejectFile::create(options.reject_file.as_deref()).map_err(reject_failed)?;
-    let session = ledger.begin_import(&options.tenant).await.map_err(ImportError::Store)?;
+    let session = ledger
+        .begin_import(&options.tenant)
+        .await
+        .map_err(ImportError::Store)?;
     let mut writer = Writer::new(session, policy, options.tenant.clone(), rejects);
     let outcome = match Lanes::start(feed, &options) {
         Ok(lanes) => run(lanes, &mut writer, &*progress).await,
@@ -211,7 +233,11 @@ async fn import_fed(
 }
 
 /// Carries everything from the lanes to the writer.
-async fn run(mut lanes: Lanes, writer: &mut Writer<'_>, progress: &dyn ImportProgress) -> Result<(), WriteError> {
+async fn run(
+    mut lanes: Lanes,
+    writer: &mut Writer<'_>,
+    progress: &dyn ImportProgress,
+) -> Result<(), WriteError> {
     while let Some(converted) = lanes.next().await {
         let documents = converted.outcomes.len() as u64;
         writer.write(converted.outcomes).await?;
@@ -227,8 +253,8 @@ struct Converted {
     bytes: usize,
 }
 
-/// The reading thread and the parsing threads. The reader deals batches out in turn and [`Lanes::next`] takes results in the same
-/// turn, so their order is the reading order.
+/// The reading thread and the parsing threads. The reader deals batches out in turn and [`Lanes::next`] takes
+/// results in the same turn, so their order is the reading order.
 struct Lanes {
     budget: Arc<Budget>,
     results: Vec<mpsc::Receiver<Converted>>,
@@ -242,16 +268,35 @@ impl Lanes {
         options: &ImportOptions,
     ) -> Result<Self, ImportError> {
         let budget = Arc::new(Budget::new(BYTES_ON_THE_WAY));
-        let mut lanes = Self { budget: Arc::clone(&budget), results: Vec::new(), turn: 0, threads: Vec::new() };
+        let mut lanes = Self {
+            budget: Arc::clone(&budget),
+            results: Vec::new(),
+            turn: 0,
+            threads: Vec::new(),
+        };
         let mut inputs = Vec::new();
         for _ in 0..WORKERS {
             let (batches, input) = sync_channel::<Batch>(2);
             let (output, results) = mpsc::channel(2);
-            let mut converter = Converter::new(&options.limits, options.observed_at, options.source_name.clone());
+            let mut converter = Converter::new(
+                &options.limits,
+                options.observed_at,
+                options.source_name.clone(),
+            );
             lanes.spawn("parser", move || {
                 for batch in input {
-                    let outcomes = batch.items.into_iter().map(|item| converter.convert(item)).collect();
-                    if output.blocking_send(Converted { outcomes, bytes: batch.bytes }).is_err() {
+                    let outcomes = batch
+                        .items
+                        .into_iter()
+                        .map(|item| converter.convert(item))
+                        .collect();
+                    if output
+                        .blocking_send(Converted {
+                            outcomes,
+                            bytes: batch.bytes,
+                        })
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -266,9 +311,15 @@ impl Lanes {
         Ok(lanes)
     }
 
-    fn spawn(&mut self, name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), ImportError> {
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), ImportError> {
         let builder = thread::Builder::new().name(format!("import-{name}"));
-        let handle = builder.spawn(work).map_err(|_| ImportError::Stopped(name))?;
+        let handle = builder
+            .spawn(work)
+            .map_err(|_| ImportError::Stopped(name))?;
         self.threads.push((name, handle));
         Ok(())
     }

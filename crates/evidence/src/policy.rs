@@ -1,8 +1,9 @@
 //! Policy snapshots with their findings, and enrichment catalogues: what stands beside the evidence.
 //!
-//! A snapshot is the frozen outcome of a policy engine. Its findings are found through it only, so an import that stops half-way
-//! leaves nothing that a run could see: it writes findings first and the snapshot last.
+//! A snapshot is the frozen outcome of a policy engine. Its findings are found through it only, so an import
+//! that stops half-way leaves nothing that a run could see: it writes findings first and the snapshot last.
 
+mod mongo;
 mod sqlite;
 #[cfg(feature = "testing")]
 pub mod suite;
@@ -15,6 +16,7 @@ use export_contract::{Digest, TenantId, Timestamp};
 
 use crate::{LedgerError, PutRecord};
 
+pub use self::mongo::MongoPolicyStore;
 pub use self::sqlite::SqlitePolicyStore;
 
 /// A snapshot as it came from the policy engine.
@@ -36,7 +38,9 @@ pub struct PolicySnapshot {
 
 impl fmt::Debug for PolicySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PolicySnapshot").field("snapshot_id", &self.snapshot_id).finish_non_exhaustive()
+        f.debug_struct("PolicySnapshot")
+            .field("snapshot_id", &self.snapshot_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,15 +96,23 @@ pub struct Enrichment {
 
 impl fmt::Debug for Enrichment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enrichment").field("name", &self.name).field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Enrichment")
+            .field("name", &self.name)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 
-/// Where snapshots, findings and enrichment live. Every call is one transaction; errors are those of the ledger port.
+/// Where snapshots, findings and enrichment live. Every call is one transaction; errors are those of the
+/// ledger port.
 #[async_trait]
 pub trait PolicyStore: Send + Sync + fmt::Debug {
     /// Puts a snapshot; one of the same id is replaced.
-    async fn put_snapshot(&self, tenant: &TenantId, snapshot: PolicySnapshot) -> Result<PutRecord, LedgerError>;
+    async fn put_snapshot(
+        &self,
+        tenant: &TenantId,
+        snapshot: PolicySnapshot,
+    ) -> Result<PutRecord, LedgerError>;
 
     /// Puts findings, in order; one of the same snapshot and key is replaced.
     async fn put_findings(
@@ -110,7 +122,11 @@ pub trait PolicyStore: Send + Sync + fmt::Debug {
     ) -> Result<Vec<PutRecord>, LedgerError>;
 
     /// Puts a catalogue; one of the same name is replaced.
-    async fn put_enrichment(&self, tenant: &TenantId, enrichment: Enrichment) -> Result<PutRecord, LedgerError>;
+    async fn put_enrichment(
+        &self,
+        tenant: &TenantId,
+        enrichment: Enrichment,
+    ) -> Result<PutRecord, LedgerError>;
 
     /// The tenant's snapshots, oldest first: by `generated_at`, then id.
     async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<PolicySnapshot>, LedgerError>;

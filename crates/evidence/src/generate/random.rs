@@ -1,6 +1,7 @@
 //! A generator of numbers whose sequence will never change, unlike that of a library.
 
-/// `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014). Not for secrets.
+/// `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014). Not for
+/// secrets.
 #[derive(Debug)]
 pub(super) struct Random(u64);
 
@@ -37,10 +38,46 @@ impl Random {
     /// A sentence of `words` words.
     pub(super) fn sentence(&mut self, words: u64) -> String {
         const WORDS: [&str; 40] = [
-            "attacker", "buffer", "the", "crafted", "request", "parser", "allows", "remote", "memory", "a", "header", "before",
-            "of", "and", "function", "input", "to", "read", "write", "unchecked", "length", "session", "token", "default",
-            "when", "user", "path", "in", "versions", "configuration", "library", "service", "without", "validation", "may",
-            "lead", "disclosure", "denial", "certificate", "template",
+            "attacker",
+            "buffer",
+            "the",
+            "crafted",
+            "request",
+            "parser",
+            "allows",
+            "remote",
+            "memory",
+            "a",
+            "header",
+            "before",
+            "of",
+            "and",
+            "function",
+            "input",
+            "to",
+            "read",
+            "write",
+            "unchecked",
+            "length",
+            "session",
+            "token",
+            "default",
+            "when",
+            "user",
+            "path",
+            "in",
+            "versions",
+            "configuration",
+            "library",
+            "service",
+            "without",
+            "validation",
+            "may",
+            "lead",
+            "disclosure",
+            "denial",
+            "certificate",
+            "template",
         ];
         let mut text = String::new();
         for number in 0..words {

@@ -6,13 +6,13 @@ use export_canon::digesting::sha256;
 use export_canon::json::{Canonicalizer, Limits};
 use export_contract::{Digest, RecordKey, Timestamp};
 
+use super::ImportLimits;
 use super::foreign;
 use super::format::{Extract, PolicyFields, Recognised, recognise};
 use super::identity::{self, Identity};
 use super::input::{Item, RawDocument};
 use super::refusal::{Position, Refusal, RefusalCode};
 use super::tape::Tape;
-use super::ImportLimits;
 use crate::NewRecord;
 use crate::policy::{Enrichment, FindingKey, PolicyFinding, PolicySnapshot};
 
@@ -23,9 +23,18 @@ pub(crate) enum Outcome {
     Record(Box<(NewRecord, Identity)>),
     Enrichment(Enrichment),
     /// A snapshot and the folder whose findings are its own.
-    Snapshot { snapshot: PolicySnapshot, folder: String, source: String },
+    Snapshot {
+        snapshot: PolicySnapshot,
+        folder: String,
+        source: String,
+    },
     /// A finding; an empty snapshot id means that of the folder.
-    Finding { finding: PolicyFinding, folder: String, source: String, position: Position },
+    Finding {
+        finding: PolicyFinding,
+        folder: String,
+        source: String,
+        position: Position,
+    },
     Refused(Refusal),
     Skipped(String),
 }
@@ -40,11 +49,23 @@ pub(crate) struct Converter {
 
 impl Converter {
     /// `source` replaces the names of all sources.
-    pub(crate) fn new(limits: &ImportLimits, observed_at: Timestamp, source: Option<String>) -> Self {
+    pub(crate) fn new(
+        limits: &ImportLimits,
+        observed_at: Timestamp,
+        source: Option<String>,
+    ) -> Self {
         let max_bytes = usize::try_from(limits.document_bytes).unwrap_or(usize::MAX);
         // Real SBOMs repeat member names. Refusing them would lose evidence, so both stay, in their order.
-        let canonicalizer = Canonicalizer::new(Limits { max_bytes, ..Limits::default() }).keep_duplicates();
-        Self { canonicalizer, observed_at, source }
+        let canonicalizer = Canonicalizer::new(Limits {
+            max_bytes,
+            ..Limits::default()
+        })
+        .keep_duplicates();
+        Self {
+            canonicalizer,
+            observed_at,
+            source,
+        }
     }
 
     pub(crate) fn convert(&mut self, item: Item) -> Outcome {
@@ -67,7 +88,14 @@ impl Converter {
         let (position, folder) = (document.position, document.folder);
         let raw = match self.canonical(document.bytes) {
             Ok(raw) => raw,
-            Err((code, reason)) => return Outcome::Refused(Refusal { position, code, reason, source }),
+            Err((code, reason)) => {
+                return Outcome::Refused(Refusal {
+                    position,
+                    code,
+                    reason,
+                    source,
+                });
+            }
         };
         // Canonical text is UTF-8.
         let text = std::str::from_utf8(&raw).unwrap_or_default();
@@ -86,36 +114,68 @@ impl Converter {
             }),
             Recognised::Snapshot(fields) => {
                 let snapshot = self.snapshot(fields, raw.clone());
-                Outcome::Snapshot { snapshot, folder, source }
+                Outcome::Snapshot {
+                    snapshot,
+                    folder,
+                    source,
+                }
             }
-            Recognised::Finding(fields) => {
-                Outcome::Finding { finding: finding(fields, raw.clone()), folder, source, position }
-            }
-            Recognised::Unknown(reason) => {
-                Outcome::Refused(Refusal { position, code: RefusalCode::UnknownFormat, reason, source })
-            }
+            Recognised::Finding(fields) => Outcome::Finding {
+                finding: finding(fields, raw.clone()),
+                folder,
+                source,
+                position,
+            },
+            Recognised::Unknown(reason) => Outcome::Refused(Refusal {
+                position,
+                code: RefusalCode::UnknownFormat,
+                reason,
+                source,
+            }),
         }
     }
 
-    /// The canonical text. A byte order mark at the beginning is white space to us: common tools write one, and it means nothing.
+    /// The canonical text. A byte order mark at the beginning is white space to us: common tools write one,
+    /// and it means nothing.
     fn canonical(&mut self, bytes: Bytes) -> Result<Bytes, (RefusalCode, String)> {
-        let bytes = if bytes.starts_with(b"\xef\xbb\xbf") { bytes.slice(3..) } else { bytes };
+        let bytes = if bytes.starts_with(b"\xef\xbb\xbf") {
+            bytes.slice(3..)
+        } else {
+            bytes
+        };
         match self.canonicalizer.canonicalize(&bytes) {
             Ok(std::borrow::Cow::Borrowed(text)) => Ok(bytes.slice_ref(text)),
             Ok(std::borrow::Cow::Owned(text)) => Ok(Bytes::from(text)),
             Err(error @ (CanonError::TooLarge { .. } | CanonError::TooDeep { .. })) => {
                 Err((RefusalCode::TooLarge, error.to_string()))
             }
-            Err(error) => Err(foreign::name(&bytes).unwrap_or((RefusalCode::Malformed, error.to_string()))),
+            Err(error) => {
+                Err(foreign::name(&bytes).unwrap_or((RefusalCode::Malformed, error.to_string())))
+            }
         }
     }
 
-    fn record(&self, extract: Extract, source: String, path: &str, raw: Bytes) -> (NewRecord, Identity) {
-        let names = identity::name(path, extract.id.as_deref(), extract.subject.as_deref(), &raw);
+    fn record(
+        &self,
+        extract: Extract,
+        source: String,
+        path: &str,
+        raw: Bytes,
+    ) -> (NewRecord, Identity) {
+        let names = identity::name(
+            path,
+            extract.id.as_deref(),
+            extract.subject.as_deref(),
+            &raw,
+        );
         let identity = Identity::new(extract.kind, &source, &names.document_id, &raw);
         let record = NewRecord {
             kind: extract.kind,
-            key: RecordKey { subject: names.subject, document_id: names.document_id, source },
+            key: RecordKey {
+                subject: names.subject,
+                document_id: names.document_id,
+                source,
+            },
             ecosystems: extract.ecosystems.into_iter().collect(),
             observed_at: self.observed_at,
             linkset: extract.links.finish(extract.id.as_deref()),
@@ -131,7 +191,10 @@ impl Converter {
             snapshot_id: fields.snapshot_id.unwrap_or_default(),
             policy_version: fields.policy_version,
             inputs_hash: fields.inputs_hash,
-            generated_at: fields.generated_at.and_then(|time| time.parse().ok()).unwrap_or(self.observed_at),
+            generated_at: fields
+                .generated_at
+                .and_then(|time| time.parse().ok())
+                .unwrap_or(self.observed_at),
             digest: digest(&raw),
             raw,
         }

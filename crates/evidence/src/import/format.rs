@@ -1,10 +1,11 @@
 //! What a document is, told from its members alone, and what its record says.
 //!
-//! **Leniency.** A document that is well-formed JSON of a known format is never refused for what is inside: members that are
-//! absent, `null` or of another type than the format says count as absent, a single value counts where a list of such values is
-//! expected, unknown members are left alone, and of members with one name the last one counts. Documents that break the
-//! schema of their format are in every real feed. Whoever reads the export decides what to do with them; import only reads ids
-//! and links out of them and keeps the text as it is.
+//! **Leniency.** A document that is well-formed JSON of a known format is never refused for what is inside:
+//! members that are absent, `null` or of another type than the format says count as absent, a single value
+//! counts where a list of such values is expected, unknown members are left alone, and of members with one
+//! name the last one counts. Documents that break the schema of their format are in every real feed. Whoever
+//! reads the export decides what to do with them; import only reads ids and links out of them and keeps the
+//! text as it is.
 
 mod cisa_kev;
 mod csaf;
@@ -113,11 +114,15 @@ pub(crate) enum Recognised {
     Unknown(String),
 }
 
-/// Recognises a document. `path` is the upstream path, which is the only id that some formats have; `folder_kind` is the kind
-/// that the folder's name promises, which decides where a format serves two kinds.
+/// Recognises a document. `path` is the upstream path, which is the only id that some formats have;
+/// `folder_kind` is the kind that the folder's name promises, which decides where a format serves two kinds.
 pub(crate) fn recognise(doc: Value<'_>, path: &str, folder_kind: Option<RecordKind>) -> Recognised {
     if !doc.is_object() {
-        let found = if doc.is_array() { "an array" } else { "a single value" };
+        let found = if doc.is_array() {
+            "an array"
+        } else {
+            "a single value"
+        };
         return Recognised::Unknown(format!("the document is {found}, no object"));
     }
     let record = |extract: Extract| Recognised::Record(Box::new(extract));
@@ -148,8 +153,15 @@ pub(crate) fn recognise(doc: Value<'_>, path: &str, folder_kind: Option<RecordKi
     } else if osv::matches(doc) {
         record(osv::extract(doc))
     } else {
-        let names: Vec<_> = doc.members().take(6).map(|(name, _)| name.chars().take(40).collect::<String>()).collect();
-        Recognised::Unknown(format!("its members ({}) are those of no known format", names.join(", ")))
+        let names: Vec<_> = doc
+            .members()
+            .take(6)
+            .map(|(name, _)| name.chars().take(40).collect::<String>())
+            .collect();
+        Recognised::Unknown(format!(
+            "its members ({}) are those of no known format",
+            names.join(", ")
+        ))
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a record is called (design D16), so that none is lost.
 //!
-//! `document_id` is the path of the document and the id that its publisher gave, joined by `#`: publishers repeat ids (40 in OSV sources, a
-//! thousand in VEX hubs) but not at one path. A document without path is called by its id, one without id by its path, one
-//! without either by its digest. When one import meets the same name again with other content, which lines without paths can bring
-//! about, the second and every further one get a number, `#2`, `#3`, …; with the same content it is the same record.
+//! `document_id` is the path of the document and the id that its publisher gave, joined by `#`: publishers
+//! repeat ids (40 in OSV sources, a thousand in VEX hubs) but not at one path. A document without path is
+//! called by its id, one without id by its path, one without either by its digest. When one import meets the
+//! same name again with other content, which lines without paths can bring about, the second and every
+//! further one get a number, `#2`, `#3`, …; with the same content it is the same record.
 
 use std::collections::HashMap;
 
@@ -29,15 +30,27 @@ fn usable(name: Option<&str>) -> Option<&str> {
 /// Names the record of a document; see the module.
 pub(crate) fn name(path: &str, id: Option<&str>, subject: Option<&str>, raw: &[u8]) -> Names {
     let id = usable(id);
-    let path = if path.is_empty() { None } else { usable(Some(path)).map_or_else(|| Some(short_digest(path.as_bytes())), |path| Some(path.to_owned())) };
+    let path = if path.is_empty() {
+        None
+    } else {
+        usable(Some(path)).map_or_else(
+            || Some(short_digest(path.as_bytes())),
+            |path| Some(path.to_owned()),
+        )
+    };
     let document_id = match (path, id) {
         (Some(path), Some(id)) => format!("{path}#{id}"),
         (Some(path), None) => path,
         (None, Some(id)) => id.to_owned(),
         (None, None) => short_digest(raw),
     };
-    let subject = usable(subject).or(id).map_or_else(|| document_id.clone(), str::to_owned);
-    Names { document_id, subject }
+    let subject = usable(subject)
+        .or(id)
+        .map_or_else(|| document_id.clone(), str::to_owned);
+    Names {
+        document_id,
+        subject,
+    }
 }
 
 fn short_digest(bytes: &[u8]) -> String {
@@ -58,12 +71,15 @@ impl Identity {
             digester.update(&(part.len() as u64).to_le_bytes());
             digester.update(part.as_bytes());
         }
-        Self { name: *digester.finish().sha256.as_bytes(), content: *sha256(raw).as_bytes() }
+        Self {
+            name: *digester.finish().sha256.as_bytes(),
+            content: *sha256(raw).as_bytes(),
+        }
     }
 }
 
-/// Every identity that this import has met: some 64 bytes a document, which is what it costs to lose none. Halves of the
-/// fingerprints are enough.
+/// Every identity that this import has met: some 64 bytes a document, which is what it costs to lose none.
+/// Halves of the fingerprints are enough.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
     /// By name: the first content, and how many contents there are.
@@ -105,7 +121,10 @@ mod tests {
         assert_eq!(ids("a/b.json", Some("X-1")), "a/b.json#X-1");
         assert_eq!(ids("a/b.json", None), "a/b.json");
         assert_eq!(ids("", Some(" X-1 ")), "X-1");
-        assert_eq!(ids("", None), "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+        assert_eq!(
+            ids("", None),
+            "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        );
         assert_eq!(ids("a", Some("bad\u{0}id")), "a");
         assert!(ids(&"x".repeat(5_000), None).starts_with("sha256:"));
     }
@@ -122,9 +141,21 @@ mod tests {
     fn same_name_with_other_content_gets_a_number_and_with_the_same_content_is_the_same() {
         let mut repeats = Repeats::default();
         let mut number = |source: &str, content: &str| {
-            repeats.number(Identity::new(RecordKind::Vex, source, "id", content.as_bytes()))
+            repeats.number(Identity::new(
+                RecordKind::Vex,
+                source,
+                "id",
+                content.as_bytes(),
+            ))
         };
-        let numbers = [number("s", "a"), number("s", "b"), number("s", "a"), number("s", "b"), number("s", "c"), number("t", "b")];
+        let numbers = [
+            number("s", "a"),
+            number("s", "b"),
+            number("s", "a"),
+            number("s", "b"),
+            number("s", "c"),
+            number("t", "b"),
+        ];
         assert_eq!(numbers, [1, 2, 1, 2, 3, 1]);
     }
 }

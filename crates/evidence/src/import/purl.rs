@@ -1,8 +1,8 @@
-//! Package URLs (<https://github.com/package-url/purl-spec>) as far as import needs them: recognising one, naming its ecosystem,
-//! and building one from an ecosystem and a package name.
+//! Package URLs (<https://github.com/package-url/purl-spec>) as far as import needs them: recognising one,
+//! naming its ecosystem, and building one from an ecosystem and a package name.
 
-/// Types of purls and the ecosystems of the OSV schema they belong to, in lower case. A type that is not listed is its own
-/// ecosystem. Distribution packages are named by their namespace, see [`DISTRIBUTIONS`].
+/// Types of purls and the ecosystems of the OSV schema they belong to, in lower case. A type that is not
+/// listed is its own ecosystem. Distribution packages are named by their namespace, see [`DISTRIBUTIONS`].
 const ECOSYSTEMS: [(&str, &str); 17] = [
     ("bitnami", "bitnami"),
     ("brew", "homebrew"),
@@ -23,8 +23,8 @@ const ECOSYSTEMS: [(&str, &str); 17] = [
     ("swift", "swifturl"),
 ];
 
-/// Namespaces of `deb`, `rpm` and `apk` purls and the ecosystems of the OSV schema, in lower case. A namespace that is not
-/// listed is its own ecosystem.
+/// Namespaces of `deb`, `rpm` and `apk` purls and the ecosystems of the OSV schema, in lower case. A
+/// namespace that is not listed is its own ecosystem.
 const DISTRIBUTIONS: [(&str, &str); 7] = [
     ("almalinux", "almalinux"),
     ("opensuse", "opensuse"),
@@ -54,7 +54,9 @@ pub(crate) fn ecosystem(purl: &str) -> Option<String> {
     let kind = kind.to_ascii_lowercase();
     if matches!(kind.as_str(), "deb" | "rpm" | "apk") {
         let path = rest.split(['@', '?', '#']).next().unwrap_or(rest);
-        let Some((namespace, _)) = path.split_once('/') else { return Some(kind) };
+        let Some((namespace, _)) = path.split_once('/') else {
+            return Some(kind);
+        };
         let namespace = namespace.to_lowercase();
         return Some(lookup(&DISTRIBUTIONS, &namespace).map_or(namespace, str::to_owned));
     }
@@ -62,16 +64,23 @@ pub(crate) fn ecosystem(purl: &str) -> Option<String> {
 }
 
 fn lookup(table: &[(&'static str, &'static str)], key: &str) -> Option<&'static str> {
-    table.iter().find(|(found, _)| *found == key).map(|(_, value)| *value)
+    table
+        .iter()
+        .find(|(found, _)| *found == key)
+        .map(|(_, value)| *value)
 }
 
-/// The purl of a package that an advisory names by an ecosystem of the OSV schema (lower case, no suffix) and a name.
+/// The purl of a package that an advisory names by an ecosystem of the OSV schema (lower case, no suffix) and
+/// a name.
 ///
-/// Half of the advisories name no purl; without this a selector on products would pass over them. Only ecosystems whose names
-/// map to a purl by the purl specification alone are served; distributions are not.
+/// Half of the advisories name no purl; without this a selector on products would pass over them. Only
+/// ecosystems whose names map to a purl by the purl specification alone are served; distributions are not.
 pub(crate) fn from_package(ecosystem: &str, name: &str) -> Option<String> {
     let name = name.trim();
-    let kind = ECOSYSTEMS.iter().find(|(_, found)| *found == ecosystem).map(|(kind, _)| *kind)?;
+    let kind = ECOSYSTEMS
+        .iter()
+        .find(|(_, found)| *found == ecosystem)
+        .map(|(kind, _)| *kind)?;
     let path = match kind {
         "maven" => name.replacen(':', "/", 1),
         "pypi" => name.to_lowercase().replace('_', "-"),
@@ -79,7 +88,11 @@ pub(crate) fn from_package(ecosystem: &str, name: &str) -> Option<String> {
         "conan" | "julia" | "brew" => return None,
         _ => name.to_owned(),
     };
-    let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(encode).collect();
+    let parts: Vec<String> = path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .map(encode)
+        .collect();
     (!parts.is_empty()).then(|| format!("pkg:{kind}/{}", parts.join("/")))
 }
 
@@ -120,7 +133,14 @@ mod tests {
         for (purl, expected) in cases {
             assert_eq!(ecosystem(purl).as_deref(), Some(expected), "{purl}");
         }
-        for bad in ["package-lock.json", "pkg:", "pkg:npm", "pkg:npm/", "pkg:a b/c", "PKG:npm/x"] {
+        for bad in [
+            "package-lock.json",
+            "pkg:",
+            "pkg:npm",
+            "pkg:npm/",
+            "pkg:a b/c",
+            "PKG:npm/x",
+        ] {
             assert!(!is_purl(bad), "{bad}");
         }
     }
@@ -129,14 +149,26 @@ mod tests {
     fn packages_become_purls_where_the_mapping_is_certain() {
         let cases = [
             ("npm", "@scope/name", Some("pkg:npm/%40scope/name")),
-            ("go", "github.com/gin-gonic/gin", Some("pkg:golang/github.com/gin-gonic/gin")),
-            ("maven", "org.apache:log4j", Some("pkg:maven/org.apache/log4j")),
+            (
+                "go",
+                "github.com/gin-gonic/gin",
+                Some("pkg:golang/github.com/gin-gonic/gin"),
+            ),
+            (
+                "maven",
+                "org.apache:log4j",
+                Some("pkg:maven/org.apache/log4j"),
+            ),
             ("pypi", "Flask_Login", Some("pkg:pypi/flask-login")),
             ("almalinux", "firefox", None),
             ("npm", "", None),
         ];
         for (ecosystem, name, expected) in cases {
-            assert_eq!(from_package(ecosystem, name).as_deref(), expected, "{ecosystem} {name}");
+            assert_eq!(
+                from_package(ecosystem, name).as_deref(),
+                expected,
+                "{ecosystem} {name}"
+            );
         }
     }
 }

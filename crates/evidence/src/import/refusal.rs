@@ -98,8 +98,8 @@ pub struct Refusal {
     pub source: String,
 }
 
-/// The reject file: one refusal a line, in reading order. Written from the start, so that an import without refusals leaves an empty
-/// file and not that of the last one.
+/// The reject file: one refusal a line, in reading order. Written from the start, so that an import without
+/// refusals leaves an empty file and not that of the last one.
 #[derive(Debug)]
 pub(crate) struct RejectFile {
     out: Option<BufWriter<File>>,
@@ -112,7 +112,9 @@ impl RejectFile {
     }
 
     pub(crate) fn write(&mut self, refusal: &Refusal) -> io::Result<()> {
-        let Some(out) = &mut self.out else { return Ok(()) };
+        let Some(out) = &mut self.out else {
+            return Ok(());
+        };
         serde_json::to_writer(&mut *out, refusal)?;
         out.write_all(b"\n")
     }

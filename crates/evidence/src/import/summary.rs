@@ -54,7 +54,8 @@ impl From<export_contract::RecordKind> for Class {
     }
 }
 
-/// Counts of documents. `read` is the sum of the next four; `skipped` counts files that are no evidence by their name.
+/// Counts of documents. `read` is the sum of the next four; `skipped` counts files that are no evidence by
+/// their name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Documents found.
@@ -124,15 +125,29 @@ impl ImportSummary {
 impl fmt::Display for ImportSummary {
     /// A table for people (files passed over stand in its last line only), then the reasons of refusals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.rows.iter().filter(|row| row.counts.read > 0).map(|row| row.source.chars().count()).max().unwrap_or(0).max("source".len());
+        let width = self
+            .rows
+            .iter()
+            .filter(|row| row.counts.read > 0)
+            .map(|row| row.source.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max("source".len());
         writeln!(
             f,
             "{:<10}  {:<width$}  {:>8}  {:>8}  {:>8}  {:>9}  {:>7}  {:>7}",
             "kind", "source", "read", "added", "changed", "unchanged", "refused", "skipped"
         )?;
-        let total = SummaryRow { kind: Class::Unknown, source: String::new(), counts: self.total };
+        let total = SummaryRow {
+            kind: Class::Unknown,
+            source: String::new(),
+            counts: self.total,
+        };
         let read = self.rows.iter().filter(|row| row.counts.read > 0);
-        for (row, kind) in read.map(|row| (row, row.kind.as_str())).chain([(&total, "total")]) {
+        for (row, kind) in read
+            .map(|row| (row, row.kind.as_str()))
+            .chain([(&total, "total")])
+        {
             let c = row.counts;
             writeln!(
                 f,
@@ -148,7 +163,11 @@ impl fmt::Display for ImportSummary {
         }
         let named: u64 = self.refusals.len() as u64;
         if self.total.refused > named {
-            writeln!(f, "  and {} more, all in the reject file", self.total.refused - named)?;
+            writeln!(
+                f,
+                "  and {} more, all in the reject file",
+                self.total.refused - named
+            )?;
         }
         Ok(())
     }
@@ -192,8 +211,15 @@ impl Tally {
     }
 
     pub(crate) fn finish(self, watermark: Watermark) -> ImportSummary {
-        let rows: Vec<SummaryRow> =
-            self.rows.into_iter().map(|((kind, source), counts)| SummaryRow { kind, source, counts }).collect();
+        let rows: Vec<SummaryRow> = self
+            .rows
+            .into_iter()
+            .map(|((kind, source), counts)| SummaryRow {
+                kind,
+                source,
+                counts,
+            })
+            .collect();
         let mut total = Counts::default();
         for row in &rows {
             total += row.counts;

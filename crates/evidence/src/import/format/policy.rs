@@ -12,11 +12,15 @@ const ADVISORY: [&str; 3] = ["advisory", "advisory_id", "advisoryId"];
 const SUBJECT: [&str; 3] = ["subject", "component_purl", "componentPurl"];
 
 pub(super) fn is_snapshot(doc: Value<'_>) -> bool {
-    either(doc, &SNAPSHOT_ID).is_some() && either(doc, &["policy_version", "policyVersion"]).is_some() && !is_finding(doc)
+    either(doc, &SNAPSHOT_ID).is_some()
+        && either(doc, &["policy_version", "policyVersion"]).is_some()
+        && !is_finding(doc)
 }
 
 pub(super) fn is_finding(doc: Value<'_>) -> bool {
-    either(doc, &ADVISORY).is_some() && either(doc, &SUBJECT).is_some() && doc.get("status").text().is_some()
+    either(doc, &ADVISORY).is_some()
+        && either(doc, &SUBJECT).is_some()
+        && doc.get("status").text().is_some()
 }
 
 /// What the store keeps beside the text of either.

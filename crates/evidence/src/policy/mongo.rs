@@ -1,0 +1,364 @@
+//! The served store: `policy_snapshots`, `policy_findings` and `enrichment` in a MongoDB database.
+//!
+//! Documents keep their text as a zstd frame. Writes go to rows that a unique index names, so two imports at
+//! once cannot double one.
+
+mod rows;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use export_contract::TenantId;
+use export_mongo::bson::{Bson, Document, doc};
+use export_mongo::mongodb::options::IndexOptions;
+use export_mongo::mongodb::{Collection, Database, IndexModel};
+use export_mongo::{MongoError, perform};
+
+use self::rows::{digest, key, packed, place, text, time, unpacked};
+use super::{Enrichment, FindingKey, PolicyFinding, PolicySnapshot, PolicyStore};
+use crate::{LedgerError, PutRecord};
+
+const SNAPSHOTS: &str = "policy_snapshots";
+const FINDINGS: &str = "policy_findings";
+const ENRICHMENT: &str = "enrichment";
+
+/// A policy store in a MongoDB database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct MongoPolicyStore {
+    database: Database,
+}
+
+impl MongoPolicyStore {
+    /// Uses a database, see [`export_mongo::connect`], and creates the indexes that are missing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`] where the server does not answer, else [`LedgerError::Refused`].
+    pub async fn open(database: Database) -> Result<Self, LedgerError> {
+        let store = Self { database };
+        let unique = |name: &str, keys: Document, unique: bool| {
+            let options = IndexOptions::builder()
+                .name(name.to_owned())
+                .unique(unique)
+                .build();
+            IndexModel::builder().keys(keys).options(options).build()
+        };
+        let place =
+            doc! { "tenant": 1, "snapshot_id": 1, "subject": 1, "advisory": 1, "finding_id": 1 };
+        let order = doc! { "tenant": 1, "generated_at": 1, "snapshot_id": 1 };
+        for (name, indexes) in [
+            (
+                SNAPSHOTS,
+                vec![
+                    unique(
+                        "policy_snapshots_id",
+                        doc! { "tenant": 1, "snapshot_id": 1 },
+                        true,
+                    ),
+                    unique("policy_snapshots_order", order, false),
+                ],
+            ),
+            (FINDINGS, vec![unique("policy_findings_place", place, true)]),
+            (
+                ENRICHMENT,
+                vec![unique(
+                    "enrichment_name",
+                    doc! { "tenant": 1, "name": 1 },
+                    true,
+                )],
+            ),
+        ] {
+            let act = format!("create the indexes of `{name}`");
+            perform(&act, store.collection(name).create_indexes(indexes))
+                .await
+                .map_err(failed)?;
+        }
+        Ok(store)
+    }
+
+    fn collection(&self, name: &str) -> Collection<Document> {
+        self.database.collection(name)
+    }
+
+    /// Puts `row` where `place` is, unless the same text stands there.
+    async fn put(
+        &self,
+        act: &str,
+        name: &str,
+        place: Document,
+        mut row: Document,
+    ) -> Result<PutRecord, LedgerError> {
+        let collection = self.collection(name);
+        let found = perform(act, collection.find_one(place.clone()))
+            .await
+            .map_err(failed)?;
+        let put = match &found {
+            None => PutRecord::Added,
+            Some(found) if found.get("raw") == row.get("raw") => return Ok(PutRecord::Unchanged),
+            Some(_) => PutRecord::Changed,
+        };
+        row.extend(place.clone());
+        perform(act, collection.replace_one(place, row).upsert(true))
+            .await
+            .map_err(failed)?;
+        Ok(put)
+    }
+
+    async fn all(
+        &self,
+        act: &str,
+        name: &str,
+        filter: Document,
+        sort: Document,
+    ) -> Result<Vec<Document>, LedgerError> {
+        let mut cursor = perform(act, self.collection(name).find(filter).sort(sort))
+            .await
+            .map_err(failed)?;
+        let mut rows = Vec::new();
+        while perform(act, cursor.advance()).await.map_err(failed)? {
+            rows.push(
+                cursor
+                    .deserialize_current()
+                    .map_err(|cause| undecodable(act, cause))?,
+            );
+        }
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl PolicyStore for MongoPolicyStore {
+    async fn put_snapshot(
+        &self,
+        tenant: &TenantId,
+        snapshot: PolicySnapshot,
+    ) -> Result<PutRecord, LedgerError> {
+        let act = format!("write policy snapshot of tenant `{tenant}`");
+        let row = doc! {
+            "generated_at": snapshot.generated_at.as_micros(),
+            "policy_version": snapshot.policy_version,
+            "inputs_hash": snapshot.inputs_hash,
+            "digest": snapshot.digest.to_string(),
+            "raw": packed(&act, &snapshot.raw)?,
+        };
+        let place = doc! { "tenant": tenant.as_str(), "snapshot_id": snapshot.snapshot_id };
+        self.put(&act, SNAPSHOTS, place, row).await
+    }
+
+    async fn put_findings(
+        &self,
+        tenant: &TenantId,
+        findings: Vec<PolicyFinding>,
+    ) -> Result<Vec<PutRecord>, LedgerError> {
+        if findings.is_empty() {
+            return Ok(Vec::new());
+        }
+        let act = format!("write policy findings of tenant `{tenant}`");
+        let places: Vec<Document> = findings
+            .iter()
+            .map(|finding| place(tenant, finding))
+            .collect();
+        let known = self
+            .all(&act, FINDINGS, doc! { "$or": &places }, doc! { "_id": 1 })
+            .await?;
+        let mut known: BTreeMap<(String, FindingKey), Bson> = known
+            .into_iter()
+            .map(|row| {
+                Ok((
+                    (text(&act, &row, "snapshot_id")?, key(&act, &row)?),
+                    row.get("raw").cloned().unwrap_or_default(),
+                ))
+            })
+            .collect::<Result<_, LedgerError>>()?;
+        let mut puts = Vec::new();
+        // New rows in one request, in order; a later finding of the same place overwrites its row here already.
+        let mut new: BTreeMap<(String, FindingKey), Document> = BTreeMap::new();
+        for (finding, place) in findings.into_iter().zip(places) {
+            let raw = packed(&act, &finding.raw)?;
+            let at = (finding.snapshot_id.clone(), finding.key.clone());
+            let before = known.insert(at.clone(), raw.clone());
+            let mut row =
+                doc! { "status": finding.status, "severity": finding.severity, "raw": raw.clone() };
+            row.extend(place.clone());
+            puts.push(match before {
+                Some(before) if before == raw => PutRecord::Unchanged,
+                Some(_) if !new.contains_key(&at) => {
+                    let replace = self.collection(FINDINGS);
+                    perform(&act, replace.replace_one(place, row).upsert(true))
+                        .await
+                        .map_err(failed)?;
+                    PutRecord::Changed
+                }
+                Some(_) => {
+                    new.insert(at, row);
+                    PutRecord::Changed
+                }
+                None => {
+                    new.insert(at, row);
+                    PutRecord::Added
+                }
+            });
+        }
+        if !new.is_empty() {
+            perform(
+                &act,
+                self.collection(FINDINGS).insert_many(new.into_values()),
+            )
+            .await
+            .map_err(failed)?;
+        }
+        Ok(puts)
+    }
+
+    async fn put_enrichment(
+        &self,
+        tenant: &TenantId,
+        enrichment: Enrichment,
+    ) -> Result<PutRecord, LedgerError> {
+        let act = format!(
+            "write enrichment `{}` of tenant `{tenant}`",
+            enrichment.name
+        );
+        let row = doc! {
+            "source": enrichment.source,
+            "observed_at": enrichment.observed_at.as_micros(),
+            "digest": enrichment.digest.to_string(),
+            "raw": packed(&act, &enrichment.raw)?,
+        };
+        self.put(
+            &act,
+            ENRICHMENT,
+            doc! { "tenant": tenant.as_str(), "name": enrichment.name },
+            row,
+        )
+        .await
+    }
+
+    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<PolicySnapshot>, LedgerError> {
+        let act = format!("list policy snapshots of tenant `{tenant}`");
+        let sort = doc! { "generated_at": 1, "snapshot_id": 1 };
+        let rows = self
+            .all(&act, SNAPSHOTS, doc! { "tenant": tenant.as_str() }, sort)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(PolicySnapshot {
+                    snapshot_id: text(&act, row, "snapshot_id")?,
+                    policy_version: text(&act, row, "policy_version")?,
+                    inputs_hash: text(&act, row, "inputs_hash")?,
+                    generated_at: time(&act, row, "generated_at")?,
+                    digest: digest(&act, row)?,
+                    raw: unpacked(&act, row)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn findings(
+        &self,
+        tenant: &TenantId,
+        snapshot_id: &str,
+        after: Option<FindingKey>,
+        limit: u32,
+    ) -> Result<Vec<PolicyFinding>, LedgerError> {
+        let act = format!("read policy findings of tenant `{tenant}`");
+        let mut filter = doc! { "tenant": tenant.as_str(), "snapshot_id": snapshot_id };
+        if let Some(FindingKey {
+            subject,
+            advisory,
+            finding_id,
+        }) = after
+        {
+            filter.insert(
+                "$or",
+                vec![
+                    doc! { "subject": { "$gt": &subject } },
+                    doc! { "subject": &subject, "advisory": { "$gt": &advisory } },
+                    doc! { "subject": &subject, "advisory": &advisory, "finding_id": { "$gt": finding_id } },
+                ],
+            );
+        }
+        let sort = doc! { "subject": 1, "advisory": 1, "finding_id": 1 };
+        let collection = self.collection(FINDINGS);
+        let find = collection.find(filter).sort(sort).limit(i64::from(limit));
+        let mut cursor = perform(&act, find).await.map_err(failed)?;
+        let mut findings = Vec::new();
+        while perform(&act, cursor.advance()).await.map_err(failed)? {
+            let row: Document = cursor
+                .deserialize_current()
+                .map_err(|cause| undecodable(&act, cause))?;
+            findings.push(PolicyFinding {
+                snapshot_id: text(&act, &row, "snapshot_id")?,
+                key: key(&act, &row)?,
+                status: text(&act, &row, "status")?,
+                severity: text(&act, &row, "severity")?,
+                raw: unpacked(&act, &row)?,
+            });
+        }
+        Ok(findings)
+    }
+
+    async fn enrichments(&self, tenant: &TenantId) -> Result<Vec<Enrichment>, LedgerError> {
+        let act = format!("list enrichment of tenant `{tenant}`");
+        let rows = self
+            .all(
+                &act,
+                ENRICHMENT,
+                doc! { "tenant": tenant.as_str() },
+                doc! { "name": 1 },
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Enrichment {
+                    name: text(&act, row, "name")?,
+                    source: text(&act, row, "source")?,
+                    observed_at: time(&act, row, "observed_at")?,
+                    digest: digest(&act, row)?,
+                    raw: unpacked(&act, row)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// The store holds what it must not hold.
+fn undecodable(
+    act: &str,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> LedgerError {
+    LedgerError::Refused {
+        act: act.to_owned(),
+        cause: cause.into(),
+    }
+}
+
+/// An error of the driver, in the words of the port.
+fn failed(error: MongoError) -> LedgerError {
+    let transient = error.is_transient();
+    let (act, cause): (String, Box<dyn std::error::Error + Send + Sync>) = match error {
+        MongoError::Failed { act, cause } => (act, cause),
+        MongoError::TimedOut { ref act, .. } => (act.clone(), error.into()),
+    };
+    if transient {
+        LedgerError::Unavailable { act, cause }
+    } else {
+        LedgerError::Refused { act, cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use export_mongo::ferretdb::FerretDb;
+
+    use super::MongoPolicyStore;
+
+    #[tokio::test]
+    async fn the_served_store_keeps_the_port() {
+        let Some(server) = FerretDb::start().await.unwrap() else {
+            return;
+        };
+        let database = server.database("policy").await.unwrap();
+        let store = MongoPolicyStore::open(database).await.unwrap();
+        crate::policy::suite::keeps_the_port(&store).await;
+    }
+}
