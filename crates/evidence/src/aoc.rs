@@ -132,4 +132,13 @@ mod tests {
         ));
         assert!(check_members(["tenant", "kind"]).is_ok());
     }
+
+    #[test]
+    fn an_envelope_passes_by_construction() {
+        let line = r#"{"content":{"format":"osv","raw":{"severity":1},"spec_version":""},"content_hash":"sha256:HASH","document_id":"d","kind":"advisory","linkset":{"aliases":[],"cpes":[],"purls":[],"references":[]},"observed_at":"2026-01-01T00:00:00Z","source":"s","subject":"A","tenant":"t"}"#
+            .replace("HASH", &"0".repeat(64));
+        let envelope: export_contract::evidence::Envelope<'_> =
+            serde_json::from_str(&line).unwrap();
+        assert!(check_line(&serde_json::to_vec(&envelope).unwrap()).is_ok());
+    }
 }

@@ -1,5 +1,10 @@
 //! Importing again, and documents that share names: nothing is doubled and nothing is lost.
 
+use std::sync::Arc;
+
+use export_evidence::generate::generate;
+use export_evidence::import::{Class, NoProgress};
+
 use crate::bench::{Bench, osv};
 
 #[tokio::test]
@@ -148,5 +153,35 @@ async fn a_name_for_the_source_replaces_all_others() {
     assert!(
         summary.rows.iter().all(|row| row.source == "mine"),
         "{summary}"
+    );
+}
+
+#[tokio::test]
+async fn synthetic_evidence_is_taken_whole_and_a_longer_run_only_adds() {
+    let bench = Bench::new();
+    let generate = async |records| {
+        let (options, progress) = (bench.options.clone(), Arc::new(NoProgress));
+        generate(&bench.ledger, &bench.policy, 42, records, options, progress)
+            .await
+            .unwrap()
+    };
+    let first = generate(1_000).await;
+    assert_eq!(
+        (first.total.added, first.total.refused),
+        (1_000, 0),
+        "{first}"
+    );
+    let of = |kind| first.of(kind).added;
+    assert_eq!(
+        (of(Class::Advisory), of(Class::Vex), of(Class::Sbom)),
+        (850, 100, 50)
+    );
+    let second = generate(1_500).await;
+    assert_eq!((second.total.added, second.total.unchanged), (500, 1_000));
+    let records = bench.ledger.all();
+    assert!(
+        records
+            .iter()
+            .all(|record| !record.linkset.purls.is_empty() && !record.ecosystems.is_empty())
     );
 }
