@@ -1,1 +1,87 @@
-fn main() {}
+//! `exportd`: the server. One program, one role a process, or all of them in one.
+
+mod cli;
+mod clients;
+mod config;
+mod evidence;
+mod log_handler;
+mod probes;
+mod roles;
+mod secrets;
+mod stores;
+mod telemetry;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command, ConfigCommand, KeyCommand};
+use crate::config::Config;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The log may not be set up yet, and an operator at a terminal wants the reason, not a record.
+            let _closed = writeln!(std::io::stderr(), "exportd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the environment is read"
+    )]
+    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let mut config = Config::load(cli.config.as_deref(), &environment)?;
+    cli.command.lay_over(&mut config);
+    if let Command::Config(command) = &cli.command {
+        return show(&config, command);
+    }
+    if let Command::Client(command) = &cli.command {
+        return clients::client(&config, command);
+    }
+    if let Command::Key(KeyCommand::Generate) = &cli.command {
+        return stores::signer(&config, true).map(|_| ());
+    }
+    telemetry::start(&config.log)?;
+    // Two TLS providers are in the tree; rustls wants to be told which one. It is told once.
+    let _already_chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Evidence(command) => evidence::evidence(&config, command).await,
+            Command::All { .. } => roles::all(config).await,
+            Command::Gateway => roles::one(config, roles::Role::Gateway).await,
+            Command::Orchestrator => roles::one(config, roles::Role::Orchestrator).await,
+            Command::Plan => roles::one(config, roles::Role::Plan).await,
+            Command::Resolve => roles::one(config, roles::Role::Resolve).await,
+            Command::Adapt => roles::one(config, roles::Role::Adapt).await,
+            Command::Manifest => roles::one(config, roles::Role::Manifest).await,
+            Command::Sign => roles::one(config, roles::Role::Sign).await,
+            Command::Distribute => roles::one(config, roles::Role::Distribute).await,
+            Command::Config(_) | Command::Client(_) | Command::Key(_) => Ok(()),
+        }
+    })
+}
+
+fn show(config: &Config, command: &ConfigCommand) -> anyhow::Result<()> {
+    let text = match command {
+        ConfigCommand::Check => "the configuration is valid\n".to_owned(),
+        // No secret can be in it: settings name the files that hold secrets.
+        ConfigCommand::Print => {
+            toml::to_string_pretty(config).context("cannot write the configuration")?
+        }
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write to standard output")
+}

@@ -1,0 +1,168 @@
+//! The command line as it is written; `--help` is made from the comments here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use export_authority::Scope;
+use export_contract::{TenantId, Timestamp};
+
+use crate::config::Config;
+
+/// Export Center: turns vulnerability evidence into reproducible, signed bundles.
+///
+/// `exportd all` runs every role in one process on embedded stores. To scale, run roles apart with one configuration file, as
+/// many `exportd adapt` as you like. Settings: flag, environment (EXPORT_SECTION_KEY), file, default; see docs/configuration.md.
+#[derive(Debug, Parser)]
+#[command(name = "exportd", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// Configuration file (TOML).
+    #[arg(long, global = true, env = "EXPORT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every role in this process, with a broker of its own if none is configured.
+    All {
+        /// Folder of the embedded stores, keys and credentials.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Address of the gateway; port 0 takes a free one.
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+    },
+    /// Run the HTTP gateway.
+    Gateway,
+    /// Run admission, recorder, join and reconciler.
+    Orchestrator,
+    /// Run the plan stage.
+    Plan,
+    /// Run the resolve stage.
+    Resolve,
+    /// Run the adapt stage: the heavy one, of which to run many.
+    Adapt,
+    /// Run the manifest stage.
+    Manifest,
+    /// Run the sign stage.
+    Sign,
+    /// Run the distribute stage.
+    Distribute,
+    /// Put evidence into the ledger.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
+    /// Clients of the local authority.
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// The signing key.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Make a client, or give one a new secret, and write its credentials file.
+    Put {
+        /// Client id: letters, digits, hyphens.
+        id: String,
+        /// Tenants that it speaks for.
+        #[arg(long, required = true, value_name = "TENANT")]
+        tenant: Vec<TenantId>,
+        /// Scopes that it has; all four, if not given.
+        #[arg(long, value_name = "SCOPE")]
+        scope: Vec<Scope>,
+        /// Address of the gateway, for the credentials file.
+        #[arg(long, value_name = "URL")]
+        server: String,
+        /// Where to write the credentials file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make the signing key in the data folder, unless it is there.
+    Generate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Import documents: OSV, CVE 5, vendor advisories, OpenVEX, CSAF, CycloneDX, SPDX, KEV, policy snapshots.
+    ///
+    /// Importing twice changes nothing; a changed document supersedes the one before. Documents that cannot be read are
+    /// named in the reject file and stop nothing.
+    Import {
+        #[command(flatten)]
+        target: ImportTarget,
+        /// One name for the source of everything, instead of the names of folders and packs.
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+        /// Where to name every refused document, one JSON object a line.
+        #[arg(long, value_name = "FILE")]
+        reject_file: Option<PathBuf>,
+        /// Files and folders: .json, .jsonl, .jsonl.zst, .zip, .tar, .tar.zst.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Make synthetic evidence, the same for the same seed.
+    Generate {
+        #[command(flatten)]
+        target: ImportTarget,
+        /// Seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many documents.
+        #[arg(long, default_value_t = 1_000)]
+        records: u64,
+    },
+}
+
+/// Where imported evidence goes.
+#[derive(Debug, Args)]
+pub(crate) struct ImportTarget {
+    /// Folder of the embedded stores.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Whose evidence it becomes.
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: TenantId,
+    /// When it was observed (RFC 3339); now, if not given.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) observed_at: Option<Timestamp>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether the configuration is valid, and every fault if not.
+    Check,
+    /// Print the configuration that would be used.
+    Print,
+}
+
+impl Command {
+    /// Flags win over everything else.
+    pub(crate) fn lay_over(&self, config: &mut Config) {
+        let (data, listen) = match self {
+            Self::All { data, listen } => (data, *listen),
+            Self::Evidence(
+                EvidenceCommand::Import { target, .. } | EvidenceCommand::Generate { target, .. },
+            ) => (&target.data, None),
+            _ => return,
+        };
+        if let Some(data) = data {
+            config.data_dir.clone_from(data);
+        }
+        if let Some(listen) = listen {
+            config.listen = listen;
+        }
+    }
+}

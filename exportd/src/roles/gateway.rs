@@ -1,0 +1,89 @@
+//! The gateway.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use export_adapt::Registry;
+use export_adapt::adapter::Tools;
+use export_authority::LocalAuthority;
+use export_gateway::admin::{Health, Probe};
+use export_gateway::{Gateway, Limits, PublicKey, routes, server};
+use export_jetstream::{NatsFeed, NatsQueue};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::{Parts, Process};
+use crate::probes::Dependency;
+use crate::stores;
+
+/// Adds the gateway to the process and gives its address.
+pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketAddr)> {
+    let config = &process.config;
+    let runs = stores::runs(config).await?;
+    let staging = stores::staging(config).await?;
+    let signer = stores::signer(config, false)
+        .context("cannot read the signing key, whose public half the gateway shows")?;
+    let authority = Arc::new(LocalAuthority::open(
+        &config.path_or(&config.authority.folder, "authority"),
+        &config.authority.issuer,
+    )?);
+    let tools = Tools {
+        ledger: stores::evidence(config).await?,
+        threads: std::num::NonZeroUsize::MIN,
+    };
+    let registry = Registry::new(&tools, &config.allow.profiles);
+    let dependencies = || {
+        vec![
+            Dependency::Broker(process.nats.clone()),
+            Dependency::RunLedger(runs.clone()),
+            Dependency::EvidenceLedger(tools.ledger.clone()),
+            Dependency::Staging(staging.clone()),
+            Dependency::Signer(signer.clone()),
+        ]
+    };
+    let adapters = Some(registry.digest().to_string());
+    let probes = dependencies()
+        .into_iter()
+        .map(|probe| Arc::new(probe) as Arc<dyn Probe>)
+        .collect();
+    let gateway = Gateway {
+        queue: Arc::new(NatsQueue::new(
+            process.nats.clone(),
+            process.metrics.clone(),
+        )),
+        feed: Arc::new(NatsFeed::new(process.nats.clone())),
+        issuer: Some(authority.clone()),
+        authority,
+        supported: registry.kinds(),
+        keys: vec![PublicKey {
+            key_id: signer.public_key().key_id(),
+            pem: signer.public_key().pem().to_owned(),
+        }],
+        health: Arc::new(Health::new("gateway", adapters.clone(), probes)),
+        limits: Limits {
+            body_bytes: config.limits.body_bytes,
+            event_streams: config.limits.event_streams,
+        },
+        event_places: Arc::new(Semaphore::new(config.limits.event_streams)),
+        runs: runs.clone(),
+        blobs: staging.clone(),
+    };
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (listen)", config.listen))?;
+    let address = listener
+        .local_addr()
+        .context("the gateway has no address")?;
+    let parts = Parts {
+        adapters,
+        probes: dependencies(),
+    };
+    tracing::info!(%address, adapters = %registry.digest(), "the gateway listens");
+    process.tasks.spawn(server::serve(
+        listener,
+        routes(gateway),
+        process.stop.clone(),
+    ));
+    Ok((parts, address))
+}

@@ -1,0 +1,69 @@
+//! Admission, recorder, join and reconciler.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use export_jetstream::{Join, NatsQueue, Tail};
+use export_orchestrator::{Caps, Orchestrator, Pace, Patience, Ports, system_clock};
+use tokio::time::Duration;
+
+use super::{Parts, Process};
+use crate::log_handler::Recording;
+use crate::probes::Dependency;
+use crate::stores;
+
+/// Adds the orchestrator to the process.
+pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
+    let config = &process.config;
+    let ports = Ports {
+        ledger: stores::runs(config).await?,
+        queue: Arc::new(NatsQueue::new(
+            process.nats.clone(),
+            process.metrics.clone(),
+        )),
+        staging: stores::staging(config).await?,
+        clock: system_clock(),
+    };
+    let probes = vec![
+        Dependency::Broker(process.nats.clone()),
+        Dependency::RunLedger(ports.ledger.clone()),
+        Dependency::Staging(ports.staging.clone()),
+    ];
+    let caps = Caps {
+        default: config.limits.active_runs,
+        tenants: BTreeMap::new(),
+    };
+    let patience = Patience {
+        silence: Duration::from_secs(config.workers.silent_seconds),
+        ..Patience::default()
+    };
+    let pace = Pace {
+        reconcile: Duration::from_secs(config.workers.reconcile_seconds),
+        ..Pace::default()
+    };
+    let orchestrator = Orchestrator::new(ports, caps, patience);
+    let stop = process.stop.clone();
+    let tail = Tail::new(
+        process.nats.clone(),
+        process.topology.clone(),
+        process.metrics.clone(),
+    );
+    let recording = Recording(orchestrator.clone());
+    process.tasks.spawn(tail.run(recording, stop.clone()));
+    process
+        .tasks
+        .spawn(Join::new(process.nats.clone(), process.metrics.clone()).run(stop.clone()));
+    process.tasks.spawn(async move {
+        orchestrator
+            .run(pace, stop, |pass| {
+                if pass.silent > 0 || pass.admitted > 0 {
+                    tracing::info!(?pass, "the reconciler looked after silent runs");
+                }
+            })
+            .await;
+    });
+    Ok(Parts {
+        adapters: None,
+        probes,
+    })
+}

@@ -1,0 +1,121 @@
+//! Which driver stands behind which port.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use export_blobs::BlobStore;
+use export_blobs::folder::FolderBlobs;
+use export_blobs::s3::{S3Blobs, S3Settings};
+use export_evidence::policy::{MongoPolicyStore, PolicyStore, SqlitePolicyStore};
+use export_evidence::{EvidenceLedger, MongoLedger, SqliteLedger};
+use export_jetstream::{Credentials, Nats, connect};
+use export_runs::{MongoRuns, RunStore, SqliteRuns};
+use export_signing::{FileSigner, Signer};
+
+use crate::config::{Config, StagingDriver, StoreDriver};
+use crate::secrets;
+
+/// The database of the served choice.
+async fn mongo(config: &Config) -> anyhow::Result<export_mongo::mongodb::Database> {
+    let uri = secrets::read(&config.store.uri_file)?;
+    Ok(export_mongo::connect(&uri, &config.store.database).await?)
+}
+
+fn data_dir(config: &Config) -> anyhow::Result<&Path> {
+    std::fs::create_dir_all(&config.data_dir).with_context(|| {
+        format!(
+            "cannot create the data folder `{}`",
+            config.data_dir.display()
+        )
+    })?;
+    Ok(&config.data_dir)
+}
+
+/// The run ledger.
+pub(crate) async fn runs(config: &Config) -> anyhow::Result<Arc<dyn RunStore>> {
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => Arc::new(SqliteRuns::open(&data_dir(config)?.join("runs.db"))?),
+        StoreDriver::Mongodb => Arc::new(MongoRuns::open(mongo(config).await?).await?),
+    })
+}
+
+/// The evidence ledger.
+pub(crate) async fn evidence(config: &Config) -> anyhow::Result<Arc<dyn EvidenceLedger>> {
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => {
+            Arc::new(SqliteLedger::open(&data_dir(config)?.join("evidence.db"))?)
+        }
+        StoreDriver::Mongodb => Arc::new(MongoLedger::open(mongo(config).await?).await?),
+    })
+}
+
+/// Policy snapshots, findings and enrichment.
+pub(crate) async fn policy(config: &Config) -> anyhow::Result<Arc<dyn PolicyStore>> {
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => Arc::new(SqlitePolicyStore::open(
+            &data_dir(config)?.join("policy.db"),
+        )?),
+        StoreDriver::Mongodb => Arc::new(MongoPolicyStore::open(mongo(config).await?).await?),
+    })
+}
+
+/// Staging.
+pub(crate) async fn staging(config: &Config) -> anyhow::Result<Arc<dyn BlobStore>> {
+    let staging = &config.staging;
+    Ok(match staging.driver {
+        StagingDriver::Folder => {
+            Arc::new(FolderBlobs::open(&config.path_or(&staging.folder, "staging")).await?)
+        }
+        StagingDriver::S3 => {
+            let secret_access_key = if staging.access_key_id.is_empty() {
+                String::new()
+            } else {
+                secrets::read(&staging.secret_access_key_file)?
+            };
+            Arc::new(S3Blobs::open(&S3Settings {
+                endpoint: staging.endpoint.clone(),
+                bucket: staging.bucket.clone(),
+                region: staging.region.clone(),
+                prefix: staging.prefix.clone(),
+                access_key_id: staging.access_key_id.clone(),
+                secret_access_key,
+            })?)
+        }
+    })
+}
+
+/// The signer; `make` makes its key on first use.
+pub(crate) fn signer(config: &Config, make: bool) -> anyhow::Result<Arc<dyn Signer>> {
+    let key_file = config.path_or(&config.signing.key_file, "keys/cosign.key");
+    let password_file = config.path_or(&config.signing.password_file, "keys/cosign.password");
+    if make && config.signing.key_file.as_os_str().is_empty() {
+        secrets::make_password(&password_file)?;
+        export_signing::generate_key_pair(
+            &config.data_dir.join("keys"),
+            &secrets::password(&password_file)?,
+        )?;
+    }
+    Ok(Arc::new(FileSigner::open(
+        &key_file,
+        &secrets::password(&password_file)?,
+    )?))
+}
+
+/// The broker that the configuration names.
+pub(crate) async fn broker(config: &Config) -> anyhow::Result<Nats> {
+    let nats = &config.nats;
+    anyhow::ensure!(
+        !nats.url.is_empty(),
+        "nats.url is not set: a role of its own needs the broker that all roles share (only `exportd all` starts one)"
+    );
+    let credentials = if nats.user.is_empty() {
+        Credentials::None
+    } else {
+        Credentials::Password {
+            user: nats.user.clone(),
+            password: secrets::read(&nats.password_file)?,
+        }
+    };
+    Ok(connect(&nats.url, credentials).await?)
+}
