@@ -179,9 +179,11 @@ impl Fold {
 
 impl Parts {
     fn complete(&self) -> bool {
-        self.resolved.as_ref().is_some_and(|(number, _)| {
-            self.written.range(..PartIndex(*number)).count()
-                == usize::try_from(*number).unwrap_or(usize::MAX)
-        })
+        let Some((number, _)) = self.resolved else {
+            return false;
+        };
+        let wanted = usize::try_from(number).unwrap_or(usize::MAX);
+        // The length first: counting at every marker would be quadratic.
+        self.written.len() >= wanted && self.written.range(..PartIndex(number)).count() == wanted
     }
 }

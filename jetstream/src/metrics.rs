@@ -119,9 +119,9 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    pub(crate) fn dead_letter(&self, step: Step, code: ErrorCode) {
+    pub(crate) fn dead_letter(&self, consumer: &str, code: ErrorCode) {
         self.dead_letters
-            .with_label_values(&[step.durable(), code.as_str()])
+            .with_label_values(&[consumer, code.as_str()])
             .inc();
     }
 

@@ -244,9 +244,9 @@ impl Trail {
         }
     }
 
-    pub(crate) fn correlation_id(&self) -> &str {
+    pub(crate) fn correlation_id(&self) -> Option<&str> {
         self.0
             .get(CORRELATION_ID)
-            .map_or("", |value| value.as_str())
+            .map(async_nats::HeaderValue::as_str)
     }
 }

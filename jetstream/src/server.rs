@@ -28,7 +28,8 @@ use crate::report::Backoff;
 /// The oldest server that has everything we use: 2.13 does not exist, older ones lack fixes (pipeline.md section 1.9).
 pub const OLDEST: (u32, u32) = (2, 14);
 
-const READY_WITHIN: Duration = Duration::from_secs(30);
+/// A large store takes its time to be read.
+const READY_WITHIN: Duration = Duration::from_mins(2);
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 const USER: &str = "export";
 
@@ -89,7 +90,7 @@ pub enum ServerError {
     #[error("cannot start `{}`", .0.display())]
     Start(PathBuf, #[source] std::io::Error),
     /// It ran, but took no client.
-    #[error("nats-server does not come up; the end of its log: {0}")]
+    #[error("nats-server does not come up: {0}")]
     NotReady(String),
 }
 
@@ -162,18 +163,18 @@ impl NatsServer {
             match ready(port, &password, &mut child).await {
                 Ok(()) => break (port, child),
                 // Somebody may have taken the port between our look and the server's.
-                Err(error) if tries == 4 => {
+                Err(Unready::Ended(status)) if tries < 4 => {
+                    tracing::debug!(status, "nats-server ended at once; trying another port");
+                }
+                Err(why) => {
+                    if let Err(error) = child.kill().await {
+                        tracing::debug!(%error, "nats-server ended by itself");
+                    }
                     return Err(ServerError::NotReady(format!(
-                        "{error} {}",
+                        "{why}; {}",
                         plan.end_of_log()
                     )));
                 }
-                Err(error) => {
-                    tracing::debug!(error, "nats-server did not come up; trying another port");
-                }
-            }
-            if let Err(error) = child.kill().await {
-                tracing::debug!(%error, "nats-server ended by itself");
             }
             tries += 1;
         };
@@ -277,8 +278,17 @@ async fn supervise(plan: Plan, mut child: Child, pid: Arc<AtomicU32>, stop: Canc
     }
 }
 
+/// Why a server is of no use yet.
+#[derive(Debug, thiserror::Error)]
+enum Unready {
+    #[error("it ended: {0}")]
+    Ended(String),
+    #[error("it takes no clients")]
+    Silent,
+}
+
 /// Waits until the server takes clients and its store is read.
-async fn ready(port: u16, password: &Password, child: &mut Child) -> Result<(), String> {
+async fn ready(port: u16, password: &Password, child: &mut Child) -> Result<(), Unready> {
     let url = format!("nats://127.0.0.1:{port}");
     let credentials = Credentials::Password {
         user: USER.to_owned(),
@@ -298,8 +308,10 @@ async fn ready(port: u16, password: &Password, child: &mut Child) -> Result<(), 
     };
     tokio::select! {
         biased;
-        status = child.wait() => Err(format!("it ended: {}", status.map_or_else(|error| error.to_string(), |status| status.to_string()))),
-        up = tokio::time::timeout(READY_WITHIN, up) => up.map_err(|_| "it takes no clients".to_owned()),
+        status = child.wait() => {
+            Err(Unready::Ended(status.map_or_else(|error| error.to_string(), |status| status.to_string())))
+        }
+        up = tokio::time::timeout(READY_WITHIN, up) => up.map_err(|_| Unready::Silent),
     }
 }
 

@@ -23,8 +23,11 @@ use crate::topology::{self, LOG_STREAM, RECORDER, Topology};
 /// Takes the events of the log.
 #[async_trait]
 pub trait LogHandler: Send + Sync {
-    /// Takes one event. Called for one event at a time over all processes, in the order of the log, again after a
-    /// crash: taking an event twice must be as good as once.
+    /// Takes one event. Called for one event at a time over all processes, in the order of the log.
+    ///
+    /// After a crash of ours an event comes again. After a crash of the server a whole stretch may, beginning well
+    /// before the last one: it writes the consumer's place to disk later than it answers. So an event that was taken
+    /// long ago, and whose successors were, must change nothing.
     async fn handle(&self, subject: ParsedSubject, event: StageEvent) -> Result<(), HandlerError>;
 }
 
@@ -46,15 +49,17 @@ pub struct Tail {
     nats: Nats,
     topology: Topology,
     publisher: Publisher,
+    metrics: Metrics,
 }
 
 impl Tail {
     /// A reader; nothing happens before [`Tail::run`].
     pub fn new(nats: Nats, topology: Topology, metrics: Metrics) -> Self {
         Self {
-            publisher: Publisher::new(nats.clone(), metrics),
+            publisher: Publisher::new(nats.clone(), metrics.clone()),
             nats,
             topology,
+            metrics,
         }
     }
 
@@ -137,7 +142,8 @@ impl Tail {
         let (parsed, event) = match read {
             Ok(read) => read,
             Err(error) => {
-                self.bury(message, ErrorCode::Poisoned, error.as_ref(), shutdown)
+                let reason = Chain(error.as_ref()).to_string();
+                self.bury(message, ErrorCode::Poisoned, reason, shutdown)
                     .await;
                 return true;
             }
@@ -150,7 +156,8 @@ impl Tail {
                     tracing::warn!(subject, run_id = %parsed.run.run, tenant = %parsed.run.tenant, error = %Chain(&error), "the log waits for an event to be taken");
                 }
                 Err(error) => {
-                    self.bury(message, ErrorCode::Internal, &error, shutdown)
+                    let reason = Chain(&error).to_string();
+                    self.bury(message, ErrorCode::Internal, reason, shutdown)
                         .await;
                     return true;
                 }
@@ -165,11 +172,11 @@ impl Tail {
         &self,
         message: &Message,
         code: ErrorCode,
-        error: &(dyn Error + 'static),
+        reason: String,
         shutdown: &CancellationToken,
     ) {
         let subject = message.subject.as_str();
-        tracing::error!(subject, error_code = %code, error = %Chain(error), "an event of the log cannot be taken and is set aside");
+        tracing::error!(subject, error_code = %code, error = reason, "an event of the log cannot be taken and is set aside");
         let info = message.info().ok();
         let letter = DeadLetter {
             v: Version,
@@ -180,10 +187,11 @@ impl Tail {
                 .and_then(|info| u32::try_from(info.delivered).ok())
                 .unwrap_or(1),
             code,
-            reason: Chain(error).to_string(),
+            reason,
             payload: String::from_utf8_lossy(&message.payload).into_owned(),
             at: Timestamp::from(SystemTime::now()),
         };
+        self.metrics.dead_letter(RECORDER, code);
         if let Ok(payload) = serde_json::to_vec(&letter) {
             let grave = subjects::dead_letter(RECORDER, subject);
             let trail = Trail::of(message.headers.as_ref());

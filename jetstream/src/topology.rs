@@ -81,6 +81,7 @@ impl Topology {
         }
     }
 
+    /// No scheduled messages: the server refuses them together with `discard: new` (2.15.1), and retries are NAKs.
     fn log(&self) -> stream::Config {
         stream::Config {
             name: LOG_STREAM.to_owned(),
@@ -95,7 +96,6 @@ impl Topology {
             max_age: self.log_max_age,
             duplicate_window: Duration::from_mins(10),
             allow_atomic_publish: true,
-            allow_message_schedules: true,
             ..self.file()
         }
     }

@@ -6,6 +6,7 @@
 
 mod command;
 mod delivery;
+mod settling;
 mod step;
 mod trouble;
 
@@ -137,7 +138,7 @@ impl<S: Stage> Worker<S> {
             match host.pull(&slots, &mut tasks, &shutdown).await {
                 Ok(()) => break,
                 Err(Interrupted::Pull(PullError::Reconnected)) => {
-                    backoff = Backoff::up_to(Duration::from_secs(5))
+                    backoff = Backoff::up_to(Duration::from_secs(5));
                 }
                 Err(error) => {
                     tracing::warn!(step = step.durable(), error = %Chain(&error), "the commands of a step stopped coming; asking anew");

@@ -3,14 +3,12 @@
 use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_nats::jetstream::{AckKind, Message, consumer};
 use bytes::Bytes;
 use export_blobs::Workspace;
-use export_contract::message::{Outcome, ResultRef, RunAdmitted};
-use export_contract::run::RunRef;
-use export_contract::{ErrorCode, Timestamp, Version};
+use export_contract::message::{ResultRef, RunAdmitted};
 use export_pipeline::{Done, Stage, StageContext, StageInput};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,17 +16,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::cancellation::Watched;
-use crate::dead_letter::DeadLetter;
 use crate::keepalive::{Lease, Liveness};
 use crate::metrics::Ending;
 use crate::progress::DeliveryTicks;
 use crate::publish::{DoneNews, Trail};
-use crate::report::Chain;
-use crate::subjects::{self, What};
 use crate::worker::Host;
 use crate::worker::command::Command;
 use crate::worker::step::Step;
-use crate::worker::trouble::{Decision, Trouble};
+use crate::worker::trouble::Trouble;
 
 /// How long a stage may take to return after it was told to end.
 const UNWIND: Duration = Duration::from_secs(5);
@@ -40,7 +35,7 @@ const SMALL: usize = 1 << 20;
 pub(crate) struct Terms {
     ack_wait: Duration,
     /// `None` for ever.
-    max_deliver: Option<u32>,
+    pub(crate) max_deliver: Option<u32>,
 }
 
 impl Terms {
@@ -59,13 +54,13 @@ impl Terms {
 }
 
 /// A delivery and what is known of it.
-struct Delivery {
-    terms: Terms,
-    subject: String,
-    sequence: u64,
-    payload: Bytes,
-    lease: Lease,
-    trail: Trail,
+pub(crate) struct Delivery {
+    pub(crate) terms: Terms,
+    pub(crate) subject: String,
+    pub(crate) sequence: u64,
+    pub(crate) payload: Bytes,
+    pub(crate) lease: Lease,
+    pub(crate) trail: Trail,
 }
 
 impl<S: Stage> Host<S> {
@@ -140,6 +135,9 @@ impl<S: Stage> Host<S> {
     ) -> Result<Ending, Trouble> {
         let workspace = Workspace::new(Arc::clone(&self.deps.store), command.run.clone());
         let phase = self.step.phase();
+        if watched.token().is_cancelled() {
+            return Err(Trouble::Cancelled);
+        }
         let life = Arc::new(Liveness::new());
         let (result, ending) = match workspace
             .find_result(phase, command.part)
@@ -246,7 +244,7 @@ impl<S: Stage> Host<S> {
     }
 
     /// Awaits something that makes progress by itself, keeping the lease.
-    async fn while_holding(
+    pub(crate) async fn while_holding(
         &self,
         delivery: &Delivery,
         work: impl Future<Output = ()>,
@@ -267,143 +265,6 @@ impl<S: Stage> Host<S> {
             && let Ok(admitted) = serde_json::from_slice::<RunAdmitted>(record)
         {
             trail.correlate(&admitted.request.correlation_id);
-        }
-    }
-
-    /// Ends a delivery that was not done.
-    async fn settle(&self, run: Option<&RunRef>, trouble: &Trouble, delivery: &Delivery) -> Ending {
-        let attempt = delivery.lease.delivery();
-        match trouble.decision() {
-            Decision::Forget => {
-                self.log(run, trouble, delivery, None);
-                delivery.lease.settle(AckKind::Ack).await;
-                Ending::Cancelled
-            }
-            Decision::HandBack => {
-                delivery.lease.tell(AckKind::Nak(None)).await;
-                Ending::Redeliver
-            }
-            Decision::Again { after, exhausted } => {
-                if delivery.terms.max_deliver.is_none_or(|most| attempt < most) {
-                    self.log(run, trouble, delivery, None);
-                    delivery
-                        .lease
-                        .tell(AckKind::Nak(Some(
-                            after.unwrap_or_else(|| self.delay(attempt)),
-                        )))
-                        .await;
-                    return Ending::Redeliver;
-                }
-                let message = format!(
-                    "the {} step was tried {attempt} times; at last: {trouble}",
-                    self.step.durable()
-                );
-                self.give_up(run, trouble, delivery, (exhausted, true), message)
-                    .await
-            }
-            Decision::Fail { code, bury } => {
-                self.give_up(run, trouble, delivery, (code, bury), trouble.to_string())
-                    .await
-            }
-        }
-    }
-
-    async fn give_up(
-        &self,
-        run: Option<&RunRef>,
-        trouble: &Trouble,
-        delivery: &Delivery,
-        (code, bury): (ErrorCode, bool),
-        message: String,
-    ) -> Ending {
-        self.log(run, trouble, delivery, Some(code));
-        let tell = async {
-            if bury {
-                self.bury(trouble, delivery, code).await;
-            }
-            if let Some(run) = run {
-                let failed = Outcome::Failed { code, message };
-                self.publisher
-                    .tell(
-                        run,
-                        What::Failed(self.step.phase()),
-                        failed,
-                        &delivery.trail,
-                    )
-                    .await;
-            }
-        };
-        if self.while_holding(delivery, tell).await.is_err() {
-            delivery.lease.tell(AckKind::Nak(None)).await;
-            return Ending::Redeliver;
-        }
-        delivery
-            .lease
-            .settle(if bury { AckKind::Term } else { AckKind::Ack })
-            .await;
-        Ending::Failed
-    }
-
-    async fn bury(&self, trouble: &Trouble, delivery: &Delivery, code: ErrorCode) {
-        let letter = DeadLetter {
-            v: Version,
-            consumer: self.step.durable().to_owned(),
-            subject: delivery.subject.clone(),
-            sequence: delivery.sequence,
-            deliveries: delivery.lease.delivery(),
-            code,
-            reason: Chain(trouble.as_error()).to_string(),
-            payload: String::from_utf8_lossy(&delivery.payload).into_owned(),
-            at: Timestamp::from(SystemTime::now()),
-        };
-        let subject = subjects::dead_letter(self.step.durable(), &delivery.subject);
-        match serde_json::to_vec(&letter) {
-            Ok(payload) => {
-                self.publisher
-                    .commit(&subject, payload.into(), &delivery.trail)
-                    .await;
-                self.deps.metrics.dead_letter(self.step, code);
-            }
-            Err(error) => tracing::error!(%error, "a dead letter cannot be written as JSON"),
-        }
-    }
-
-    fn delay(&self, attempt: u32) -> Duration {
-        let delays = &self.settings.retry_delays;
-        let index = usize::try_from(attempt)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1);
-        delays
-            .get(index)
-            .or(delays.last())
-            .copied()
-            .unwrap_or(Duration::from_secs(1))
-    }
-
-    fn log(
-        &self,
-        run: Option<&RunRef>,
-        trouble: &Trouble,
-        delivery: &Delivery,
-        code: Option<ErrorCode>,
-    ) {
-        let run_id = run.map(|run| run.run.as_str());
-        let tenant = run.map(|run| run.tenant.as_str());
-        let phase = self.step.logged();
-        let attempt = delivery.lease.delivery();
-        let correlation_id = delivery.trail.correlation_id();
-        let subject = delivery.subject.as_str();
-        let error = Chain(trouble.as_error());
-        match (trouble, code) {
-            (Trouble::Cancelled, _) => {
-                tracing::info!(run_id, tenant, phase, attempt, correlation_id, subject, %error, "a command is dropped");
-            }
-            (_, None) => {
-                tracing::warn!(run_id, tenant, phase, attempt, correlation_id, subject, %error, "a step failed and will be tried again");
-            }
-            (_, Some(code)) => {
-                tracing::error!(run_id, tenant, phase, attempt, correlation_id, subject, error_code = %code, %error, "a step failed for good");
-            }
         }
     }
 }
