@@ -15,6 +15,7 @@
 //! | [`queue`], [`feed`] | the ports of the gateway and the orchestrator |
 //! | [`cancellation`] | how a cancelled run reaches the workers |
 //! | [`dead_letter`] | what is kept of a command that nobody could do |
+//! | [`exhaustion`] | commands whose workers died each time |
 //! | [`metrics`] | what is counted, the same for every stage |
 //! | [`server`] | a `nats-server` as a child, for one machine and no set-up |
 //!
@@ -24,6 +25,7 @@ pub mod cancellation;
 pub mod connect;
 mod cursor;
 pub mod dead_letter;
+pub mod exhaustion;
 pub mod feed;
 pub mod join;
 mod keepalive;
@@ -42,6 +44,7 @@ pub mod worker;
 pub use cancellation::Cancellations;
 pub use connect::{ConnectError, Credentials, Nats, connect};
 pub use dead_letter::DeadLetter;
+pub use exhaustion::Exhaustion;
 pub use feed::NatsFeed;
 pub use join::Join;
 pub use metrics::Metrics;

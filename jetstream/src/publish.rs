@@ -13,9 +13,10 @@ use export_contract::{PartIndex, Timestamp, Version};
 use futures::StreamExt;
 
 use crate::connect::Nats;
+use crate::dead_letter::DeadLetter;
 use crate::metrics::Metrics;
 use crate::report::{Backoff, Chain};
-use crate::subjects::{ParsedSubject, What};
+use crate::subjects::{self, ParsedSubject, What};
 use crate::topology::LOG_STREAM;
 
 /// Part events in flight while a fan-out is published.
@@ -122,6 +123,16 @@ impl Publisher {
                 tracing::error!(%subject, run_id = %run.run, tenant = %run.tenant, "two workers made different results of one step; the first stands");
             }
         }
+    }
+
+    /// Keeps a command that nobody could do; says whether it is there for the first time.
+    pub(crate) async fn bury(&self, letter: &DeadLetter, trail: &Trail) -> bool {
+        let grave = subjects::dead_letter(&letter.consumer, &letter.subject);
+        let Ok(payload) = serde_json::to_vec(letter) else {
+            tracing::error!(grave, "a dead letter cannot be written as JSON");
+            return false;
+        };
+        self.commit(&grave, payload.into(), trail).await == Committed::Now
     }
 
     /// Publishes `payload` on a subject that must be empty, and tries until it is certain what the subject holds.

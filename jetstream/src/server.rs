@@ -40,7 +40,8 @@ pub struct ServerConfig {
     pub dir: PathBuf,
     /// The program; otherwise it is looked for on the search path and in `.tools/bin` above our own program.
     pub binary: Option<PathBuf>,
-    /// Limit of the store in bytes; must lie below the disk, because a full disk stops the server for good.
+    /// Limit of the store in bytes. Must lie below the disk, because a full disk stops the server for good, and above
+    /// what [`crate::Topology`] reserves: the log's `log_max_bytes` and 320 MiB.
     pub max_file_store: u64,
     /// Limit of streams in memory in bytes.
     pub max_memory_store: u64,

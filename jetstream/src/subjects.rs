@@ -8,7 +8,7 @@
 //! export.<tenant>.<run>.g<n>.<phase>.part.<p>.done          resolve: command of adapt; adapt: a part is written
 //! export.<tenant>.<run>.g<n>.adapt.joined                   command of assemble
 //! export.<tenant>.<run>.g<n>.<phase>.failed
-//! export.<tenant>.<run>.g<n>.<phase>.retry.<n>              command again, by an operator
+//! export.<tenant>.<run>.g<n>.<phase>.retry.<n>              command again
 //! export.<tenant>.<run>.g<n>.<phase>.part.<p>.retry.<n>     the same for one part
 //! progress.<tenant>.<run>.<phase>                           ticks, lossy
 //! recorded.<tenant>.<run>                                   the run's timeline grew; core NATS, lossy
@@ -52,10 +52,10 @@ pub enum What {
     Joined,
     /// A phase gave up.
     Failed(Phase),
-    /// An operator asks for a phase again.
-    Retry(Phase, u32),
-    /// An operator asks for a part of a phase again.
-    PartRetry(Phase, PartIndex, u32),
+    /// A phase is commanded again, by an operator or by a worker that stops at the last delivery.
+    Retry(Phase, u64),
+    /// The same for one part.
+    PartRetry(Phase, PartIndex, u64),
 }
 
 impl What {

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::publish::{Publisher, Trail};
 use crate::pull::{Pulled, Puller};
 use crate::report::{Backoff, Chain};
-use crate::subjects::{self, ParsedSubject};
+use crate::subjects::ParsedSubject;
 use crate::topology::{self, LOG_STREAM, RECORDER, Topology};
 
 /// Takes the events of the log.
@@ -192,13 +192,10 @@ impl Tail {
             at: Timestamp::from(SystemTime::now()),
         };
         self.metrics.dead_letter(RECORDER, code);
-        if let Ok(payload) = serde_json::to_vec(&letter) {
-            let grave = subjects::dead_letter(RECORDER, subject);
-            let trail = Trail::of(message.headers.as_ref());
-            shutdown
-                .run_until_cancelled(self.publisher.commit(&grave, payload.into(), &trail))
-                .await;
-        }
+        let trail = Trail::of(message.headers.as_ref());
+        shutdown
+            .run_until_cancelled(self.publisher.bury(&letter, &trail))
+            .await;
     }
 }
 

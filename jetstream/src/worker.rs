@@ -34,6 +34,9 @@ use crate::pull::{PullError, Pulled, Puller};
 use crate::report::{Backoff, Chain};
 use crate::topology::{self, LOG_STREAM, Topology};
 
+/// How long commands may take to be handed back; what does not return by then comes again when the server misses it.
+const LAST_WORDS: Duration = Duration::from_secs(20);
+
 /// What a worker works with.
 #[derive(Clone, Debug)]
 pub struct Deps {
@@ -164,7 +167,12 @@ impl<S: Stage> Worker<S> {
                 "the grace is over; handing commands back"
             );
             host.halt.cancel();
-            drain(&mut tasks).await;
+            if tokio::time::timeout(LAST_WORDS, drain(&mut tasks))
+                .await
+                .is_err()
+            {
+                tasks.shutdown().await;
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream::{AckKind, Message, consumer};
 use bytes::Bytes;
 use export_blobs::Workspace;
+use export_contract::PartIndex;
 use export_contract::message::{ResultRef, RunAdmitted};
 use export_pipeline::{Done, Stage, StageContext, StageInput};
 use tokio::time::Instant;
@@ -35,7 +36,7 @@ const SMALL: usize = 1 << 20;
 pub(crate) struct Terms {
     ack_wait: Duration,
     /// `None` for ever.
-    pub(crate) max_deliver: Option<u32>,
+    max_deliver: Option<u32>,
 }
 
 impl Terms {
@@ -58,9 +59,19 @@ pub(crate) struct Delivery {
     pub(crate) terms: Terms,
     pub(crate) subject: String,
     pub(crate) sequence: u64,
+    pub(crate) part: Option<PartIndex>,
     pub(crate) payload: Bytes,
     pub(crate) lease: Lease,
     pub(crate) trail: Trail,
+}
+
+impl Delivery {
+    /// Whether the server will not deliver the command again.
+    pub(crate) fn is_last(&self) -> bool {
+        self.terms
+            .max_deliver
+            .is_some_and(|most| self.lease.delivery() >= most)
+    }
 }
 
 impl<S: Stage> Host<S> {
@@ -82,6 +93,7 @@ impl<S: Stage> Host<S> {
             subject: message.subject.to_string(),
             sequence,
             trail: Trail::of(message.headers.as_ref()),
+            part: None,
             payload: message.payload,
             lease,
         };
@@ -89,6 +101,7 @@ impl<S: Stage> Host<S> {
         self.deps.metrics.began(self.step);
         let ending = match Command::read(self.step, &delivery.subject, &delivery.payload) {
             Ok(command) => {
+                delivery.part = command.part;
                 let span = tracing::info_span!(
                     "step",
                     run_id = %command.run.run,

@@ -11,10 +11,13 @@ use export_pipeline::Stage;
 use crate::dead_letter::DeadLetter;
 use crate::metrics::Ending;
 use crate::report::Chain;
-use crate::subjects::{self, What};
+use crate::subjects::{ParsedSubject, What};
 use crate::worker::Host;
 use crate::worker::delivery::Delivery;
 use crate::worker::trouble::{Decision, Trouble};
+
+/// How long a worker that stops tries to command anew what it could not finish.
+const HAND_OVER: Duration = Duration::from_secs(5);
 
 impl<S: Stage> Host<S> {
     /// Ends a delivery that was not done.
@@ -32,11 +35,11 @@ impl<S: Stage> Host<S> {
                 Ending::Cancelled
             }
             Decision::HandBack => {
-                delivery.lease.tell(AckKind::Nak(None)).await;
+                self.hand_back(run, delivery).await;
                 Ending::Redeliver
             }
             Decision::Again { after, exhausted } => {
-                if delivery.terms.max_deliver.is_none_or(|most| attempt < most) {
+                if !delivery.is_last() {
                     self.log(run, trouble, delivery, None);
                     delivery
                         .lease
@@ -58,6 +61,32 @@ impl<S: Stage> Host<S> {
                     .await
             }
         }
+    }
+
+    /// Gives a command that nothing is wrong with to another worker. The server would not deliver it once more if this
+    /// was the last time, so it is commanded anew.
+    async fn hand_back(&self, run: Option<&RunRef>, delivery: &Delivery) {
+        if delivery.is_last()
+            && let Some(run) = run
+        {
+            let phase = self.step.phase();
+            let what = match delivery.part {
+                Some(part) => What::PartRetry(phase, part, delivery.sequence),
+                None => What::Retry(phase, delivery.sequence),
+            };
+            let subject = ParsedSubject {
+                run: run.clone(),
+                what,
+            }
+            .to_string();
+            let commit = self
+                .publisher
+                .commit(&subject, delivery.payload.clone(), &delivery.trail);
+            if tokio::time::timeout(HAND_OVER, commit).await.is_ok() {
+                return delivery.lease.settle(AckKind::Ack).await;
+            }
+        }
+        delivery.lease.tell(AckKind::Nak(None)).await;
     }
 
     async fn give_up(
@@ -108,16 +137,8 @@ impl<S: Stage> Host<S> {
             payload: String::from_utf8_lossy(&delivery.payload).into_owned(),
             at: Timestamp::from(SystemTime::now()),
         };
-        let subject = subjects::dead_letter(self.step.durable(), &delivery.subject);
-        match serde_json::to_vec(&letter) {
-            Ok(payload) => {
-                self.publisher
-                    .commit(&subject, payload.into(), &delivery.trail)
-                    .await;
-                self.deps.metrics.dead_letter(self.step.durable(), code);
-            }
-            Err(error) => tracing::error!(%error, "a dead letter cannot be written as JSON"),
-        }
+        self.publisher.bury(&letter, &delivery.trail).await;
+        self.deps.metrics.dead_letter(self.step.durable(), code);
     }
 
     fn delay(&self, attempt: u32) -> Duration {

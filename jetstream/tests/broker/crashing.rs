@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::PullConsumer;
+use export_contract::ErrorCode;
 use export_contract::message::Outcome;
-use export_jetstream::{Join, Settings, Step, Topology, Worker};
+use export_jetstream::{Exhaustion, Join, Settings, Step, Topology, Worker};
 use export_pipeline::Verdict;
+use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Broken, Note, Plan, Rig, Toy, Working, pipeline, quick, soon};
@@ -166,6 +169,92 @@ async fn a_worker_that_is_stopped_hands_its_command_back_at_once() {
     );
     assert_eq!(rig.result(&run, "plan.done").await.text, "x>2");
     second.stop().await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_stopped_at_the_last_delivery_commands_anew() {
+    let topology = Topology {
+        ack_wait: Duration::from_hours(1),
+        max_deliver: 1,
+        ..Topology::default()
+    };
+    let rig = Rig::with(topology).await;
+    let entered = Arc::new(tokio::sync::Notify::new());
+    let enter = Arc::clone(&entered);
+    let toy = Toy::<Plan>::new(move |_: Note, cx| {
+        enter.notify_one();
+        async move {
+            cx.cancellation().cancelled().await;
+            Err(Broken(Verdict::Cancelled))
+        }
+    });
+    let first = rig.work_with(
+        Step::Plan,
+        toy,
+        Settings {
+            grace: Duration::ZERO,
+            ..quick()
+        },
+    );
+    let run = rig.admit_new("x").await;
+    soon("the first worker", entered.notified()).await;
+    first.stop().await;
+    let second = rig.work(
+        Step::Plan,
+        Toy::<Plan>::new(|note, cx| async move { Ok(note.then(cx.attempt())) }),
+    );
+    assert_eq!(rig.result(&run, "plan.done").await.text, "x>1");
+    assert_eq!(rig.dead_letters().await, []);
+    second.stop().await;
+    rig.stop().await;
+}
+
+/// Nobody is left to say that it failed: the worker is gone each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_kills_every_worker_fails_its_run() {
+    let topology = Topology {
+        ack_wait: Duration::from_millis(200),
+        max_deliver: 2,
+        ..Topology::default()
+    };
+    let rig = Rig::with(topology).await;
+    let stop = CancellationToken::new();
+    let exhaustion = Exhaustion::new(rig.nats.clone(), rig.metrics.clone());
+    let exhaustion = Working {
+        task: tokio::spawn(exhaustion.run(stop.clone())),
+        stop,
+    };
+    let run = rig.admit_new("x").await;
+    let stream = rig.nats.jetstream().get_stream("EXPORT").await.unwrap();
+    let plan: PullConsumer = stream.get_consumer("plan").await.unwrap();
+    let taking = tokio::spawn(async move {
+        loop {
+            // Takes commands, and forgets them.
+            let mut batch = plan
+                .batch()
+                .max_messages(1)
+                .expires(Duration::from_secs(2))
+                .messages()
+                .await
+                .unwrap();
+            while batch.next().await.is_some() {}
+        }
+    });
+    let Outcome::Failed { code, .. } = rig.event(&run, "plan.failed").await.outcome else {
+        panic!("not failed")
+    };
+    assert_eq!(code, ErrorCode::Exhausted);
+    let letters = rig.dead_letters().await;
+    assert_eq!(
+        letters
+            .iter()
+            .map(|letter| letter.deliveries)
+            .collect::<Vec<_>>(),
+        [2]
+    );
+    taking.abort();
+    exhaustion.stop().await;
     rig.stop().await;
 }
 
