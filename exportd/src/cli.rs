@@ -12,7 +12,7 @@ use crate::config::Config;
 /// Export Center: turns vulnerability evidence into reproducible, signed bundles.
 ///
 /// `exportd all` runs every role in one process on embedded stores. To scale, run roles apart with one configuration file, as
-/// many `exportd adapt` as you like. Settings: flag, environment (EXPORT_SECTION_KEY), file, default; see docs/configuration.md.
+/// many `exportd adapt` as you like. Settings: flag, environment (`EXPORT_SECTION_KEY`), file, default; see docs/configuration.md.
 #[derive(Debug, Parser)]
 #[command(name = "exportd", version, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -153,9 +153,9 @@ impl Command {
     pub(crate) fn lay_over(&self, config: &mut Config) {
         let (data, listen) = match self {
             Self::All { data, listen } => (data, *listen),
-            Self::Evidence(
-                EvidenceCommand::Import { target, .. } | EvidenceCommand::Generate { target, .. },
-            ) => (&target.data, None),
+            Self::Evidence(EvidenceCommand::Import { target, .. } | EvidenceCommand::Generate { target, .. }) => {
+                (&target.data, None)
+            }
             _ => return,
         };
         if let Some(data) = data {

@@ -10,18 +10,9 @@ use crate::config::Config;
 
 /// Makes a client and writes its credentials file.
 pub(crate) fn client(config: &Config, command: &ClientCommand) -> anyhow::Result<()> {
-    let ClientCommand::Put {
-        id,
-        tenant,
-        scope,
-        server,
-        out,
-    } = command;
-    let scopes: BTreeSet<Scope> = if scope.is_empty() {
-        Scope::ALL.into_iter().collect()
-    } else {
-        scope.iter().copied().collect()
-    };
+    let ClientCommand::Put { id, tenant, scope, server, out } = command;
+    let scopes: BTreeSet<Scope> =
+        if scope.is_empty() { Scope::ALL.into_iter().collect() } else { scope.iter().copied().collect() };
     let folder = config.path_or(&config.authority.folder, "authority");
     let authority = LocalAuthority::open(&folder, &config.authority.issuer)?;
     let made = authority.put_client(id, tenant.clone(), &scopes)?;

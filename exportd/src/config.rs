@@ -81,11 +81,7 @@ pub(crate) struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self {
-            driver: StoreDriver::Sqlite,
-            uri_file: PathBuf::new(),
-            database: "export_center".to_owned(),
-        }
+        Self { driver: StoreDriver::Sqlite, uri_file: PathBuf::new(), database: "export_center".to_owned() }
     }
 }
 
@@ -144,10 +140,7 @@ pub(crate) struct Authority {
 
 impl Default for Authority {
     fn default() -> Self {
-        Self {
-            issuer: "urn:export-center:local-authority".to_owned(),
-            folder: PathBuf::new(),
-        }
+        Self { issuer: "urn:export-center:local-authority".to_owned(), folder: PathBuf::new() }
     }
 }
 
@@ -165,11 +158,7 @@ impl Default for Allow {
     fn default() -> Self {
         Self {
             profiles: ProfileKind::ALL.into_iter().collect(),
-            distribution: BTreeSet::from([
-                DistributionKind::Http,
-                DistributionKind::Oci,
-                DistributionKind::Object,
-            ]),
+            distribution: BTreeSet::from([DistributionKind::Http, DistributionKind::Oci, DistributionKind::Object]),
         }
     }
 }
@@ -188,11 +177,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            active_runs: 4,
-            body_bytes: 1 << 20,
-            event_streams: 500,
-        }
+        Self { active_runs: 4, body_bytes: 1 << 20, event_streams: 500 }
     }
 }
 
@@ -258,10 +243,7 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            form: LogForm::Auto,
-            filter: "info".to_owned(),
-        }
+        Self { form: LogForm::Auto, filter: "info".to_owned() }
     }
 }
 
@@ -271,10 +253,7 @@ impl Default for Config {
             data_dir: PathBuf::from("export-data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            nats: Nats {
-                replicas: 1,
-                ..Nats::default()
-            },
+            nats: Nats { replicas: 1, ..Nats::default() },
             store: Store::default(),
             staging: Staging::default(),
             signing: Signing::default(),
@@ -296,10 +275,7 @@ pub(crate) struct ConfigError {
 
 impl Config {
     /// Reads the file, where there is one, and lays the environment over it.
-    pub(crate) fn load(
-        file: Option<&Path>,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Self, ConfigError> {
+    pub(crate) fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let fault = |text: String| ConfigError { faults: vec![text] };
         let mut table = match file {
             None => Table::new(),
@@ -312,11 +288,7 @@ impl Config {
         match Value::Table(table).try_into::<Self>() {
             Ok(config) => {
                 faults.extend(config.faults());
-                if faults.is_empty() {
-                    Ok(config)
-                } else {
-                    Err(ConfigError { faults })
-                }
+                if faults.is_empty() { Ok(config) } else { Err(ConfigError { faults }) }
             }
             Err(error) => {
                 faults.push(error.to_string().trim().to_owned());
@@ -340,10 +312,7 @@ impl Config {
             );
         }
         if self.staging.driver == StagingDriver::S3 {
-            expect(
-                !self.staging.bucket.is_empty(),
-                "staging.bucket: the s3 driver needs one",
-            );
+            expect(!self.staging.bucket.is_empty(), "staging.bucket: the s3 driver needs one");
             expect(
                 self.staging.access_key_id.is_empty() || set(&self.staging.secret_access_key_file),
                 "staging.secret_access_key_file: an access key id needs the file with its secret",
@@ -353,73 +322,27 @@ impl Config {
             self.nats.user.is_empty() || set(&self.nats.password_file),
             "nats.password_file: a user needs the file with the password",
         );
-        expect(
-            matches!(self.nats.replicas, 1 | 3 | 5),
-            "nats.replicas: use 1, 3 or 5",
-        );
-        expect(
-            !self.allow.profiles.is_empty(),
-            "allow.profiles: name at least one",
-        );
-        expect(
-            !self.allow.distribution.is_empty(),
-            "allow.distribution: name at least one",
-        );
-        expect(
-            (1..=1_000).contains(&self.limits.active_runs),
-            "limits.active_runs: use 1 to 1000",
-        );
-        expect(
-            (1_024..=64 << 20).contains(&self.limits.body_bytes),
-            "limits.body_bytes: use 1024 to 67108864",
-        );
-        expect(
-            (1..=100_000).contains(&self.limits.event_streams),
-            "limits.event_streams: use 1 to 100000",
-        );
+        expect(matches!(self.nats.replicas, 1 | 3 | 5), "nats.replicas: use 1, 3 or 5");
+        expect(!self.allow.profiles.is_empty(), "allow.profiles: name at least one");
+        expect(!self.allow.distribution.is_empty(), "allow.distribution: name at least one");
+        expect((1..=1_000).contains(&self.limits.active_runs), "limits.active_runs: use 1 to 1000");
+        expect((1_024..=64 << 20).contains(&self.limits.body_bytes), "limits.body_bytes: use 1024 to 67108864");
+        expect((1..=100_000).contains(&self.limits.event_streams), "limits.event_streams: use 1 to 100000");
         let workers = &self.workers;
-        expect(
-            (1..=64).contains(&workers.slots),
-            "workers.slots: use 1 to 64",
-        );
-        expect(
-            (1..=64).contains(&workers.adapt_slots),
-            "workers.adapt_slots: use 1 to 64",
-        );
-        expect(
-            workers.adapt_threads <= 64,
-            "workers.adapt_threads: use 0 to 64",
-        );
-        expect(
-            (1..=600).contains(&workers.ack_wait_seconds),
-            "workers.ack_wait_seconds: use 1 to 600",
-        );
-        expect(
-            (1..=100).contains(&workers.max_deliver),
-            "workers.max_deliver: use 1 to 100",
-        );
-        expect(
-            (1..=3_600).contains(&workers.stuck_seconds),
-            "workers.stuck_seconds: use 1 to 3600",
-        );
-        expect(
-            (1..=3_600).contains(&workers.reconcile_seconds),
-            "workers.reconcile_seconds: use 1 to 3600",
-        );
-        expect(
-            (1..=86_400).contains(&workers.silent_seconds),
-            "workers.silent_seconds: use 1 to 86400",
-        );
+        expect((1..=64).contains(&workers.slots), "workers.slots: use 1 to 64");
+        expect((1..=64).contains(&workers.adapt_slots), "workers.adapt_slots: use 1 to 64");
+        expect(workers.adapt_threads <= 64, "workers.adapt_threads: use 0 to 64");
+        expect((1..=600).contains(&workers.ack_wait_seconds), "workers.ack_wait_seconds: use 1 to 600");
+        expect((1..=100).contains(&workers.max_deliver), "workers.max_deliver: use 1 to 100");
+        expect((1..=3_600).contains(&workers.stuck_seconds), "workers.stuck_seconds: use 1 to 3600");
+        expect((1..=3_600).contains(&workers.reconcile_seconds), "workers.reconcile_seconds: use 1 to 3600");
+        expect((1..=86_400).contains(&workers.silent_seconds), "workers.silent_seconds: use 1 to 86400");
         faults
     }
 
     /// The path of a setting, or `name` in the data folder where it is not set.
     pub(crate) fn path_or(&self, path: &Path, name: &str) -> PathBuf {
-        if path.as_os_str().is_empty() {
-            self.data_dir.join(name)
-        } else {
-            path.to_owned()
-        }
+        if path.as_os_str().is_empty() { self.data_dir.join(name) } else { path.to_owned() }
     }
 }
 
@@ -430,11 +353,7 @@ fn leaves() -> BTreeMap<String, Value> {
         for (name, value) in table {
             match value {
                 Value::Table(section) => {
-                    leaves.extend(
-                        section
-                            .into_iter()
-                            .map(|(key, value)| (format!("{name}.{key}"), value)),
-                    );
+                    leaves.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
                 }
                 value => _ = leaves.insert(name, value),
             }
@@ -448,17 +367,9 @@ fn overlay(table: &mut Table, environment: &BTreeMap<String, String>) -> Vec<Str
     let mut faults = Vec::new();
     let known: BTreeMap<String, (String, Value)> = leaves()
         .into_iter()
-        .map(|(path, default)| {
-            (
-                format!("EXPORT_{}", path.replace('.', "_").to_uppercase()),
-                (path, default),
-            )
-        })
+        .map(|(path, default)| (format!("EXPORT_{}", path.replace('.', "_").to_uppercase()), (path, default)))
         .collect();
-    for (variable, text) in environment
-        .iter()
-        .filter(|(name, _)| name.starts_with("EXPORT_"))
-    {
+    for (variable, text) in environment.iter().filter(|(name, _)| name.starts_with("EXPORT_")) {
         // Read by exportctl, the tests or the demo; not settings of the server.
         if ["EXPORT_CREDENTIALS", "EXPORT_TENANT", "EXPORT_CONFIG"].contains(&variable.as_str())
             || variable.starts_with("EXPORT_TESTS_")
@@ -473,25 +384,19 @@ fn overlay(table: &mut Table, environment: &BTreeMap<String, String>) -> Vec<Str
         let value = match default {
             Value::Integer(_) => text.parse().map(Value::Integer).ok(),
             Value::Boolean(_) => text.parse().map(Value::Boolean).ok(),
-            Value::Array(_) => Some(Value::Array(
-                text.split(',')
-                    .map(|entry| Value::String(entry.trim().to_owned()))
-                    .collect(),
-            )),
+            Value::Array(_) => {
+                Some(Value::Array(text.split(',').map(|entry| Value::String(entry.trim().to_owned())).collect()))
+            }
             _ => Some(Value::String(text.clone())),
         };
         let Some(value) = value else {
-            faults.push(format!(
-                "environment: `{variable}` must be of the kind of its default `{default}`"
-            ));
+            faults.push(format!("environment: `{variable}` must be of the kind of its default `{default}`"));
             continue;
         };
         match path.split_once('.') {
             None => _ = table.insert(path.clone(), value),
             Some((section, key)) => {
-                let entry = table
-                    .entry(section)
-                    .or_insert_with(|| Value::Table(Table::new()));
+                let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
                 if let Value::Table(section) = entry {
                     section.insert(key.to_owned(), value);
                 }
@@ -511,20 +416,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("export.toml");
         std::fs::write(&path, text).unwrap();
-        let environment: BTreeMap<String, String> = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let environment: BTreeMap<String, String> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Config::load(Some(&path), &environment).map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_environment_wins_over_the_file() {
-        let config = load(
-            "[limits]\nactive_runs = 2\n",
-            &[("EXPORT_LIMITS_ACTIVE_RUNS", "7")],
-        )
-        .unwrap();
+        let config = load("[limits]\nactive_runs = 2\n", &[("EXPORT_LIMITS_ACTIVE_RUNS", "7")]).unwrap();
         assert_eq!(config.limits.active_runs, 7);
         let config = load("", &[("EXPORT_ALLOW_PROFILES", "json:raw, trivy:db")]).unwrap();
         assert_eq!(config.allow.profiles.len(), 2);
@@ -532,39 +431,21 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_is_an_error_that_names_it() {
-        assert!(
-            load("[limits]\nactive_rums = 2\n", &[])
-                .unwrap_err()
-                .contains("active_rums")
-        );
-        assert!(
-            load("", &[("EXPORT_LIMITS_ACTIVE_RUMS", "2")])
-                .unwrap_err()
-                .contains("EXPORT_LIMITS_ACTIVE_RUMS")
-        );
+        assert!(load("[limits]\nactive_rums = 2\n", &[]).unwrap_err().contains("active_rums"));
+        assert!(load("", &[("EXPORT_LIMITS_ACTIVE_RUMS", "2")]).unwrap_err().contains("EXPORT_LIMITS_ACTIVE_RUMS"));
     }
 
     #[test]
     fn every_fault_is_reported_at_once() {
         let error = load("[limits]\nactive_runs = 0\n[workers]\nslots = 0\n", &[]).unwrap_err();
-        assert!(
-            error.contains("limits.active_runs") && error.contains("workers.slots"),
-            "{error}"
-        );
+        assert!(error.contains("limits.active_runs") && error.contains("workers.slots"), "{error}");
     }
 
     #[test]
     fn every_setting_is_on_the_configuration_page() {
-        let page = std::fs::read_to_string(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../docs/configuration.md"
-        ))
-        .unwrap();
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md")).unwrap();
         for path in leaves().keys() {
-            assert!(
-                page.contains(&format!("`{path}`")),
-                "docs/configuration.md does not name `{path}`"
-            );
+            assert!(page.contains(&format!("`{path}`")), "docs/configuration.md does not name `{path}`");
         }
     }
 }

@@ -20,25 +20,12 @@ pub(crate) async fn evidence(config: &Config, command: EvidenceCommand) -> anyho
     let policy = stores::policy(config).await?;
     let bar = Arc::new(Bar::new());
     let (target, summary) = match command {
-        EvidenceCommand::Import {
-            target,
-            source,
-            reject_file,
-            paths,
-        } => {
-            let options = ImportOptions {
-                source_name: source,
-                reject_file,
-                ..options(&target)
-            };
+        EvidenceCommand::Import { target, source, reject_file, paths } => {
+            let options = ImportOptions { source_name: source, reject_file, ..options(&target) };
             let summary = import(&*ledger, &*policy, &paths, options, bar.clone()).await?;
             (target, summary)
         }
-        EvidenceCommand::Generate {
-            target,
-            seed,
-            records,
-        } => {
+        EvidenceCommand::Generate { target, seed, records } => {
             let options = options(&target);
             let summary = generate(&*ledger, &*policy, seed, records, options, bar.clone()).await?;
             (target, summary)
@@ -54,11 +41,8 @@ fn options(target: &ImportTarget) -> ImportOptions {
 }
 
 fn print(summary: &ImportSummary, json: bool) -> anyhow::Result<()> {
-    let text = if json {
-        serde_json::to_string(summary).context("cannot write the summary")?
-    } else {
-        summary.to_string()
-    };
+    let text =
+        if json { serde_json::to_string(summary).context("cannot write the summary")? } else { summary.to_string() };
     writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
 }
 
@@ -67,15 +51,11 @@ struct Bar(ProgressBar);
 
 impl Bar {
     fn new() -> Self {
-        let target = if std::io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let target =
+            if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        if let Ok(style) = ProgressStyle::with_template(
-            "importing [{bar:32}] {bytes}/{total_bytes}  {msg}  {elapsed}",
-        ) {
+        if let Ok(style) = ProgressStyle::with_template("importing [{bar:32}] {bytes}/{total_bytes}  {msg}  {elapsed}")
+        {
             bar.set_style(style.progress_chars("=> "));
         }
         Self(bar)
@@ -92,14 +72,7 @@ impl ImportProgress for Bar {
     }
 
     fn documents(&self, documents: u64) {
-        let before: u64 = self
-            .0
-            .message()
-            .split(' ')
-            .next()
-            .and_then(|count| count.parse().ok())
-            .unwrap_or(0);
-        self.0
-            .set_message(format!("{} documents", before + documents));
+        let before: u64 = self.0.message().split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0);
+        self.0.set_message(format!("{} documents", before + documents));
     }
 }

@@ -17,18 +17,11 @@ impl LogHandler for Recording {
         let phase = match subject.what {
             What::Done(phase) | What::PartDone(phase, _) | What::Failed(phase) => Some(phase),
             What::Joined => Some(Phase::Adapt),
-            What::Requested
-            | What::Admitted
-            | What::Cancelled
-            | What::Retry(..)
-            | What::PartRetry(..) => None,
+            What::Requested | What::Admitted | What::Cancelled | What::Retry(..) | What::PartRetry(..) => None,
         };
         match self.0.on_event(&event, phase).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(HandlerError {
-                transient: is_transient(&error),
-                cause: Box::new(error),
-            }),
+            Err(error) => Err(HandlerError { transient: is_transient(&error), cause: Box::new(error) }),
         }
     }
 }
@@ -37,12 +30,9 @@ impl LogHandler for Recording {
 /// unreadable record does not hold up every other run.
 fn is_transient(error: &OrchestratorError) -> bool {
     match error {
-        OrchestratorError::Queue(_)
-        | OrchestratorError::Ledger(RunStoreError::Unavailable { .. }) => true,
-        OrchestratorError::Ledger(RunStoreError::Refused { .. }) => false,
+        OrchestratorError::Queue(_) | OrchestratorError::Ledger(RunStoreError::Unavailable { .. }) => true,
         OrchestratorError::Staging(ResultError::Store { cause, .. }) => cause.is_transient(),
-        OrchestratorError::Staging(
-            ResultError::Corrupt { .. } | ResultError::Unreadable { .. },
-        ) => false,
+        OrchestratorError::Ledger(RunStoreError::Refused { .. })
+        | OrchestratorError::Staging(ResultError::Corrupt { .. } | ResultError::Unreadable { .. }) => false,
     }
 }

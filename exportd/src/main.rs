@@ -33,10 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where the environment is read"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     let environment: BTreeMap<String, String> = std::env::vars().collect();
     let mut config = Config::load(cli.config.as_deref(), &environment)?;
     cli.command.lay_over(&mut config);
@@ -52,10 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::start(&config.log)?;
     // Two TLS providers are in the tree; rustls wants to be told which one. It is told once.
     let _already_chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         match cli.command {
             Command::Evidence(command) => evidence::evidence(&config, command).await,
@@ -77,11 +71,7 @@ fn show(config: &Config, command: &ConfigCommand) -> anyhow::Result<()> {
     let text = match command {
         ConfigCommand::Check => "the configuration is valid\n".to_owned(),
         // No secret can be in it: settings name the files that hold secrets.
-        ConfigCommand::Print => {
-            toml::to_string_pretty(config).context("cannot write the configuration")?
-        }
+        ConfigCommand::Print => toml::to_string_pretty(config).context("cannot write the configuration")?,
     };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write to standard output")
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }

@@ -84,9 +84,7 @@ impl Process {
             max_deliver: config.workers.max_deliver,
             ..Topology::default()
         };
-        topology::ensure(&nats, &topology)
-            .await
-            .context("cannot lay out the broker")?;
+        topology::ensure(&nats, &topology).await.context("cannot lay out the broker")?;
         let registry = Registry::new();
         Ok(Self {
             metrics: Metrics::register(&registry).context("cannot register metrics")?,
@@ -111,11 +109,7 @@ impl Process {
     }
 
     fn settings(&self, slots: usize) -> Settings {
-        Settings {
-            slots,
-            stall_limit: Duration::from_secs(self.config.workers.stuck_seconds),
-            ..Settings::default()
-        }
+        Settings { slots, stall_limit: Duration::from_secs(self.config.workers.stuck_seconds), ..Settings::default() }
     }
 
     /// Health and metrics of the process; gives their address.
@@ -125,28 +119,14 @@ impl Process {
         adapters: Option<String>,
         probes: Vec<Dependency>,
     ) -> anyhow::Result<SocketAddr> {
-        let probes: Vec<Arc<dyn Probe>> = probes
-            .into_iter()
-            .map(|probe| Arc::new(probe) as Arc<dyn Probe>)
-            .collect();
+        let probes: Vec<Arc<dyn Probe>> = probes.into_iter().map(|probe| Arc::new(probe) as Arc<dyn Probe>).collect();
         let health = Arc::new(Health::new(role, adapters, probes));
         let listener = TcpListener::bind(self.config.admin_listen)
             .await
-            .with_context(|| {
-                format!(
-                    "cannot listen on {} (admin_listen)",
-                    self.config.admin_listen
-                )
-            })?;
-        let address = listener
-            .local_addr()
-            .context("the admin listener has no address")?;
+            .with_context(|| format!("cannot listen on {} (admin_listen)", self.config.admin_listen))?;
+        let address = listener.local_addr().context("the admin listener has no address")?;
         let routes = admin::routes(health, self.registry.clone());
-        self.tasks.spawn(export_gateway::server::serve(
-            listener,
-            routes,
-            self.stop.clone(),
-        ));
+        self.tasks.spawn(export_gateway::server::serve(listener, routes, self.stop.clone()));
         Ok(address)
     }
 
@@ -164,17 +144,11 @@ impl Process {
         }
         self.stop.cancel();
         let drained = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(Duration::from_secs(30), drained)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(Duration::from_secs(30), drained).await.is_err() {
             tracing::warn!("some work did not end in time; it goes to another worker");
         }
         self.nats.close().await;
-        anyhow::ensure!(
-            !ended_early,
-            "a part of this process ended by itself; see the log"
-        );
+        anyhow::ensure!(!ended_early, "a part of this process ended by itself; see the log");
         Ok(())
     }
 }
@@ -184,14 +158,10 @@ pub(crate) async fn one(config: Config, role: Role) -> anyhow::Result<()> {
     let nats = stores::broker(&config).await?;
     let mut process = Process::start(config, nats).await?;
     let (parts, server) = match role {
-        Role::Gateway => gateway::add(&mut process)
-            .await
-            .map(|(parts, address)| (parts, Some(address)))?,
+        Role::Gateway => gateway::add(&mut process).await.map(|(parts, address)| (parts, Some(address)))?,
         role => (add(&mut process, role).await?, None),
     };
-    let admin = process
-        .admin(role.as_str(), parts.adapters, parts.probes)
-        .await?;
+    let admin = process.admin(role.as_str(), parts.adapters, parts.probes).await?;
     say_ready(&serde_json::json!({
         "ready": true,
         "role": role.as_str(),

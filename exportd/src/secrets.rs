@@ -9,8 +9,8 @@ use export_signing::Password;
 
 /// The text of a secret file without the line end that editors add.
 pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the secret file `{}`", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the secret file `{}`", path.display()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
@@ -22,16 +22,10 @@ pub(crate) fn password(path: &Path) -> anyhow::Result<Password> {
 /// Writes a random password for the owner's eyes, unless there is one.
 pub(crate) fn make_password(path: &Path) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create `{}`", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     }
     let secret: [u8; 32] = rand::random();
-    match std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(mut file) => file
             .write_all(hex::encode(secret).as_bytes())
             .and_then(|()| file.sync_all())

@@ -23,12 +23,8 @@ async fn mongo(config: &Config) -> anyhow::Result<export_mongo::mongodb::Databas
 }
 
 fn data_dir(config: &Config) -> anyhow::Result<&Path> {
-    std::fs::create_dir_all(&config.data_dir).with_context(|| {
-        format!(
-            "cannot create the data folder `{}`",
-            config.data_dir.display()
-        )
-    })?;
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("cannot create the data folder `{}`", config.data_dir.display()))?;
     Ok(&config.data_dir)
 }
 
@@ -43,9 +39,7 @@ pub(crate) async fn runs(config: &Config) -> anyhow::Result<Arc<dyn RunStore>> {
 /// The evidence ledger.
 pub(crate) async fn evidence(config: &Config) -> anyhow::Result<Arc<dyn EvidenceLedger>> {
     Ok(match config.store.driver {
-        StoreDriver::Sqlite => {
-            Arc::new(SqliteLedger::open(&data_dir(config)?.join("evidence.db"))?)
-        }
+        StoreDriver::Sqlite => Arc::new(SqliteLedger::open(&data_dir(config)?.join("evidence.db"))?),
         StoreDriver::Mongodb => Arc::new(MongoLedger::open(mongo(config).await?).await?),
     })
 }
@@ -53,9 +47,7 @@ pub(crate) async fn evidence(config: &Config) -> anyhow::Result<Arc<dyn Evidence
 /// Policy snapshots, findings and enrichment.
 pub(crate) async fn policy(config: &Config) -> anyhow::Result<Arc<dyn PolicyStore>> {
     Ok(match config.store.driver {
-        StoreDriver::Sqlite => Arc::new(SqlitePolicyStore::open(
-            &data_dir(config)?.join("policy.db"),
-        )?),
+        StoreDriver::Sqlite => Arc::new(SqlitePolicyStore::open(&data_dir(config)?.join("policy.db"))?),
         StoreDriver::Mongodb => Arc::new(MongoPolicyStore::open(mongo(config).await?).await?),
     })
 }
@@ -64,9 +56,7 @@ pub(crate) async fn policy(config: &Config) -> anyhow::Result<Arc<dyn PolicyStor
 pub(crate) async fn staging(config: &Config) -> anyhow::Result<Arc<dyn BlobStore>> {
     let staging = &config.staging;
     Ok(match staging.driver {
-        StagingDriver::Folder => {
-            Arc::new(FolderBlobs::open(&config.path_or(&staging.folder, "staging")).await?)
-        }
+        StagingDriver::Folder => Arc::new(FolderBlobs::open(&config.path_or(&staging.folder, "staging")).await?),
         StagingDriver::S3 => {
             let secret_access_key = if staging.access_key_id.is_empty() {
                 String::new()
@@ -91,15 +81,9 @@ pub(crate) fn signer(config: &Config, make: bool) -> anyhow::Result<Arc<dyn Sign
     let password_file = config.path_or(&config.signing.password_file, "keys/cosign.password");
     if make && config.signing.key_file.as_os_str().is_empty() {
         secrets::make_password(&password_file)?;
-        export_signing::generate_key_pair(
-            &config.data_dir.join("keys"),
-            &secrets::password(&password_file)?,
-        )?;
+        export_signing::generate_key_pair(&config.data_dir.join("keys"), &secrets::password(&password_file)?)?;
     }
-    Ok(Arc::new(FileSigner::open(
-        &key_file,
-        &secrets::password(&password_file)?,
-    )?))
+    Ok(Arc::new(FileSigner::open(&key_file, &secrets::password(&password_file)?)?))
 }
 
 /// The broker that the configuration names.
@@ -112,10 +96,7 @@ pub(crate) async fn broker(config: &Config) -> anyhow::Result<Nats> {
     let credentials = if nats.user.is_empty() {
         Credentials::None
     } else {
-        Credentials::Password {
-            user: nats.user.clone(),
-            password: secrets::read(&nats.password_file)?,
-        }
+        Credentials::Password { user: nats.user.clone(), password: secrets::read(&nats.password_file)? }
     };
     Ok(connect(&nats.url, credentials).await?)
 }

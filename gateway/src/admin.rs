@@ -36,9 +36,7 @@ pub struct Health {
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Health")
-            .field("role", &self.role)
-            .finish_non_exhaustive()
+        f.debug_struct("Health").field("role", &self.role).finish_non_exhaustive()
     }
 }
 
@@ -53,11 +51,7 @@ struct Check {
 impl Health {
     /// The health of `role`; `adapters` is the digest of the adapter registry, where the role has one.
     pub fn new(role: &'static str, adapters: Option<String>, probes: Vec<Arc<dyn Probe>>) -> Self {
-        Self {
-            role,
-            adapters,
-            probes,
-        }
+        Self { role, adapters, probes }
     }
 
     /// Asks every dependency at once; 200 when all are well, else 503.
@@ -66,19 +60,11 @@ impl Health {
             let outcome = tokio::time::timeout(std::time::Duration::from_secs(5), probe.check())
                 .await
                 .unwrap_or_else(|_| Err("no answer within 5 s".to_owned()));
-            Check {
-                name: probe.name(),
-                ok: outcome.is_ok(),
-                problem: outcome.err(),
-            }
+            Check { name: probe.name(), ok: outcome.is_ok(), problem: outcome.err() }
         }))
         .await;
         let ready = checks.iter().all(|check| check.ok);
-        let status = if ready {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json_response(
             status,
             &serde_json::json!({
@@ -102,15 +88,11 @@ pub fn routes(
     health: Arc<Health>,
     metrics: Registry,
 ) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone {
-    let ready = warp::path!("health" / "ready")
-        .and(warp::get())
-        .then(move || {
-            let health = health.clone();
-            async move { health.answer().await }
-        });
-    let metrics = warp::path!("metrics")
-        .and(warp::get())
-        .map(move || render(&metrics));
+    let ready = warp::path!("health" / "ready").and(warp::get()).then(move || {
+        let health = health.clone();
+        async move { health.answer().await }
+    });
+    let metrics = warp::path!("metrics").and(warp::get()).map(move || render(&metrics));
     warp::path!("health" / "live")
         .and(warp::get())
         .map(live)
@@ -124,16 +106,10 @@ pub fn routes(
 fn render(metrics: &Registry) -> Response {
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&metrics.gather(), &mut text) {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "metrics cannot be written"
-        );
+        tracing::error!(error = &error as &dyn std::error::Error, "metrics cannot be written");
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let mut response = Response::new(bytes::Bytes::from(text).into());
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; version=0.0.4"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     response
 }

@@ -15,17 +15,10 @@ pub(crate) struct Session {
 }
 
 /// Checks the token, the scope and the tenant, in this order.
-pub(crate) async fn session(
-    gateway: &Gateway,
-    request: &Incoming,
-    scope: Scope,
-) -> Result<Session, Problem> {
+pub(crate) async fn session(gateway: &Gateway, request: &Incoming, scope: Scope) -> Result<Session, Problem> {
     let caller = caller(gateway, request).await?;
     if !caller.scopes.contains(&scope) {
-        return Err(Problem::new(
-            ErrorCode::ScopeMissing,
-            format!("the token lacks the scope `{scope}`"),
-        ));
+        return Err(Problem::new(ErrorCode::ScopeMissing, format!("the token lacks the scope `{scope}`")));
     }
     let tenant = tenant(&caller, request)?;
     Ok(Session { caller, tenant })
@@ -40,20 +33,11 @@ async fn caller(gateway: &Gateway, request: &Incoming) -> Result<Caller, Problem
         .split_once(' ')
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
-        .ok_or_else(|| {
-            refuse("the Authorization header is not of the form `Bearer TOKEN`".to_owned())
-        })?;
-    gateway
-        .authority
-        .authenticate(token)
-        .await
-        .map_err(|error| match error {
-            AuthError::Unavailable(_) => Problem::new(
-                ErrorCode::Unavailable,
-                "the authority does not answer, try again",
-            ),
-            refused => refuse(refused.to_string()),
-        })
+        .ok_or_else(|| refuse("the Authorization header is not of the form `Bearer TOKEN`".to_owned()))?;
+    gateway.authority.authenticate(token).await.map_err(|error| match error {
+        AuthError::Unavailable(_) => Problem::new(ErrorCode::Unavailable, "the authority does not answer, try again"),
+        refused => refuse(refused.to_string()),
+    })
 }
 
 fn tenant(caller: &Caller, request: &Incoming) -> Result<TenantId, Problem> {
@@ -67,9 +51,7 @@ fn tenant(caller: &Caller, request: &Incoming) -> Result<TenantId, Problem> {
             .ok_or_else(|| refuse(format!("the token does not speak for tenant `{wanted}`"))),
         None => match caller.tenants.as_slice() {
             [only] => Ok(only.clone()),
-            _ => Err(refuse(
-                "the token speaks for several tenants: name one in X-Stella-Tenant".to_owned(),
-            )),
+            _ => Err(refuse("the token speaks for several tenants: name one in X-Stella-Tenant".to_owned())),
         },
     }
 }

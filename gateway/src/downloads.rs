@@ -24,44 +24,24 @@ use crate::state::Gateway;
 const MAX_SIDECAR: u64 = 256 << 20;
 
 /// The bundle, whole or in part.
-pub(crate) async fn bundle(
-    gateway: &Gateway,
-    id: &str,
-    request: Incoming,
-) -> Result<Response, Problem> {
+pub(crate) async fn bundle(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Download).await?;
     let run = find(gateway, &session, id).await?;
     let bundle = finished(&run)?;
     let (digest, length) = (bundle.digest.clone(), bundle.bytes);
     let etag = format!("\"{digest}\"");
-    if request
-        .header("if-none-match")
-        .is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == etag))
-    {
-        return Ok(with_identity(
-            empty(StatusCode::NOT_MODIFIED),
-            &digest,
-            length,
-        ));
+    if request.header("if-none-match").is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == etag)) {
+        return Ok(with_identity(empty(StatusCode::NOT_MODIFIED), &digest, length));
     }
     // A part may only be given of the very bytes that the client has the beginning of.
-    let unchanged = request
-        .header("if-range")
-        .is_none_or(|tag| tag.trim() == etag);
-    let range = if unchanged {
-        request.header("range")
-    } else {
-        None
-    };
+    let unchanged = request.header("if-range").is_none_or(|tag| tag.trim() == etag);
+    let range = if unchanged { request.header("range") } else { None };
     let (status, part) = match wanted(range, length) {
         Wanted::Whole => (StatusCode::OK, 0..length),
         Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
         Wanted::Unsatisfiable => {
             let known = format!("bytes */{length}");
-            let problem = Problem::new(
-                ErrorCode::RangeNotSatisfiable,
-                format!("the bundle has {length} bytes"),
-            );
+            let problem = Problem::new(ErrorCode::RangeNotSatisfiable, format!("the bundle has {length} bytes"));
             return Err(match HeaderValue::from_str(&known) {
                 Ok(value) => problem.with_header(header::CONTENT_RANGE, value),
                 Err(_) => problem,
@@ -74,42 +54,25 @@ pub(crate) async fn bundle(
     tokio::spawn(async move {
         while let Some(piece) = source.next().await {
             // An error ends the body early, which the client sees by its length.
-            if sender
-                .send(piece.map_err(std::io::Error::other))
-                .await
-                .is_err()
-            {
+            if sender.send(piece.map_err(std::io::Error::other)).await.is_err() {
                 return;
             }
         }
     });
     let mut response = warp::reply::stream(ReceiverStream::new(receiver)).into_response();
     *response.status_mut() = status;
-    let trailer = status == StatusCode::OK
-        && request
-            .header("te")
-            .is_some_and(|te| te.contains("trailers"));
+    let trailer = status == StatusCode::OK && request.header("te").is_some_and(|te| te.contains("trailers"));
     if trailer {
-        response
-            .extensions_mut()
-            .insert(ChecksumTrailer(repr_digest(&digest)));
+        response.extensions_mut().insert(ChecksumTrailer(repr_digest(&digest)));
         insert(&mut response, header::TRAILER, "repr-digest");
     } else {
-        insert(
-            &mut response,
-            header::CONTENT_LENGTH,
-            &(part.end - part.start).to_string(),
-        );
+        insert(&mut response, header::CONTENT_LENGTH, &(part.end - part.start).to_string());
     }
     if status == StatusCode::PARTIAL_CONTENT {
         insert(
             &mut response,
             header::CONTENT_RANGE,
-            &format!(
-                "bytes {}-{}/{length}",
-                part.start,
-                part.end.saturating_sub(1)
-            ),
+            &format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1)),
         );
     }
     insert(&mut response, header::CONTENT_TYPE, "application/x-tar");
@@ -122,11 +85,7 @@ pub(crate) async fn bundle(
 }
 
 /// The signed `export.json`.
-pub(crate) async fn manifest(
-    gateway: &Gateway,
-    id: &str,
-    request: Incoming,
-) -> Result<Response, Problem> {
+pub(crate) async fn manifest(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Download).await?;
     let run = find(gateway, &session, id).await?;
     let digest = finished(&run)?.manifest_digest.clone();
@@ -134,47 +93,26 @@ pub(crate) async fn manifest(
     insert(
         &mut response,
         header::LINK,
-        &format!(
-            "</api/export/runs/{}/files/export.json.sigstore.json>; rel=\"describedby\"",
-            run.id
-        ),
+        &format!("</api/export/runs/{}/files/export.json.sigstore.json>; rel=\"describedby\"", run.id),
     );
     Ok(response)
 }
 
 /// The signed `provenance.json`.
-pub(crate) async fn provenance(
-    gateway: &Gateway,
-    id: &str,
-    request: Incoming,
-) -> Result<Response, Problem> {
+pub(crate) async fn provenance(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     sidecar(gateway, id, "provenance.json", request).await
 }
 
 /// A file beside the bundle, such as `export.json.sig`.
-pub(crate) async fn sidecar(
-    gateway: &Gateway,
-    id: &str,
-    name: &str,
-    request: Incoming,
-) -> Result<Response, Problem> {
+pub(crate) async fn sidecar(gateway: &Gateway, id: &str, name: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Download).await?;
     let run = find(gateway, &session, id).await?;
     let bundle = finished(&run)?;
     let digest = bundle.sidecars.get(name).ok_or_else(|| {
         let known: Vec<&str> = bundle.sidecars.keys().map(String::as_str).collect();
-        Problem::new(
-            ErrorCode::NotFound,
-            format!(
-                "run `{id}` has no file `{name}`; it has {}",
-                known.join(", ")
-            ),
-        )
+        Problem::new(ErrorCode::NotFound, format!("run `{id}` has no file `{name}`; it has {}", known.join(", ")))
     })?;
-    let media = if std::path::Path::new(name)
-        .extension()
-        .is_some_and(|e| e == "json")
-    {
+    let media = if std::path::Path::new(name).extension().is_some_and(|e| e == "json") {
         "application/json"
     } else {
         "text/plain"
@@ -184,26 +122,12 @@ pub(crate) async fn sidecar(
 
 fn finished(run: &Run) -> Result<&RunBundle, Problem> {
     run.bundle.as_ref().ok_or_else(|| {
-        Problem::new(
-            ErrorCode::NotReady,
-            format!("run `{}` is `{}` and has no bundle", run.id, run.status),
-        )
+        Problem::new(ErrorCode::NotReady, format!("run `{}` is `{}` and has no bundle", run.id, run.status))
     })
 }
 
-async fn small_file(
-    gateway: &Gateway,
-    run: &Run,
-    digest: &Digest,
-    media: &'static str,
-) -> Result<Response, Problem> {
-    let bytes = gateway
-        .blobs
-        .get(
-            &Workspace::artefact_key(&run.tenant, &run.id, digest),
-            MAX_SIDECAR,
-        )
-        .await?;
+async fn small_file(gateway: &Gateway, run: &Run, digest: &Digest, media: &'static str) -> Result<Response, Problem> {
+    let bytes = gateway.blobs.get(&Workspace::artefact_key(&run.tenant, &run.id, digest), MAX_SIDECAR).await?;
     let length = bytes.len() as u64;
     let mut response = Response::new(bytes.into());
     insert(&mut response, header::CONTENT_TYPE, media);
@@ -216,21 +140,9 @@ fn with_identity(mut response: Response, digest: &Digest, length: u64) -> Respon
     insert(&mut response, header::ETAG, &format!("\"{digest}\""));
     insert(&mut response, header::ACCEPT_RANGES, "bytes");
     insert(&mut response, header::CACHE_CONTROL, "private, no-cache");
-    insert(
-        &mut response,
-        HeaderName::from_static("x-export-digest"),
-        digest.as_str(),
-    );
-    insert(
-        &mut response,
-        HeaderName::from_static("x-export-length"),
-        &length.to_string(),
-    );
-    insert(
-        &mut response,
-        HeaderName::from_static("repr-digest"),
-        &repr_digest(digest),
-    );
+    insert(&mut response, HeaderName::from_static("x-export-digest"), digest.as_str());
+    insert(&mut response, HeaderName::from_static("x-export-length"), &length.to_string());
+    insert(&mut response, HeaderName::from_static("repr-digest"), &repr_digest(digest));
     response
 }
 
@@ -242,11 +154,7 @@ fn repr_digest(digest: &Digest) -> String {
 fn unhex(text: &str) -> Vec<u8> {
     text.as_bytes()
         .chunks_exact(2)
-        .filter_map(|pair| {
-            std::str::from_utf8(pair)
-                .ok()
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        })
+        .filter_map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()))
         .collect()
 }
 

@@ -37,18 +37,11 @@ enum Form {
     NdJson,
 }
 
-pub(crate) async fn follow(
-    gateway: &Gateway,
-    id: &str,
-    request: Incoming,
-) -> Result<Response, Problem> {
+pub(crate) async fn follow(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Read).await?;
     let query = request.query(&["after"])?;
     let run = find(gateway, &session, id).await?;
-    let after = match request
-        .header("last-event-id")
-        .or(query.get("after").map(String::as_str))
-    {
+    let after = match request.header("last-event-id").or(query.get("after").map(String::as_str)) {
         None | Some("") => 0,
         Some(text) => text.parse::<u64>().map_err(|_| {
             Problem::new(
@@ -61,33 +54,19 @@ pub(crate) async fn follow(
         Some(accept) if accept.contains("ndjson") => Form::NdJson,
         _ => Form::ServerSent,
     };
-    if run.status.is_terminal()
-        && gateway
-            .runs
-            .events(&run.tenant, &run.id, after, 1)
-            .await?
-            .is_empty()
-    {
+    if run.status.is_terminal() && gateway.runs.events(&run.tenant, &run.id, after, 1).await?.is_empty() {
         // Nothing will ever follow: 204 tells an EventSource to stop coming back.
         let mut response = Response::new(Bytes::new().into());
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
-    let place = gateway
-        .event_places
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| {
-            Problem::new(
-                ErrorCode::Unavailable,
-                "all places for followers of events are taken, try again",
-            )
+    let place =
+        gateway.event_places.clone().try_acquire_owned().map_err(|_| {
+            Problem::new(ErrorCode::Unavailable, "all places for followers of events are taken, try again")
         })?;
     let (sender, receiver) = mpsc::channel(64);
     tokio::spawn(relay(gateway.clone(), run, after, form, sender, place));
-    let mut response =
-        warp::reply::stream(ReceiverStream::new(receiver).map(Ok::<_, std::io::Error>))
-            .into_response();
+    let mut response = warp::reply::stream(ReceiverStream::new(receiver).map(Ok::<_, std::io::Error>)).into_response();
     let headers = response.headers_mut();
     headers.insert(
         http::header::CONTENT_TYPE,
@@ -96,10 +75,7 @@ pub(crate) async fn follow(
             Form::NdJson => "application/x-ndjson",
         }),
     );
-    headers.insert(
-        http::header::CACHE_CONTROL,
-        HeaderValue::from_static("no-cache"),
-    );
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
 }
 
@@ -120,12 +96,7 @@ async fn relay(
             stream::pending().boxed()
         }
     };
-    if form == Form::ServerSent
-        && sender
-            .send(Bytes::from_static(b"retry: 2000\n\n"))
-            .await
-            .is_err()
-    {
+    if form == Form::ServerSent && sender.send(Bytes::from_static(b"retry: 2000\n\n")).await.is_err() {
         return;
     }
     let mut quiet_since = Instant::now();
@@ -146,7 +117,7 @@ async fn relay(
                 }
             }
             Err(error) => {
-                tracing::warn!(run_id = %run.id, error = &error as &dyn std::error::Error, "timeline not read")
+                tracing::warn!(run_id = %run.id, error = &error as &dyn std::error::Error, "timeline not read");
             }
         }
         let look_again = tokio::time::sleep(LOOK);
@@ -169,11 +140,7 @@ async fn relay(
         }
         if quiet_since.elapsed() >= HEARTBEAT {
             quiet_since = Instant::now();
-            let beat: &'static [u8] = if form == Form::ServerSent {
-                b": heartbeat\n\n"
-            } else {
-                b"\n"
-            };
+            let beat: &'static [u8] = if form == Form::ServerSent { b": heartbeat\n\n" } else { b"\n" };
             if sender.send(Bytes::from_static(beat)).await.is_err() {
                 return;
             }
@@ -184,11 +151,7 @@ async fn relay(
 fn render_event(event: &RunEvent, form: Form) -> Bytes {
     let data = serde_json::to_string(event).unwrap_or_default();
     Bytes::from(match form {
-        Form::ServerSent => format!(
-            "id: {}\nevent: {}\ndata: {data}\n\n",
-            event.ordinal,
-            event.event_type.as_str()
-        ),
+        Form::ServerSent => format!("id: {}\nevent: {}\ndata: {data}\n\n", event.ordinal, event.event_type.as_str()),
         Form::NdJson => format!("{data}\n"),
     })
 }

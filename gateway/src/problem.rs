@@ -44,12 +44,7 @@ struct Document<'a> {
 impl Problem {
     /// A problem with its explanation for people.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            errors: Vec::new(),
-            headers: Vec::new(),
-        }
+        Self { code, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
 
     /// The same with the members at fault.
@@ -90,46 +85,27 @@ impl Problem {
         let mut response = Response::new(bytes::Bytes::from(body).into());
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        headers.insert(
-            http::header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        );
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                http::header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"export-center\""),
-            );
+            headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"export-center\""));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
-        headers.extend(
-            self.headers
-                .into_iter()
-                .map(|(name, value)| (Some(name), value)),
-        );
+        headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
         response
     }
 }
 
 impl From<RunStoreError> for Problem {
     fn from(error: RunStoreError) -> Self {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "run ledger failed"
-        );
+        tracing::error!(error = &error as &dyn std::error::Error, "run ledger failed");
         match error {
-            RunStoreError::Unavailable { .. } => Self::new(
-                ErrorCode::Unavailable,
-                "the run ledger does not answer, try again",
-            ),
-            RunStoreError::Refused { .. } => {
-                Self::new(ErrorCode::Internal, "the run ledger refused the request")
+            RunStoreError::Unavailable { .. } => {
+                Self::new(ErrorCode::Unavailable, "the run ledger does not answer, try again")
             }
+            RunStoreError::Refused { .. } => Self::new(ErrorCode::Internal, "the run ledger refused the request"),
         }
     }
 }
@@ -139,15 +115,11 @@ impl From<export_blobs::BlobError> for Problem {
         use export_blobs::BlobError;
         tracing::error!(error = &error as &dyn std::error::Error, "staging failed");
         match error {
-            BlobError::NotFound(_) => {
-                Self::new(ErrorCode::NotReady, "the bundle is no longer in staging")
-            }
+            BlobError::NotFound(_) => Self::new(ErrorCode::NotReady, "the bundle is no longer in staging"),
             BlobError::TooLarge { .. } | BlobError::Refused { .. } => {
                 Self::new(ErrorCode::Internal, "staging refused the request")
             }
-            BlobError::Unavailable { .. } => {
-                Self::new(ErrorCode::Unavailable, "staging does not answer, try again")
-            }
+            BlobError::Unavailable { .. } => Self::new(ErrorCode::Unavailable, "staging does not answer, try again"),
         }
     }
 }
@@ -155,19 +127,14 @@ impl From<export_blobs::BlobError> for Problem {
 /// The one table of codes and statuses.
 fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::InvalidRequest | ErrorCode::InvalidSelector | ErrorCode::InvalidProfile => {
-            StatusCode::BAD_REQUEST
-        }
+        ErrorCode::InvalidRequest | ErrorCode::InvalidSelector | ErrorCode::InvalidProfile => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorCode::ScopeMissing | ErrorCode::TenantMismatch => StatusCode::FORBIDDEN,
-        ErrorCode::ProfileNotFound | ErrorCode::RunNotFound | ErrorCode::NotFound => {
-            StatusCode::NOT_FOUND
-        }
+        ErrorCode::ProfileNotFound | ErrorCode::RunNotFound | ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ErrorCode::ProfileExists
-        | ErrorCode::RunConflict
-        | ErrorCode::NotReady
-        | ErrorCode::IdempotencyInFlight => StatusCode::CONFLICT,
+        ErrorCode::ProfileExists | ErrorCode::RunConflict | ErrorCode::NotReady | ErrorCode::IdempotencyInFlight => {
+            StatusCode::CONFLICT
+        }
         ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,

@@ -54,33 +54,18 @@ struct ProfileChange {
 pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem> {
     let Session { tenant, .. } = session(gateway, &request, Scope::Read).await?;
     request.query(&[])?;
-    let profiles: Vec<ProfileView> = gateway
-        .runs
-        .profiles(&tenant)
-        .await?
-        .into_iter()
-        .map(|profile| view(gateway, profile))
-        .collect();
-    Ok(json_response(
-        StatusCode::OK,
-        &serde_json::json!({ "profiles": profiles }),
-    ))
+    let profiles: Vec<ProfileView> =
+        gateway.runs.profiles(&tenant).await?.into_iter().map(|profile| view(gateway, profile)).collect();
+    Ok(json_response(StatusCode::OK, &serde_json::json!({ "profiles": profiles })))
 }
 
-pub(crate) async fn show(
-    gateway: &Gateway,
-    id: &str,
-    request: Incoming,
-) -> Result<Response, Problem> {
+pub(crate) async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Read).await?;
     let query = request.query(&["revision"])?;
     let revision = match query.get("revision") {
         None => None,
         Some(text) => Some(text.trim_start_matches('r').parse().map_err(|_| {
-            Problem::new(
-                ErrorCode::InvalidRequest,
-                format!("revision `{text}` is not a number such as 2 or r2"),
-            )
+            Problem::new(ErrorCode::InvalidRequest, format!("revision `{text}` is not a number such as 2 or r2"))
         })?),
     };
     let profile = find(gateway, &session, id, revision).await?;
@@ -108,27 +93,16 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         created_at: now(),
     };
     match gateway.runs.create_profile(&profile).await? {
-        CreateOutcome::Created(profile) => {
-            Ok(json_response(StatusCode::CREATED, &view(gateway, profile)))
-        }
-        CreateOutcome::Existing(profile) => {
-            Ok(json_response(StatusCode::OK, &view(gateway, profile)))
-        }
+        CreateOutcome::Created(profile) => Ok(json_response(StatusCode::CREATED, &view(gateway, profile))),
+        CreateOutcome::Existing(profile) => Ok(json_response(StatusCode::OK, &view(gateway, profile))),
         CreateOutcome::Conflict => Err(Problem::new(
             ErrorCode::ProfileExists,
-            format!(
-                "profile `{}` exists with another content; PATCH it or choose another id",
-                profile.id
-            ),
+            format!("profile `{}` exists with another content; PATCH it or choose another id", profile.id),
         )),
     }
 }
 
-pub(crate) async fn update(
-    gateway: &Gateway,
-    id: &str,
-    mut request: Incoming,
-) -> Result<Response, Problem> {
+pub(crate) async fn update(gateway: &Gateway, id: &str, mut request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::ProfileManage).await?;
     let change: ProfileChange = request.json(gateway.limits.body_bytes).await?;
     let current = find(gateway, &session, id, None).await?;
@@ -167,18 +141,10 @@ pub(crate) async fn find(
     id: &str,
     revision: Option<u32>,
 ) -> Result<Profile, Problem> {
-    let absent = || {
-        Problem::new(
-            ErrorCode::ProfileNotFound,
-            format!("no profile `{id}` for tenant `{}`", session.tenant),
-        )
-    };
+    let absent =
+        || Problem::new(ErrorCode::ProfileNotFound, format!("no profile `{id}` for tenant `{}`", session.tenant));
     let parsed: ProfileId = id.parse().map_err(|_| absent())?;
-    gateway
-        .runs
-        .profile(&session.tenant, &parsed, revision)
-        .await?
-        .ok_or_else(absent)
+    gateway.runs.profile(&session.tenant, &parsed, revision).await?.ok_or_else(absent)
 }
 
 fn view(gateway: &Gateway, profile: Profile) -> ProfileView {
@@ -187,41 +153,26 @@ fn view(gateway: &Gateway, profile: Profile) -> ProfileView {
 }
 
 fn invalid(path: &str, problem: impl Into<String>) -> Problem {
-    Problem::new(ErrorCode::InvalidProfile, "the profile is not valid").with_errors(vec![
-        FieldError {
-            path: path.to_owned(),
-            problem: problem.into(),
-        },
-    ])
+    Problem::new(ErrorCode::InvalidProfile, "the profile is not valid")
+        .with_errors(vec![FieldError { path: path.to_owned(), problem: problem.into() }])
 }
 
 fn parse_id(id: &str) -> Result<ProfileId, Problem> {
-    id.parse()
-        .map_err(|error| invalid("id", format!("{error}")))
+    id.parse().map_err(|error| invalid("id", format!("{error}")))
 }
 
 fn check_name(name: &str) -> Result<(), Problem> {
     let length = name.chars().count();
-    if (1..=128).contains(&length) {
-        Ok(())
-    } else {
-        Err(invalid("name", "use 1 to 128 characters"))
-    }
+    if (1..=128).contains(&length) { Ok(()) } else { Err(invalid("name", "use 1 to 128 characters")) }
 }
 
 /// Takes `json:raw` in one word, or kind and variant in two.
 fn parse_kind(kind: &str, variant: Option<&str>) -> Result<ProfileKind, Problem> {
     let word = variant.map_or_else(|| kind.to_owned(), |variant| format!("{kind}:{variant}"));
-    ProfileKind::ALL
-        .into_iter()
-        .find(|known| known.as_str() == word)
-        .ok_or_else(|| {
-            let known: Vec<&str> = ProfileKind::ALL.iter().map(|kind| kind.as_str()).collect();
-            invalid(
-                "kind",
-                format!("`{word}` is unknown; known are {}", known.join(", ")),
-            )
-        })
+    ProfileKind::ALL.into_iter().find(|known| known.as_str() == word).ok_or_else(|| {
+        let known: Vec<&str> = ProfileKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        invalid("kind", format!("`{word}` is unknown; known are {}", known.join(", ")))
+    })
 }
 
 /// Applies `change` to `config` as a JSON merge patch (RFC 7396) and checks the result.
@@ -229,21 +180,13 @@ fn merged(config: &ProfileConfig, change: Value) -> Result<ProfileConfig, Proble
     if change.is_null() {
         return Ok(config.clone());
     }
-    let mut whole = serde_json::to_value(config)
-        .map_err(|_| Problem::new(ErrorCode::Internal, "the profile cannot be written"))?;
+    let mut whole =
+        serde_json::to_value(config).map_err(|_| Problem::new(ErrorCode::Internal, "the profile cannot be written"))?;
     merge(&mut whole, change);
-    let config: ProfileConfig =
-        serde_json::from_value(whole).map_err(|error| invalid("config", error.to_string()))?;
+    let config: ProfileConfig = serde_json::from_value(whole).map_err(|error| invalid("config", error.to_string()))?;
     config.check().map_err(|faults| {
-        let errors = faults
-            .into_iter()
-            .map(|ProfileError { path, problem }| FieldError { path, problem })
-            .collect();
-        Problem::new(
-            ErrorCode::InvalidProfile,
-            "the profile's configuration is out of bounds",
-        )
-        .with_errors(errors)
+        let errors = faults.into_iter().map(|ProfileError { path, problem }| FieldError { path, problem }).collect();
+        Problem::new(ErrorCode::InvalidProfile, "the profile's configuration is out of bounds").with_errors(errors)
     })?;
     Ok(config)
 }
@@ -264,10 +207,7 @@ fn merge(target: &mut Value, patch: Value) {
 }
 
 fn slug(name: &str) -> String {
-    let letters: String = name
-        .to_lowercase()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
+    let letters: String =
+        name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     letters.trim_matches('-').chars().take(64).collect()
 }

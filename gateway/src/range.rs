@@ -63,10 +63,7 @@ mod tests {
             (Some("bytes=0-1,3-4"), Wanted::Whole),
             (Some("lines=0-1"), Wanted::Whole),
             (Some("bytes=a-b"), Wanted::Whole),
-            (
-                Some("bytes=18446744073709551615-18446744073709551615"),
-                Wanted::Unsatisfiable,
-            ),
+            (Some("bytes=18446744073709551615-18446744073709551615"), Wanted::Unsatisfiable),
         ] {
             assert_eq!(wanted(header, 100), expected, "{header:?}");
         }

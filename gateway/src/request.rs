@@ -24,16 +24,11 @@ pub(crate) struct Incoming {
 /// Takes headers, query and body as they are.
 pub(crate) fn incoming() -> impl Filter<Extract = (Incoming,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::header::headers_cloned()
-        .and(query)
-        .and(warp::body::stream())
-        .map(|headers, query, body| Incoming {
-            headers,
-            query,
-            body: Box::pin(StreamExt::map(body, |piece: Result<_, warp::Error>| {
-                piece.map(to_bytes)
-            })),
-        })
+    warp::header::headers_cloned().and(query).and(warp::body::stream()).map(|headers, query, body| Incoming {
+        headers,
+        query,
+        body: Box::pin(StreamExt::map(body, |piece: Result<_, warp::Error>| piece.map(to_bytes))),
+    })
 }
 
 fn to_bytes(mut piece: impl Buf) -> Bytes {
@@ -48,22 +43,14 @@ impl Incoming {
 
     /// The whole body, at most `limit` bytes.
     pub(crate) async fn bytes(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        let too_large = || {
-            Problem::new(
-                ErrorCode::BodyTooLarge,
-                format!("the body is larger than {limit} bytes"),
-            )
-        };
-        let announced = self
-            .header("content-length")
-            .and_then(|length| length.parse::<usize>().ok());
+        let too_large = || Problem::new(ErrorCode::BodyTooLarge, format!("the body is larger than {limit} bytes"));
+        let announced = self.header("content-length").and_then(|length| length.parse::<usize>().ok());
         if announced.is_some_and(|length| length > limit) {
             return Err(too_large());
         }
         let mut whole = BytesMut::new();
         while let Some(piece) = self.body.next().await {
-            let piece =
-                piece.map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the body broke off"))?;
+            let piece = piece.map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the body broke off"))?;
             if whole.len() + piece.len() > limit {
                 return Err(too_large());
             }
@@ -74,14 +61,8 @@ impl Incoming {
 
     /// The body as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
-        let media = self
-            .header("content-type")
-            .unwrap_or("")
-            .split(';')
-            .next()
-            .unwrap_or("")
-            .trim()
-            .to_ascii_lowercase();
+        let media =
+            self.header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         if media != "application/json" && !media.ends_with("+json") {
             return Err(Problem::new(
                 ErrorCode::UnsupportedMedia,
@@ -99,10 +80,7 @@ impl Incoming {
             if !known.contains(&name.as_str()) {
                 return Err(Problem::new(
                     ErrorCode::InvalidRequest,
-                    format!(
-                        "query parameter `{name}` is unknown here; known are: {}",
-                        known.join(", ")
-                    ),
+                    format!("query parameter `{name}` is unknown here; known are: {}", known.join(", ")),
                 ));
             }
         }
@@ -113,10 +91,7 @@ impl Incoming {
 /// Reads JSON and names line and column of the first fault.
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
-        Problem::new(
-            ErrorCode::InvalidRequest,
-            format!("the body is not what this endpoint takes: {error}"),
-        )
+        Problem::new(ErrorCode::InvalidRequest, format!("the body is not what this endpoint takes: {error}"))
     })
 }
 
@@ -139,10 +114,7 @@ fn unescape(text: &str) -> String {
         match byte {
             b'+' => plain.push(b' '),
             b'%' => {
-                let digits = rest
-                    .as_slice()
-                    .get(..2)
-                    .and_then(|pair| std::str::from_utf8(pair).ok());
+                let digits = rest.as_slice().get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
                 match digits.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
                     Some(decoded) => {
                         plain.push(decoded);
@@ -165,11 +137,7 @@ mod tests {
     fn queries_are_unescaped_and_broken_escapes_kept() {
         assert_eq!(
             form_pairs("a=1+2&b=%2Fx%zz&c"),
-            [
-                ("a".into(), "1 2".into()),
-                ("b".into(), "/x%zz".into()),
-                ("c".into(), String::new())
-            ]
+            [("a".into(), "1 2".into()), ("b".into(), "/x%zz".into()), ("c".into(), String::new())]
         );
     }
 }

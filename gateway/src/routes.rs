@@ -17,179 +17,116 @@ use crate::state::Gateway;
 use crate::{admin, downloads, events, profiles, runs, token};
 
 /// The whole API as one filter that never rejects.
-pub fn routes(
-    gateway: Gateway,
-) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone {
-    let api = || warp::path("api").and(warp::path("export"));
-    let profiles_path = || api().and(warp::path("profiles"));
-    let runs_path = || api().and(warp::path("runs"));
-    let end = warp::path::end;
-    let one = warp::path::param::<String>;
-
-    let profile_routes = profiles_path()
-        .and(end())
-        .and(warp::get())
-        .and(call(
-            &gateway,
-            |g, r| async move { profiles::list(&g, r).await },
-        ))
-        .or(profiles_path()
-            .and(end())
-            .and(warp::post())
-            .and(call(&gateway, |g, r| async move {
-                profiles::create(&g, r).await
-            })))
+pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + use<> {
+    profile_routes(gateway)
+        .or(run_routes(gateway))
         .unify()
-        .or(profiles_path()
-            .and(one())
-            .and(end())
-            .and(warp::get())
-            .and(state(&gateway))
-            .then(|id: String, g: Gateway, r: Incoming| async move {
-                answer(profiles::show(&g, &id, r).await)
-            }))
+        .or(download_routes(gateway))
         .unify()
-        .or(profiles_path()
-            .and(one())
-            .and(end())
-            .and(warp::patch())
-            .and(state(&gateway))
-            .then(|id: String, g: Gateway, r: Incoming| async move {
-                answer(profiles::update(&g, &id, r).await)
-            }))
+        .or(key_routes(gateway))
         .unify()
-        .boxed();
-    let run_routes = runs_path()
-        .and(end())
-        .and(warp::post())
-        .and(call(
-            &gateway,
-            |g, r| async move { runs::create(&g, r).await },
-        ))
-        .or(runs_path()
-            .and(end())
-            .and(warp::get())
-            .and(call(
-                &gateway,
-                |g, r| async move { runs::list(&g, r).await },
-            )))
-        .unify()
-        .or(runs_path()
-            .and(one())
-            .and(end())
-            .and(warp::get())
-            .and(state(&gateway))
-            .then(|id: String, g: Gateway, r: Incoming| async move {
-                answer(runs::show(&g, &id, r).await)
-            }))
-        .unify()
-        .or(runs_path()
-            .and(one())
-            .and(warp::path("cancel"))
-            .and(end())
-            .and(warp::post())
-            .and(state(&gateway))
-            .then(|id: String, g: Gateway, r: Incoming| async move {
-                answer(runs::cancel(&g, &id, r).await)
-            }))
-        .unify()
-        .or(runs_path()
-            .and(one())
-            .and(warp::path("events"))
-            .and(end())
-            .and(warp::get())
-            .and(state(&gateway))
-            .then(|id: String, g: Gateway, r: Incoming| async move {
-                answer(events::follow(&g, &id, r).await)
-            }))
-        .unify()
-        .boxed();
-    let download_routes = runs_path()
-        .and(one())
-        .and(warp::path("download"))
-        .and(end())
-        .and(warp::get())
-        .and(state(&gateway))
-        .then(|id: String, g: Gateway, r: Incoming| async move {
-            answer(downloads::bundle(&g, &id, r).await)
-        })
-        .or(runs_path()
-            .and(one())
-            .and(warp::path("manifest"))
-            .and(end())
-            .and(warp::get())
-            .and(state(&gateway))
-            .then(|id: String, g: Gateway, r: Incoming| async move {
-                answer(downloads::manifest(&g, &id, r).await)
-            }))
-        .unify()
-        .or(runs_path()
-            .and(one())
-            .and(warp::path("provenance"))
-            .and(end())
-            .and(warp::get())
-            .and(state(&gateway))
-            .then(|id: String, g: Gateway, r: Incoming| async move {
-                answer(downloads::provenance(&g, &id, r).await)
-            }))
-        .unify()
-        .or(runs_path()
-            .and(one())
-            .and(warp::path("files"))
-            .and(one())
-            .and(end())
-            .and(warp::get())
-            .and(state(&gateway))
-            .then(
-                |id: String, name: String, g: Gateway, r: Incoming| async move {
-                    answer(downloads::sidecar(&g, &id, &name, r).await)
-                },
-            ))
-        .unify()
-        .boxed();
-    let key_routes = api()
-        .and(warp::path("keys"))
-        .and(end())
-        .and(warp::get())
-        .and(call(&gateway, |g, _| async move {
-            Ok(json_response(
-                StatusCode::OK,
-                &serde_json::json!({ "keys": g.keys }),
-            ))
-        }))
-        .or(warp::path!("authority" / "token")
-            .and(warp::post())
-            .and(call(
-                &gateway,
-                |g, r| async move { token::issue(&g, r).await },
-            )))
-        .unify()
-        .or(warp::path!("authority" / "jwks.json")
-            .and(warp::get())
-            .and(call(&gateway, |g, _| async move { token::keys(&g).await })))
-        .unify()
-        .boxed();
-    let health_routes = warp::path!("health" / "live")
-        .and(warp::get())
-        .map(admin::live)
-        .or(warp::path!("health" / "ready").and(warp::get()).and(call(
-            &gateway,
-            |g, _| async move { Ok(g.health.answer().await) },
-        )))
-        .unify()
-        .boxed();
-
-    profile_routes
-        .or(run_routes)
-        .unify()
-        .or(download_routes)
-        .unify()
-        .or(key_routes)
-        .unify()
-        .or(health_routes)
+        .or(health_routes(gateway))
         .unify()
         .recover(refused)
         .map(guarded)
+}
+
+fn profile_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
+    let all = || path(&["api", "export", "profiles"]).and(warp::path::end());
+    let one = || item("profiles", "");
+    let list = all().and(warp::get()).and(call(gateway, |g, r| async move { profiles::list(&g, r).await }));
+    let create = all().and(warp::post()).and(call(gateway, |g, r| async move { profiles::create(&g, r).await }));
+    let show = one()
+        .and(warp::get())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(profiles::show(&g, &id, r).await) });
+    let update = one()
+        .and(warp::patch())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(profiles::update(&g, &id, r).await) });
+    list.or(create).unify().or(show).unify().or(update).unify().boxed()
+}
+
+fn run_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
+    let all = || path(&["api", "export", "runs"]).and(warp::path::end());
+    let create = all().and(warp::post()).and(call(gateway, |g, r| async move { runs::create(&g, r).await }));
+    let list = all().and(warp::get()).and(call(gateway, |g, r| async move { runs::list(&g, r).await }));
+    let show = item("runs", "")
+        .and(warp::get())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(runs::show(&g, &id, r).await) });
+    let cancel = item("runs", "cancel")
+        .and(warp::post())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(runs::cancel(&g, &id, r).await) });
+    let follow = item("runs", "events")
+        .and(warp::get())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(events::follow(&g, &id, r).await) });
+    create.or(list).unify().or(show).unify().or(cancel).unify().or(follow).unify().boxed()
+}
+
+fn download_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
+    let bundle = item("runs", "download")
+        .and(warp::get())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(downloads::bundle(&g, &id, r).await) });
+    let manifest = item("runs", "manifest")
+        .and(warp::get())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(downloads::manifest(&g, &id, r).await) });
+    let provenance = item("runs", "provenance")
+        .and(warp::get())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(downloads::provenance(&g, &id, r).await) });
+    let file = path(&["api", "export", "runs"])
+        .and(warp::path::param())
+        .and(warp::path("files"))
+        .and(warp::path::param())
+        .and(warp::path::end())
+        .and(warp::get())
+        .and(state(gateway))
+        .then(|id: String, name: String, g: Gateway, r: Incoming| async move {
+            answer(downloads::sidecar(&g, &id, &name, r).await)
+        });
+    bundle.or(manifest).unify().or(provenance).unify().or(file).unify().boxed()
+}
+
+fn key_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
+    let end = warp::path::end;
+    let keys = path(&["api", "export", "keys"]).and(end()).and(warp::get()).and(call(gateway, |g, _| async move {
+        Ok(json_response(StatusCode::OK, &serde_json::json!({ "keys": g.keys })))
+    }));
+    let issue = path(&["authority", "token"])
+        .and(end())
+        .and(warp::post())
+        .and(call(gateway, |g, r| async move { token::issue(&g, r).await }));
+    let jwks = path(&["authority", "jwks.json"])
+        .and(end())
+        .and(warp::get())
+        .and(call(gateway, |g, _| async move { token::keys(&g) }));
+    keys.or(issue).unify().or(jwks).unify().boxed()
+}
+
+fn health_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
+    let live = path(&["health", "live"]).and(warp::path::end()).and(warp::get()).map(admin::live);
+    let ready = path(&["health", "ready"])
+        .and(warp::path::end())
+        .and(warp::get())
+        .and(call(gateway, |g, _| async move { Ok(g.health.answer().await) }));
+    live.or(ready).unify().boxed()
+}
+
+/// The names of a path, one after the other.
+fn path(names: &[&'static str]) -> BoxedFilter<()> {
+    names.iter().fold(warp::any().boxed(), |filter, name| filter.and(warp::path(*name)).boxed())
+}
+
+/// `/api/export/<collection>/{id}`, with `/<tail>` where that is not empty; gives the id.
+fn item(collection: &'static str, tail: &'static str) -> BoxedFilter<(String,)> {
+    let id = path(&["api", "export", collection]).and(warp::path::param());
+    let tail = if tail.is_empty() { warp::any().boxed() } else { warp::path(tail).boxed() };
+    id.and(tail).and(warp::path::end()).boxed()
 }
 
 /// Gateway and request for an endpoint without path parameters.
@@ -208,10 +145,7 @@ where
 
 fn state(gateway: &Gateway) -> BoxedFilter<(Gateway, Incoming)> {
     let gateway = gateway.clone();
-    warp::any()
-        .map(move || gateway.clone())
-        .and(incoming())
-        .boxed()
+    warp::any().map(move || gateway.clone()).and(incoming()).boxed()
 }
 
 fn answer(outcome: Result<Response, Problem>) -> Response {
@@ -221,15 +155,9 @@ fn answer(outcome: Result<Response, Problem>) -> Response {
 /// What matched no route.
 async fn refused(rejection: Rejection) -> Result<Response, Infallible> {
     let problem = if rejection.is_not_found() {
-        Problem::new(
-            ErrorCode::NotFound,
-            "no such path; the API begins at /api/export",
-        )
+        Problem::new(ErrorCode::NotFound, "no such path; the API begins at /api/export")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Problem::new(
-            ErrorCode::MethodNotAllowed,
-            "this path does not take this method",
-        )
+        Problem::new(ErrorCode::MethodNotAllowed, "this path does not take this method")
     } else {
         Problem::new(ErrorCode::InvalidRequest, "the request cannot be read")
     };
@@ -240,17 +168,9 @@ async fn refused(rejection: Rejection) -> Result<Response, Infallible> {
 fn guarded(reply: impl Reply) -> Response {
     let mut response = reply.into_response();
     let headers = response.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -260,10 +180,7 @@ pub(crate) fn json_response(status: StatusCode, body: &impl Serialize) -> Respon
         Ok(body) => {
             let mut response = Response::new(bytes::Bytes::from(body).into());
             *response.status_mut() = status;
-            response.headers_mut().insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
         Err(_) => Problem::new(ErrorCode::Internal, "the answer cannot be written").into_response(),

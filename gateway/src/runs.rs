@@ -44,14 +44,9 @@ const MAX_KEY: usize = 255;
 pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Run).await?;
     let key = idempotency_key(&request)?;
-    let media = request
-        .header("content-type")
-        .is_some_and(|media| media.contains("json"));
+    let media = request.header("content-type").is_some_and(|media| media.contains("json"));
     if !media {
-        return Err(Problem::new(
-            ErrorCode::UnsupportedMedia,
-            "the body must be `application/json`",
-        ));
+        return Err(Problem::new(ErrorCode::UnsupportedMedia, "the body must be `application/json`"));
     }
     let body = request.bytes(gateway.limits.body_bytes).await?;
     let wanted: NewRun = parse_json(&body)?;
@@ -63,17 +58,10 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         ));
     }
     let requested_at = now();
-    let selectors = wanted
-        .selectors
-        .resolve(&session.tenant, requested_at)
-        .map_err(|faults| {
-            let errors = faults
-                .into_iter()
-                .map(|SelectorError { path, problem }| FieldError { path, problem })
-                .collect();
-            Problem::new(ErrorCode::InvalidSelector, "the selectors are not valid")
-                .with_errors(errors)
-        })?;
+    let selectors = wanted.selectors.resolve(&session.tenant, requested_at).map_err(|faults| {
+        let errors = faults.into_iter().map(|SelectorError { path, problem }| FieldError { path, problem }).collect();
+        Problem::new(ErrorCode::InvalidSelector, "the selectors are not valid").with_errors(errors)
+    })?;
     let id = new_id();
     let run = Run {
         v: Version,
@@ -102,13 +90,8 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         distributions: Vec::new(),
     };
     let fingerprint = sha256(&body).hex();
-    let (status, run) = match gateway
-        .runs
-        .create_run(&run, key.as_deref().map(|key| (key, fingerprint.as_str())))
-        .await?
-    {
-        CreateOutcome::Created(run) => (StatusCode::ACCEPTED, run),
-        CreateOutcome::Existing(run) => (StatusCode::ACCEPTED, run),
+    let run = match gateway.runs.create_run(&run, key.as_deref().map(|key| (key, fingerprint.as_str()))).await? {
+        CreateOutcome::Created(run) | CreateOutcome::Existing(run) => run,
         CreateOutcome::Conflict => {
             return Err(Problem::new(
                 ErrorCode::IdempotencyMismatch,
@@ -122,11 +105,9 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
     }
     tracing::info!(run_id = %run.id, tenant = %run.tenant, profile_kind = %run.profile_kind, correlation_id = run.correlation_id, "run submitted");
     let location = format!("/api/export/runs/{}", run.id);
-    let mut response = json_response(status, &view(run));
+    let mut response = json_response(StatusCode::ACCEPTED, &view(run));
     if let Ok(location) = HeaderValue::from_str(&location) {
-        response
-            .headers_mut()
-            .insert(http::header::LOCATION, location);
+        response.headers_mut().insert(http::header::LOCATION, location);
     }
     Ok(response)
 }
@@ -135,14 +116,8 @@ pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Respons
     let Session { tenant, .. } = session(gateway, &request, Scope::Read).await?;
     let query = request.query(&["status", "profile", "cursor", "limit"])?;
     let bad = |name: &str, problem: String| {
-        Problem::new(
-            ErrorCode::InvalidRequest,
-            format!("query parameter `{name}` is not valid"),
-        )
-        .with_errors(vec![FieldError {
-            path: name.to_owned(),
-            problem,
-        }])
+        Problem::new(ErrorCode::InvalidRequest, format!("query parameter `{name}` is not valid"))
+            .with_errors(vec![FieldError { path: name.to_owned(), problem }])
     };
     let limit = match query.get("limit") {
         None => 50,
@@ -157,76 +132,46 @@ pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Respons
             .get("status")
             .map(|text| text.parse())
             .transpose()
-            .map_err(|error: export_contract::run::UnknownStatus| {
-                bad("status", error.to_string())
-            })?,
+            .map_err(|error: export_contract::run::UnknownStatus| bad("status", error.to_string()))?,
         profile: query
             .get("profile")
             .map(|text| text.parse())
             .transpose()
-            .map_err(|error: export_contract::ids::ParseIdError| {
-                bad("profile", error.to_string())
-            })?,
+            .map_err(|error: export_contract::ids::ParseIdError| bad("profile", error.to_string()))?,
         before: query
             .get("cursor")
             .map(|text| text.parse())
             .transpose()
-            .map_err(|error: export_contract::ids::ParseIdError| {
-                bad("cursor", error.to_string())
-            })?,
+            .map_err(|error: export_contract::ids::ParseIdError| bad("cursor", error.to_string()))?,
         limit,
     };
     let page = gateway.runs.runs(&tenant, &filter).await?;
-    let next = page
-        .runs
-        .last()
-        .filter(|_| page.more)
-        .map(|run| run.id.to_string());
+    let next = page.runs.last().filter(|_| page.more).map(|run| run.id.to_string());
     let runs: Vec<RunView> = page.runs.into_iter().map(view).collect();
-    let mut response = json_response(
-        StatusCode::OK,
-        &serde_json::json!({ "runs": runs, "nextCursor": next }),
-    );
+    let mut response = json_response(StatusCode::OK, &serde_json::json!({ "runs": runs, "nextCursor": next }));
     if let Some(next) = next
-        && let Ok(link) = HeaderValue::from_str(&format!(
-            "</api/export/runs?cursor={next}&limit={limit}>; rel=\"next\""
-        ))
+        && let Ok(link) =
+            HeaderValue::from_str(&format!("</api/export/runs?cursor={next}&limit={limit}>; rel=\"next\""))
     {
         response.headers_mut().insert(http::header::LINK, link);
     }
     Ok(response)
 }
 
-pub(crate) async fn show(
-    gateway: &Gateway,
-    id: &str,
-    request: Incoming,
-) -> Result<Response, Problem> {
+pub(crate) async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Read).await?;
     let run = find(gateway, &session, id).await?;
     Ok(json_response(StatusCode::OK, &view(run)))
 }
 
-pub(crate) async fn cancel(
-    gateway: &Gateway,
-    id: &str,
-    request: Incoming,
-) -> Result<Response, Problem> {
+pub(crate) async fn cancel(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Run).await?;
     let absent = || not_found(id, &session);
     let parsed: RunId = id.parse().map_err(|_| absent())?;
-    match gateway
-        .runs
-        .cancel(&session.tenant, &parsed, &session.caller.subject, now())
-        .await?
-    {
+    match gateway.runs.cancel(&session.tenant, &parsed, &session.caller.subject, now()).await? {
         CancelOutcome::Cancelled(run) | CancelOutcome::AlreadyCancelled(run) => {
             // The ledger says so already; workers that miss this hint meet the ledger's word at their next step.
-            if let Err(error) = gateway
-                .queue
-                .cancelled(&run.reference(), &session.caller.subject)
-                .await
-            {
+            if let Err(error) = gateway.queue.cancelled(&run.reference(), &session.caller.subject).await {
                 tracing::warn!(run_id = %run.id, error = &error as &dyn std::error::Error, "cancel not published");
             }
             gateway.queue.recorded(&run.tenant, &run.id).await;
@@ -234,10 +179,7 @@ pub(crate) async fn cancel(
         }
         CancelOutcome::Ended(run) => Err(Problem::new(
             ErrorCode::RunConflict,
-            format!(
-                "run `{id}` has ended as `{}` and cannot be cancelled",
-                run.status
-            ),
+            format!("run `{id}` has ended as `{}` and cannot be cancelled", run.status),
         )),
         CancelOutcome::NotFound => Err(absent()),
     }
@@ -247,18 +189,11 @@ pub(crate) async fn cancel(
 pub(crate) async fn find(gateway: &Gateway, session: &Session, id: &str) -> Result<Run, Problem> {
     let absent = || not_found(id, session);
     let parsed: RunId = id.parse().map_err(|_| absent())?;
-    gateway
-        .runs
-        .run(&session.tenant, &parsed)
-        .await?
-        .ok_or_else(absent)
+    gateway.runs.run(&session.tenant, &parsed).await?.ok_or_else(absent)
 }
 
 fn not_found(id: &str, session: &Session) -> Problem {
-    Problem::new(
-        ErrorCode::RunNotFound,
-        format!("no run `{id}` for tenant `{}`", session.tenant),
-    )
+    Problem::new(ErrorCode::RunNotFound, format!("no run `{id}` for tenant `{}`", session.tenant))
 }
 
 fn view(mut run: Run) -> RunView {
@@ -273,8 +208,7 @@ fn view(mut run: Run) -> RunView {
         links.insert("manifest", format!("{base}/manifest"));
         links.insert("provenance", format!("{base}/provenance"));
     }
-    run.distributions
-        .sort_by(|a: &Distribution, b| (a.kind, &a.location).cmp(&(b.kind, &b.location)));
+    run.distributions.sort_by(|a: &Distribution, b| (a.kind, &a.location).cmp(&(b.kind, &b.location)));
     RunView { run, links }
 }
 
@@ -296,10 +230,7 @@ fn correlation(request: &Incoming) -> Option<String> {
     request
         .header("x-correlation-id")
         .filter(|id| {
-            (1..=128).contains(&id.len())
-                && id
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+            (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
         })
         .map(str::to_owned)
 }

@@ -61,18 +61,12 @@ where
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "connection ended early"
-                );
+                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended early");
             }
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("answers still open after {} s were cut", DRAIN.as_secs());
     }
 }
@@ -84,36 +78,20 @@ struct Trailed<B> {
 }
 
 fn with_trailer<B: Body>(mut response: Response<B>) -> Response<Trailed<B>> {
-    let trailers = response
-        .extensions_mut()
-        .remove::<ChecksumTrailer>()
-        .and_then(|ChecksumTrailer(digest)| {
-            let value = HeaderValue::from_str(&digest).ok()?;
-            Some(HeaderMap::from_iter([(
-                HeaderName::from_static("repr-digest"),
-                value,
-            )]))
-        });
-    response.map(|body| Trailed {
-        body: Box::pin(body),
-        trailers,
-    })
+    let trailers = response.extensions_mut().remove::<ChecksumTrailer>().and_then(|ChecksumTrailer(digest)| {
+        let value = HeaderValue::from_str(&digest).ok()?;
+        Some(HeaderMap::from_iter([(HeaderName::from_static("repr-digest"), value)]))
+    });
+    response.map(|body| Trailed { body: Box::pin(body), trailers })
 }
 
 impl<B: Body<Data = Bytes>> Body for Trailed<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match ready!(self.body.as_mut().poll_frame(cx)) {
-            None => Poll::Ready(
-                self.trailers
-                    .take()
-                    .map(|trailers| Ok(Frame::trailers(trailers))),
-            ),
+            None => Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
             more => Poll::Ready(more),
         }
     }

@@ -27,10 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            body_bytes: 1 << 20,
-            event_streams: 500,
-        }
+        Self { body_bytes: 1 << 20, event_streams: 500 }
     }
 }
 
@@ -87,13 +84,8 @@ pub(crate) fn now() -> Timestamp {
 
 /// A new run id, which also serves as correlation and trace id.
 pub(crate) fn new_id() -> RunId {
-    let millis = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
+    let millis = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let mut random = [0_u8; 16];
     rand::rng().fill_bytes(&mut random);
-    RunId::from_parts(
-        u64::try_from(millis).unwrap_or(0),
-        u128::from_be_bytes(random),
-    )
+    RunId::from_parts(u64::try_from(millis).unwrap_or(0), u128::from_be_bytes(random))
 }

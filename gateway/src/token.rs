@@ -17,9 +17,7 @@ pub(crate) async fn issue(gateway: &Gateway, mut request: Incoming) -> Result<Re
     };
     let body = request.bytes(16 << 10).await?;
     let mut fields: std::collections::BTreeMap<String, String> =
-        form_pairs(&String::from_utf8_lossy(&body))
-            .into_iter()
-            .collect();
+        form_pairs(&String::from_utf8_lossy(&body)).into_iter().collect();
     let mut field = |name: &str| fields.remove(name).unwrap_or_default();
     let wanted = TokenRequest {
         grant_type: field("grant_type"),
@@ -32,29 +30,22 @@ pub(crate) async fn issue(gateway: &Gateway, mut request: Incoming) -> Result<Re
         Err(refused) => {
             let status = match refused {
                 TokenRefused::InvalidClient => StatusCode::UNAUTHORIZED,
-                TokenRefused::UnsupportedGrant | TokenRefused::InvalidScope => {
-                    StatusCode::BAD_REQUEST
-                }
+                TokenRefused::UnsupportedGrant | TokenRefused::InvalidScope => StatusCode::BAD_REQUEST,
                 TokenRefused::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             };
             json_response(status, &serde_json::json!({ "error": refused.to_string() }))
         }
     };
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
 /// The public keys (RFC 7517).
-pub(crate) async fn keys(gateway: &Gateway) -> Result<Response, Problem> {
+pub(crate) fn keys(gateway: &Gateway) -> Result<Response, Problem> {
     let issuer = gateway.issuer.as_ref().ok_or_else(absent)?;
     Ok(json_response(StatusCode::OK, issuer.jwks()))
 }
 
 fn absent() -> Problem {
-    Problem::new(
-        ErrorCode::NotFound,
-        "this gateway issues no tokens; ask the Authority it was configured with",
-    )
+    Problem::new(ErrorCode::NotFound, "this gateway issues no tokens; ask the Authority it was configured with")
 }

@@ -74,9 +74,7 @@ pub struct ClientCredentials {
 
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCredentials")
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientCredentials").field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
 
@@ -96,9 +94,7 @@ pub struct TokenRequest {
 
 impl fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenRequest")
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenRequest").field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
 
@@ -117,9 +113,7 @@ pub struct TokenResponse {
 
 impl fmt::Debug for TokenResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenResponse")
-            .field("scope", &self.scope)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenResponse").field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 
@@ -175,24 +169,17 @@ impl LocalAuthority {
     pub fn open(folder: &Path, issuer: &str) -> Result<Self, LocalAuthorityError> {
         fs::create_dir_all(folder).map_err(|cause| file_error("create", folder, cause))?;
         let path = folder.join("signing.p8");
-        let unusable = |cause| LocalAuthorityError::Key {
-            path: path.clone(),
-            cause,
-        };
+        let unusable = |cause| LocalAuthorityError::Key { path: path.clone(), cause };
         if !path.exists() {
-            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
-                .map_err(|_| unusable(None))?;
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| unusable(None))?;
             let document = pair.to_pkcs8v1().map_err(|_| unusable(None))?;
             // Another process may have been first: then its key stands.
             write_private_once(&path, document.as_ref())?;
         }
         let der = fs::read(&path).map_err(|cause| file_error("read", &path, cause))?;
         let key = EncodingKey::from_ec_der(&der);
-        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256)
-            .map_err(|cause| unusable(Some(cause)))?;
-        let key_id = jwk
-            .thumbprint(ThumbprintHash::SHA256)
-            .map_err(|cause| unusable(Some(cause)))?;
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).map_err(|cause| unusable(Some(cause)))?;
+        let key_id = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|cause| unusable(Some(cause)))?;
         jwk.common.key_id = Some(key_id.clone());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         let keys = JwkSet { keys: vec![jwk] };
@@ -232,16 +219,10 @@ impl LocalAuthority {
             },
         );
         let path = self.clients_path();
-        let text =
-            serde_json::to_vec_pretty(&clients).map_err(|cause| LocalAuthorityError::Clients {
-                path: path.clone(),
-                cause,
-            })?;
+        let text = serde_json::to_vec_pretty(&clients)
+            .map_err(|cause| LocalAuthorityError::Clients { path: path.clone(), cause })?;
         replace_private(&path, &text)?;
-        Ok(ClientCredentials {
-            client_id: client_id.to_owned(),
-            client_secret,
-        })
+        Ok(ClientCredentials { client_id: client_id.to_owned(), client_secret })
     }
 
     /// Issues a token to a client that proves itself.
@@ -253,9 +234,7 @@ impl LocalAuthority {
             return Err(TokenRefused::UnsupportedGrant);
         }
         let clients = self.clients().map_err(|_| TokenRefused::ServerError)?;
-        let client = clients
-            .get(&request.client_id)
-            .ok_or(TokenRefused::InvalidClient)?;
+        let client = clients.get(&request.client_id).ok_or(TokenRefused::InvalidClient)?;
         let given = sha256_hex(&request.client_secret);
         verify_slices_are_equal(given.as_bytes(), client.secret_sha256.as_bytes())
             .map_err(|_| TokenRefused::InvalidClient)?;
@@ -267,9 +246,7 @@ impl LocalAuthority {
             return Err(TokenRefused::InvalidScope);
         }
         let scope = scopes.into_iter().collect::<Vec<_>>().join(" ");
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
@@ -280,23 +257,12 @@ impl LocalAuthority {
             jti: random_hex(),
             scope: scope.clone(),
             tenant: client.tenants.first().map(ToString::to_string),
-            tenants: client
-                .tenants
-                .iter()
-                .skip(1)
-                .map(ToString::to_string)
-                .collect(),
+            tenants: client.tenants.iter().skip(1).map(ToString::to_string).collect(),
         };
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.key_id.clone());
-        let access_token =
-            encode(&header, &claims, &self.key).map_err(|_| TokenRefused::ServerError)?;
-        Ok(TokenResponse {
-            access_token,
-            token_type: "Bearer".to_owned(),
-            expires_in: TOKEN_SECONDS,
-            scope,
-        })
+        let access_token = encode(&header, &claims, &self.key).map_err(|_| TokenRefused::ServerError)?;
+        Ok(TokenResponse { access_token, token_type: "Bearer".to_owned(), expires_in: TOKEN_SECONDS, scope })
     }
 
     fn clients_path(&self) -> PathBuf {
@@ -306,8 +272,7 @@ impl LocalAuthority {
     fn clients(&self) -> Result<BTreeMap<String, Client>, LocalAuthorityError> {
         let path = self.clients_path();
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|cause| LocalAuthorityError::Clients { path, cause }),
+            Ok(text) => serde_json::from_slice(&text).map_err(|cause| LocalAuthorityError::Clients { path, cause }),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(cause) => Err(file_error("read", &path, cause)),
         }
@@ -332,11 +297,7 @@ fn sha256_hex(text: &str) -> String {
 }
 
 fn file_error(act: &'static str, path: &Path, cause: io::Error) -> LocalAuthorityError {
-    LocalAuthorityError::File {
-        act,
-        path: path.to_owned(),
-        cause,
-    }
+    LocalAuthorityError::File { act, path: path.to_owned(), cause }
 }
 
 /// Writes a file for the owner's eyes, unless there is one: a hard link of a finished temporary file, so that no
@@ -346,9 +307,7 @@ fn write_private_once(path: &Path, bytes: &[u8]) -> Result<(), LocalAuthorityErr
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary).map_err(|cause| file_error("remove", &temporary, cause))?;
     match linked {
-        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
-            Err(file_error("create", path, cause))
-        }
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => Err(file_error("create", path, cause)),
         _ => Ok(()),
     }
 }
@@ -367,8 +326,6 @@ fn write_private_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, LocalAu
         .mode(0o600)
         .open(&temporary)
         .map_err(|cause| file_error("create", &temporary, cause))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(|cause| file_error("write", &temporary, cause))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|cause| file_error("write", &temporary, cause))?;
     Ok(temporary)
 }

@@ -83,11 +83,7 @@ pub struct TokenVerifier {
 impl TokenVerifier {
     /// A verifier for tokens of `issuer` made for `audience`, signed by one of `keys`.
     pub fn new(issuer: String, audience: String, keys: JwkSet) -> Self {
-        Self {
-            issuer,
-            audience,
-            keys,
-        }
+        Self { issuer, audience, keys }
     }
 
     /// Checks signature, algorithm, times, issuer and audience, and reads the caller.
@@ -100,10 +96,7 @@ impl TokenVerifier {
         }
         let header = decode_header(token).map_err(|cause| AuthError::Malformed(Some(cause)))?;
         // Only asymmetric algorithms: with HMAC a public key would be a secret, and `none` proves nothing.
-        if !matches!(
-            header.alg,
-            Algorithm::ES256 | Algorithm::EdDSA | Algorithm::RS256
-        ) {
+        if !matches!(header.alg, Algorithm::ES256 | Algorithm::EdDSA | Algorithm::RS256) {
             return Err(AuthError::Malformed(None));
         }
         let kid = header.kid.ok_or(AuthError::UnknownKey)?;
@@ -116,10 +109,7 @@ impl TokenVerifier {
         validation.set_issuer(&[&self.issuer]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         let claims = decode::<Claims>(token, &key, &validation)
-            .map_err(|cause| AuthError::Invalid {
-                reason: reason(&cause),
-                cause,
-            })?
+            .map_err(|cause| AuthError::Invalid { reason: reason(&cause), cause })?
             .claims;
         caller(claims)
     }
@@ -149,17 +139,9 @@ fn caller(claims: Claims) -> Result<Caller, AuthError> {
         return Err(AuthError::NoTenant);
     }
     // Scopes of other services may stand in the token; they mean nothing here.
-    let scopes: BTreeSet<Scope> = claims
-        .scope
-        .split_ascii_whitespace()
-        .filter_map(|scope| scope.parse().ok())
-        .collect();
-    Ok(Caller {
-        subject: claims.sub,
-        tenants,
-        scopes,
-        token_id: claims.jti,
-    })
+    let scopes: BTreeSet<Scope> =
+        claims.scope.split_ascii_whitespace().filter_map(|scope| scope.parse().ok()).collect();
+    Ok(Caller { subject: claims.sub, tenants, scopes, token_id: claims.jti })
 }
 
 #[async_trait]

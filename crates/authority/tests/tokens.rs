@@ -1,10 +1,10 @@
 //! Tokens of the local authority, and tokens that must be refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::collections::BTreeSet;
 
-use export_authority::{
-    AuthError, Authority as _, LocalAuthority, Scope, TokenRefused, TokenRequest,
-};
+use export_authority::{AuthError, Authority as _, LocalAuthority, Scope, TokenRefused, TokenRequest};
 
 fn open(folder: &tempfile::TempDir) -> LocalAuthority {
     LocalAuthority::open(folder.path(), "https://authority.test").unwrap()
@@ -24,13 +24,8 @@ async fn a_client_with_its_secret_gets_a_token_that_says_who_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let authority = open(&folder);
     let scopes = BTreeSet::from([Scope::Read, Scope::Run]);
-    let client = authority
-        .put_client("ci", vec!["acme".parse().unwrap()], &scopes)
-        .unwrap();
-    let token = authority
-        .issue(&request("ci", &client.client_secret))
-        .unwrap()
-        .access_token;
+    let client = authority.put_client("ci", vec!["acme".parse().unwrap()], &scopes).unwrap();
+    let token = authority.issue(&request("ci", &client.client_secret)).unwrap().access_token;
     let caller = authority.authenticate(&token).await.unwrap();
     assert_eq!((caller.subject.as_str(), caller.scopes), ("ci", scopes));
     assert_eq!(caller.tenants, ["acme".parse().unwrap()]);
@@ -43,60 +38,25 @@ async fn a_client_with_its_secret_gets_a_token_that_says_who_it_is() {
 async fn a_wrong_secret_or_a_scope_too_many_gets_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let authority = open(&folder);
-    let client = authority
-        .put_client(
-            "ci",
-            vec!["acme".parse().unwrap()],
-            &BTreeSet::from([Scope::Read]),
-        )
-        .unwrap();
-    assert_eq!(
-        authority.issue(&request("ci", "guess")).unwrap_err(),
-        TokenRefused::InvalidClient
-    );
-    assert_eq!(
-        authority
-            .issue(&request("other", &client.client_secret))
-            .unwrap_err(),
-        TokenRefused::InvalidClient
-    );
-    let greedy = TokenRequest {
-        scope: Some("export:run".into()),
-        ..request("ci", &client.client_secret)
-    };
-    assert_eq!(
-        authority.issue(&greedy).unwrap_err(),
-        TokenRefused::InvalidScope
-    );
+    let client = authority.put_client("ci", vec!["acme".parse().unwrap()], &BTreeSet::from([Scope::Read])).unwrap();
+    assert_eq!(authority.issue(&request("ci", "guess")).unwrap_err(), TokenRefused::InvalidClient);
+    assert_eq!(authority.issue(&request("other", &client.client_secret)).unwrap_err(), TokenRefused::InvalidClient);
+    let greedy = TokenRequest { scope: Some("export:run".into()), ..request("ci", &client.client_secret) };
+    assert_eq!(authority.issue(&greedy).unwrap_err(), TokenRefused::InvalidScope);
 }
 
 #[tokio::test]
 async fn foreign_forged_and_unsigned_tokens_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let authority = open(&folder);
-    let client = authority
-        .put_client(
-            "ci",
-            vec!["acme".parse().unwrap()],
-            &BTreeSet::from([Scope::Read]),
-        )
-        .unwrap();
-    let good = authority
-        .issue(&request("ci", &client.client_secret))
-        .unwrap()
-        .access_token;
+    let client = authority.put_client("ci", vec!["acme".parse().unwrap()], &BTreeSet::from([Scope::Read])).unwrap();
+    let good = authority.issue(&request("ci", &client.client_secret)).unwrap().access_token;
 
     let other_folder = tempfile::tempdir().unwrap();
-    assert!(matches!(
-        open(&other_folder).authenticate(&good).await,
-        Err(AuthError::UnknownKey)
-    ));
+    assert!(matches!(open(&other_folder).authenticate(&good).await, Err(AuthError::UnknownKey)));
 
     let other_issuer = LocalAuthority::open(folder.path(), "https://elsewhere.test").unwrap();
-    assert!(matches!(
-        other_issuer.authenticate(&good).await,
-        Err(AuthError::Invalid { .. })
-    ));
+    assert!(matches!(other_issuer.authenticate(&good).await, Err(AuthError::Invalid { .. })));
 
     let mut parts: Vec<&str> = good.split('.').collect();
     let swapped = "eyJzdWIiOiJyb290In0";
@@ -104,14 +64,8 @@ async fn foreign_forged_and_unsigned_tokens_are_refused() {
     assert!(authority.authenticate(&parts.join(".")).await.is_err());
 
     // {"alg":"none","typ":"JWT"}
-    let unsigned = format!(
-        "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.",
-        good.split('.').nth(1).unwrap()
-    );
-    assert!(matches!(
-        authority.authenticate(&unsigned).await,
-        Err(AuthError::Malformed(_))
-    ));
+    let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.", good.split('.').nth(1).unwrap());
+    assert!(matches!(authority.authenticate(&unsigned).await, Err(AuthError::Malformed(_))));
     assert!(authority.authenticate("").await.is_err());
     assert!(authority.authenticate(&"a".repeat(100_000)).await.is_err());
 }
@@ -119,9 +73,7 @@ async fn foreign_forged_and_unsigned_tokens_are_refused() {
 #[test]
 fn secrets_are_not_printed() {
     let folder = tempfile::tempdir().unwrap();
-    let client = open(&folder)
-        .put_client("ci", vec!["acme".parse().unwrap()], &BTreeSet::new())
-        .unwrap();
+    let client = open(&folder).put_client("ci", vec!["acme".parse().unwrap()], &BTreeSet::new()).unwrap();
     assert!(!format!("{client:?}").contains(&client.client_secret));
     let stored = std::fs::read_to_string(folder.path().join("clients.json")).unwrap();
     assert!(!stored.contains(&client.client_secret));

@@ -37,26 +37,13 @@ impl FolderBlobs {
     /// # Errors
     /// When the folder cannot be made or written to.
     pub async fn open(root: &Path) -> Result<Self, BlobError> {
-        let store = Self {
-            root: root.to_owned(),
-        };
+        let store = Self { root: root.to_owned() };
         let temporary = store.root.join(TEMPORARY);
-        fs::create_dir_all(&temporary)
-            .await
-            .map_err(|cause| failed("create the staging folder", cause))?;
-        let mut entries = fs::read_dir(&temporary)
-            .await
-            .map_err(|cause| failed("list the staging folder", cause))?;
-        while let Some(entry) = entries
-            .next_entry()
-            .await
-            .map_err(|cause| failed("list the staging folder", cause))?
-        {
-            let age = entry
-                .metadata()
-                .await
-                .and_then(|meta| meta.modified())
-                .map(|at| SystemTime::now().duration_since(at));
+        fs::create_dir_all(&temporary).await.map_err(|cause| failed("create the staging folder", cause))?;
+        let mut entries = fs::read_dir(&temporary).await.map_err(|cause| failed("list the staging folder", cause))?;
+        while let Some(entry) = entries.next_entry().await.map_err(|cause| failed("list the staging folder", cause))? {
+            let age =
+                entry.metadata().await.and_then(|meta| meta.modified()).map(|at| SystemTime::now().duration_since(at));
             if matches!(age, Ok(Ok(age)) if age > STALE) {
                 remove(&entry.path()).await?;
             }
@@ -69,18 +56,12 @@ impl FolderBlobs {
     }
 
     fn temporary(&self) -> PathBuf {
-        self.root
-            .join(TEMPORARY)
-            .join(ulid::Ulid::generate().to_string())
+        self.root.join(TEMPORARY).join(ulid::Ulid::generate().to_string())
     }
 
     async fn spool(&self, bytes: &[u8]) -> Result<Spool, BlobError> {
         let mut spool = Spool::create(self.temporary()).await?;
-        spool
-            .file
-            .write_all(bytes)
-            .await
-            .map_err(|cause| failed("write", cause))?;
+        spool.file.write_all(bytes).await.map_err(|cause| failed("write", cause))?;
         Ok(spool)
     }
 }
@@ -94,34 +75,20 @@ struct Spool {
 
 impl Spool {
     async fn create(path: PathBuf) -> Result<Self, BlobError> {
-        let file = File::create_new(&path)
-            .await
-            .map_err(|cause| failed("create a temporary file", cause))?;
-        Ok(Self {
-            file,
-            path,
-            kept: false,
-        })
+        let file = File::create_new(&path).await.map_err(|cause| failed("create a temporary file", cause))?;
+        Ok(Self { file, path, kept: false })
     }
 
     async fn sync(&mut self) -> Result<(), BlobError> {
-        self.file
-            .flush()
-            .await
-            .map_err(|cause| failed("write", cause))?;
-        self.file
-            .sync_all()
-            .await
-            .map_err(|cause| failed("make durable", cause))
+        self.file.flush().await.map_err(|cause| failed("write", cause))?;
+        self.file.sync_all().await.map_err(|cause| failed("make durable", cause))
     }
 
     /// Gives the file its name, replacing what is there.
     async fn rename_to(mut self, target: &Path) -> Result<(), BlobError> {
         self.sync().await?;
         parent(target).await?;
-        fs::rename(&self.path, target)
-            .await
-            .map_err(|cause| failed("rename", cause))?;
+        fs::rename(&self.path, target).await.map_err(|cause| failed("rename", cause))?;
         self.kept = true;
         sync_parent(target).await
     }
@@ -132,9 +99,7 @@ impl Spool {
         parent(target).await?;
         match fs::hard_link(&self.path, target).await {
             Ok(()) => sync_parent(target).await.map(|()| PutOutcome::Written),
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                Ok(PutOutcome::AlreadyThere)
-            }
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(PutOutcome::AlreadyThere),
             Err(cause) => Err(failed("link", cause)),
         }
     }
@@ -158,53 +123,31 @@ impl BlobStore for FolderBlobs {
     async fn put_if_absent(&self, key: &BlobKey, bytes: Bytes) -> Result<PutOutcome, BlobError> {
         let path = self.path(key);
         // Most repeats are redeliveries: they need not write the bytes again to learn that they are there.
-        if fs::try_exists(&path)
-            .await
-            .map_err(|cause| failed("look for", cause))?
-        {
+        if fs::try_exists(&path).await.map_err(|cause| failed("look for", cause))? {
             return Ok(PutOutcome::AlreadyThere);
         }
         self.spool(&bytes).await?.link_to(&path).await
     }
 
     async fn writer(&self) -> Result<Box<dyn BlobWriter>, BlobError> {
-        Ok(Box::new(FolderWriter {
-            root: self.root.clone(),
-            spool: Spool::create(self.temporary()).await?,
-        }))
+        Ok(Box::new(FolderWriter { root: self.root.clone(), spool: Spool::create(self.temporary()).await? }))
     }
 
     async fn get(&self, key: &BlobKey, limit: u64) -> Result<Bytes, BlobError> {
         let mut file = open(key, &self.path(key)).await?;
-        let bytes = file
-            .metadata()
-            .await
-            .map_err(|cause| failed("measure", cause))?
-            .len();
+        let bytes = file.metadata().await.map_err(|cause| failed("measure", cause))?.len();
         if bytes > limit {
-            return Err(BlobError::TooLarge {
-                key: key.clone(),
-                bytes,
-                limit,
-            });
+            return Err(BlobError::TooLarge { key: key.clone(), bytes, limit });
         }
         let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-        file.read_to_end(&mut whole)
-            .await
-            .map_err(|cause| failed("read", cause))?;
+        file.read_to_end(&mut whole).await.map_err(|cause| failed("read", cause))?;
         Ok(whole.into())
     }
 
-    async fn read(
-        &self,
-        key: &BlobKey,
-        range: Option<Range<u64>>,
-    ) -> Result<ByteStream, BlobError> {
+    async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError> {
         let mut file = open(key, &self.path(key)).await?;
         let Range { start, end } = range.unwrap_or(0..u64::MAX);
-        file.seek(io::SeekFrom::Start(start))
-            .await
-            .map_err(|cause| failed("seek", cause))?;
+        file.seek(io::SeekFrom::Start(start)).await.map_err(|cause| failed("seek", cause))?;
         let stream = ReaderStream::with_capacity(file.take(end.saturating_sub(start)), PIECE);
         Ok(stream.map_err(|cause| failed("read", cause)).boxed())
     }
@@ -231,24 +174,12 @@ impl BlobStore for FolderBlobs {
                 Err(cause) if absent(&cause) => continue,
                 Err(cause) => return Err(failed("list", cause)),
             };
-            while let Some(entry) = entries
-                .next_entry()
-                .await
-                .map_err(|cause| failed("list", cause))?
-            {
+            while let Some(entry) = entries.next_entry().await.map_err(|cause| failed("list", cause))? {
                 let path = entry.path();
-                if entry
-                    .file_type()
-                    .await
-                    .map_err(|cause| failed("list", cause))?
-                    .is_dir()
-                {
+                if entry.file_type().await.map_err(|cause| failed("list", cause))?.is_dir() {
                     folders.push(path);
-                } else if let Some(key) = path
-                    .strip_prefix(&self.root)
-                    .ok()
-                    .and_then(Path::to_str)
-                    .and_then(|text| text.parse().ok())
+                } else if let Some(key) =
+                    path.strip_prefix(&self.root).ok().and_then(Path::to_str).and_then(|text| text.parse().ok())
                 {
                     keys.push(key);
                 }
@@ -272,11 +203,7 @@ struct FolderWriter {
 #[async_trait]
 impl BlobWriter for FolderWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        self.spool
-            .file
-            .write_all(&bytes)
-            .await
-            .map_err(|cause| failed("write", cause))
+        self.spool.file.write_all(&bytes).await.map_err(|cause| failed("write", cause))
     }
 
     async fn finish(self: Box<Self>, key: &BlobKey) -> Result<(), BlobError> {
@@ -299,9 +226,7 @@ async fn open(key: &BlobKey, path: &Path) -> Result<File, BlobError> {
 
 async fn parent(path: &Path) -> Result<(), BlobError> {
     match path.parent() {
-        Some(parent) => fs::create_dir_all(parent)
-            .await
-            .map_err(|cause| failed("create a folder", cause)),
+        Some(parent) => fs::create_dir_all(parent).await.map_err(|cause| failed("create a folder", cause)),
         None => Ok(()),
     }
 }
@@ -311,13 +236,8 @@ async fn sync_parent(path: &Path) -> Result<(), BlobError> {
     let Some(parent) = path.parent() else {
         return Ok(());
     };
-    let folder = File::open(parent)
-        .await
-        .map_err(|cause| failed("open a folder", cause))?;
-    folder
-        .sync_all()
-        .await
-        .map_err(|cause| failed("make a folder durable", cause))
+    let folder = File::open(parent).await.map_err(|cause| failed("open a folder", cause))?;
+    folder.sync_all().await.map_err(|cause| failed("make a folder durable", cause))
 }
 
 async fn remove(path: &Path) -> Result<(), BlobError> {
@@ -330,22 +250,12 @@ async fn remove(path: &Path) -> Result<(), BlobError> {
 
 /// No such file, or a name on its way is a file: either way there is no such blob.
 fn absent(cause: &io::Error) -> bool {
-    matches!(
-        cause.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
-    )
+    matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
 }
 
 fn failed(act: &str, cause: io::Error) -> BlobError {
     let act = act.to_owned();
-    let cause_is_final = matches!(
-        cause.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-    );
+    let cause_is_final = matches!(cause.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
     let cause = Box::new(cause);
-    if cause_is_final {
-        BlobError::Refused { act, cause }
-    } else {
-        BlobError::Unavailable { act, cause }
-    }
+    if cause_is_final { BlobError::Refused { act, cause } } else { BlobError::Unavailable { act, cause } }
 }

@@ -14,8 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{
-    Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode,
-    PutOptions, PutPayload,
+    Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
 };
 
 use crate::store::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
@@ -63,137 +62,75 @@ impl S3Blobs {
     /// # Errors
     /// When the settings cannot be used.
     pub fn open(settings: &S3Settings) -> Result<Self, BlobError> {
-        let region = if settings.region.is_empty() {
-            "us-east-1"
-        } else {
-            &settings.region
-        };
+        let region = if settings.region.is_empty() { "us-east-1" } else { &settings.region };
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&settings.bucket)
             .with_region(region)
             .with_conditional_put(S3ConditionalPut::ETagMatch);
         if !settings.endpoint.is_empty() {
-            builder = builder
-                .with_endpoint(&settings.endpoint)
-                .with_allow_http(settings.endpoint.starts_with("http://"));
+            builder =
+                builder.with_endpoint(&settings.endpoint).with_allow_http(settings.endpoint.starts_with("http://"));
         }
         if !settings.access_key_id.is_empty() {
-            builder = builder
-                .with_access_key_id(&settings.access_key_id)
-                .with_secret_access_key(&settings.secret_access_key);
+            builder =
+                builder.with_access_key_id(&settings.access_key_id).with_secret_access_key(&settings.secret_access_key);
         }
-        let store = builder
-            .build()
-            .map_err(|cause| failed("open the bucket", cause))?;
-        Ok(Self {
-            store: Arc::new(store),
-            prefix: settings.prefix.trim_matches('/').to_owned(),
-        })
+        let store = builder.build().map_err(|cause| failed("open the bucket", cause))?;
+        Ok(Self { store: Arc::new(store), prefix: settings.prefix.trim_matches('/').to_owned() })
     }
 
     fn path(&self, name: &str) -> Path {
-        if self.prefix.is_empty() {
-            Path::from(name)
-        } else {
-            Path::from(format!("{}/{name}", self.prefix))
-        }
+        if self.prefix.is_empty() { Path::from(name) } else { Path::from(format!("{}/{name}", self.prefix)) }
     }
 }
 
 #[async_trait]
 impl BlobStore for S3Blobs {
     async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), BlobError> {
-        self.store
-            .put(&self.path(key.as_str()), bytes.into())
-            .await
-            .map_err(|cause| failed("put", cause))
-            .map(|_| ())
+        self.store.put(&self.path(key.as_str()), bytes.into()).await.map_err(|cause| failed("put", cause)).map(|_| ())
     }
 
     async fn put_if_absent(&self, key: &BlobKey, bytes: Bytes) -> Result<PutOutcome, BlobError> {
-        let create = PutOptions {
-            mode: PutMode::Create,
-            ..PutOptions::default()
-        };
-        match self
-            .store
-            .put_opts(&self.path(key.as_str()), bytes.into(), create)
-            .await
-        {
+        let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&self.path(key.as_str()), bytes.into(), create).await {
             Ok(_) => Ok(PutOutcome::Written),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                Ok(PutOutcome::AlreadyThere)
-            }
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(PutOutcome::AlreadyThere),
             Err(cause) => Err(failed("put", cause)),
         }
     }
 
     async fn writer(&self) -> Result<Box<dyn BlobWriter>, BlobError> {
         let temporary = self.path(&format!("uploads/{}", ulid::Ulid::generate()));
-        Ok(Box::new(S3Writer {
-            blobs: self.clone(),
-            temporary,
-            upload: None,
-            buffer: BytesMut::new(),
-        }))
+        Ok(Box::new(S3Writer { blobs: self.clone(), temporary, upload: None, buffer: BytesMut::new() }))
     }
 
     async fn get(&self, key: &BlobKey, limit: u64) -> Result<Bytes, BlobError> {
-        let found = self
-            .store
-            .get(&self.path(key.as_str()))
-            .await
-            .map_err(|cause| missing(key, "get", cause))?;
+        let found = self.store.get(&self.path(key.as_str())).await.map_err(|cause| missing(key, "get", cause))?;
         let bytes = found.meta.size;
         if bytes > limit {
-            return Err(BlobError::TooLarge {
-                key: key.clone(),
-                bytes,
-                limit,
-            });
+            return Err(BlobError::TooLarge { key: key.clone(), bytes, limit });
         }
         found.bytes().await.map_err(|cause| failed("get", cause))
     }
 
-    async fn read(
-        &self,
-        key: &BlobKey,
-        range: Option<Range<u64>>,
-    ) -> Result<ByteStream, BlobError> {
+    async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError> {
         let Some(range) = range else {
-            let found = self
-                .store
-                .get(&self.path(key.as_str()))
-                .await
-                .map_err(|cause| missing(key, "read", cause))?;
-            return Ok(found
-                .into_stream()
-                .map_err(|cause| failed("read", cause))
-                .boxed());
+            let found = self.store.get(&self.path(key.as_str())).await.map_err(|cause| missing(key, "read", cause))?;
+            return Ok(found.into_stream().map_err(|cause| failed("read", cause)).boxed());
         };
         // S3 refuses an empty or unsatisfiable range, the port gives an empty stream for it.
-        let length = self
-            .head(key)
-            .await?
-            .ok_or_else(|| BlobError::NotFound(key.clone()))?
-            .bytes;
+        let length = self.head(key).await?.ok_or_else(|| BlobError::NotFound(key.clone()))?.bytes;
         let range = range.start.min(length)..range.end.min(length);
         if range.is_empty() {
             return Ok(futures::stream::empty().boxed());
         }
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(range)),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
         let found = self
             .store
             .get_opts(&self.path(key.as_str()), options)
             .await
             .map_err(|cause| missing(key, "read", cause))?;
-        Ok(found
-            .into_stream()
-            .map_err(|cause| failed("read", cause))
-            .boxed())
+        Ok(found.into_stream().map_err(|cause| failed("read", cause)).boxed())
     }
 
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError> {
@@ -213,21 +150,11 @@ impl BlobStore for S3Blobs {
 
     async fn list(&self, prefix: &BlobKey) -> Result<Vec<BlobKey>, BlobError> {
         let within = self.path(prefix.as_str());
-        let skip = if self.prefix.is_empty() {
-            0
-        } else {
-            self.prefix.len() + 1
-        };
-        let found: Vec<_> = self
-            .store
-            .list(Some(&within))
-            .try_collect()
-            .await
-            .map_err(|cause| failed("list", cause))?;
-        let mut keys: Vec<BlobKey> = found
-            .iter()
-            .filter_map(|meta| meta.location.as_ref().get(skip..)?.parse().ok())
-            .collect();
+        let skip = if self.prefix.is_empty() { 0 } else { self.prefix.len() + 1 };
+        let found: Vec<_> =
+            self.store.list(Some(&within)).try_collect().await.map_err(|cause| failed("list", cause))?;
+        let mut keys: Vec<BlobKey> =
+            found.iter().filter_map(|meta| meta.location.as_ref().get(skip..)?.parse().ok()).collect();
         keys.sort();
         Ok(keys)
     }
@@ -238,10 +165,7 @@ impl BlobStore for S3Blobs {
             .put(&probe, PutPayload::from_static(b"probe"))
             .await
             .map_err(|cause| failed("write a probe", cause))?;
-        self.store
-            .delete(&probe)
-            .await
-            .map_err(|cause| failed("remove a probe", cause))
+        self.store.delete(&probe).await.map_err(|cause| failed("remove a probe", cause))
     }
 }
 
@@ -254,18 +178,13 @@ struct S3Writer {
 
 impl S3Writer {
     async fn send(&mut self, part: Bytes) -> Result<(), BlobError> {
-        let upload = match &mut self.upload {
-            Some(upload) => upload,
-            None => {
-                let begun = self.blobs.store.put_multipart(&self.temporary).await;
-                self.upload
-                    .insert(begun.map_err(|cause| failed("begin an upload", cause))?)
-            }
+        let upload = if let Some(upload) = &mut self.upload {
+            upload
+        } else {
+            let begun = self.blobs.store.put_multipart(&self.temporary).await;
+            self.upload.insert(begun.map_err(|cause| failed("begin an upload", cause))?)
         };
-        upload
-            .put_part(part.into())
-            .await
-            .map_err(|cause| failed("upload a part", cause))
+        upload.put_part(part.into()).await.map_err(|cause| failed("upload a part", cause))
     }
 }
 
@@ -290,30 +209,16 @@ impl BlobWriter for S3Writer {
             self.send(rest).await?;
         }
         if let Some(upload) = &mut self.upload {
-            upload
-                .complete()
-                .await
-                .map_err(|cause| failed("complete an upload", cause))?;
+            upload.complete().await.map_err(|cause| failed("complete an upload", cause))?;
         }
         let target = self.blobs.path(key.as_str());
-        self.blobs
-            .store
-            .copy(&self.temporary, &target)
-            .await
-            .map_err(|cause| failed("copy an upload", cause))?;
-        self.blobs
-            .store
-            .delete(&self.temporary)
-            .await
-            .map_err(|cause| failed("remove an upload", cause))
+        self.blobs.store.copy(&self.temporary, &target).await.map_err(|cause| failed("copy an upload", cause))?;
+        self.blobs.store.delete(&self.temporary).await.map_err(|cause| failed("remove an upload", cause))
     }
 
     async fn abort(mut self: Box<Self>) -> Result<(), BlobError> {
         match &mut self.upload {
-            Some(upload) => upload
-                .abort()
-                .await
-                .map_err(|cause| failed("abort an upload", cause)),
+            Some(upload) => upload.abort().await.map_err(|cause| failed("abort an upload", cause)),
             None => Ok(()),
         }
     }
@@ -334,13 +239,7 @@ fn failed(act: &str, cause: Error) -> BlobError {
         | Error::NotSupported { .. }
         | Error::NotImplemented { .. }
         | Error::InvalidPath { .. }
-        | Error::UnknownConfigurationKey { .. } => BlobError::Refused {
-            act,
-            cause: Box::new(cause),
-        },
-        cause => BlobError::Unavailable {
-            act,
-            cause: Box::new(cause),
-        },
+        | Error::UnknownConfigurationKey { .. } => BlobError::Refused { act, cause: Box::new(cause) },
+        cause => BlobError::Unavailable { act, cause: Box::new(cause) },
     }
 }

@@ -41,9 +41,7 @@ impl FromStr for BlobKey {
             !name.is_empty()
                 && name != "."
                 && name != ".."
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"._=-".contains(&b))
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._=-".contains(&b))
         };
         if text.len() <= 512 && text.split('/').all(good_name) {
             Ok(Self(text.to_owned()))
@@ -144,8 +142,7 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     async fn get(&self, key: &BlobKey, limit: u64) -> Result<Bytes, BlobError>;
 
     /// The blob, or the bytes `range` of it, as a stream. A range past the end is cut.
-    async fn read(&self, key: &BlobKey, range: Option<Range<u64>>)
-    -> Result<ByteStream, BlobError>;
+    async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError>;
 
     /// Length of the blob, `None` if there is none.
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError>;

@@ -1,5 +1,7 @@
 //! What every driver must do. Each driver calls [`conformance`] from its own tests.
 
+#![expect(clippy::expect_used, reason = "a test suite that is called from tests")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,18 +14,8 @@ fn key(text: &str) -> BlobKey {
     text.parse().expect("a legal key")
 }
 
-async fn collect(
-    store: &dyn BlobStore,
-    name: &str,
-    range: Option<std::ops::Range<u64>>,
-) -> Vec<u8> {
-    let pieces: Vec<Bytes> = store
-        .read(&key(name), range)
-        .await
-        .expect("readable")
-        .try_collect()
-        .await
-        .expect("whole");
+async fn collect(store: &dyn BlobStore, name: &str, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
+    let pieces: Vec<Bytes> = store.read(&key(name), range).await.expect("readable").try_collect().await.expect("whole");
     pieces.concat()
 }
 
@@ -31,11 +23,6 @@ async fn collect(
 ///
 /// # Panics
 /// When a promise is broken; that is its purpose.
-#[expect(
-    clippy::expect_used,
-    clippy::missing_panics_doc,
-    reason = "a test suite that is called from tests"
-)]
 pub async fn conformance(store: Arc<dyn BlobStore>) {
     absent_blobs_are_absent(&*store).await;
     a_put_is_read_back_whole_and_in_part(&*store).await;
@@ -48,51 +35,23 @@ pub async fn conformance(store: Arc<dyn BlobStore>) {
 
 async fn absent_blobs_are_absent(store: &dyn BlobStore) {
     let absent = key("t/absent");
-    assert!(matches!(
-        store.get(&absent, 10).await,
-        Err(BlobError::NotFound(_))
-    ));
-    assert!(matches!(
-        store.read(&absent, None).await.map(|_| ()),
-        Err(BlobError::NotFound(_))
-    ));
-    assert!(matches!(
-        store.read(&absent, Some(0..1)).await.map(|_| ()),
-        Err(BlobError::NotFound(_))
-    ));
+    assert!(matches!(store.get(&absent, 10).await, Err(BlobError::NotFound(_))));
+    assert!(matches!(store.read(&absent, None).await.map(|_| ()), Err(BlobError::NotFound(_))));
+    assert!(matches!(store.read(&absent, Some(0..1)).await.map(|_| ()), Err(BlobError::NotFound(_))));
     assert_eq!(store.head(&absent).await.expect("head"), None);
-    store
-        .delete(&absent)
-        .await
-        .expect("removing what is not there is no error");
+    store.delete(&absent).await.expect("removing what is not there is no error");
     assert!(store.list(&key("t")).await.expect("list").is_empty());
 }
 
 async fn a_put_is_read_back_whole_and_in_part(store: &dyn BlobStore) {
     let name = key("t/a/one");
-    store
-        .put(&name, Bytes::from_static(b"old"))
-        .await
-        .expect("put");
+    store.put(&name, Bytes::from_static(b"old")).await.expect("put");
     for _ in 0..2 {
-        store
-            .put(&name, Bytes::from_static(b"0123456789"))
-            .await
-            .expect("a repeated put is no error");
+        store.put(&name, Bytes::from_static(b"0123456789")).await.expect("a repeated put is no error");
     }
     assert_eq!(store.get(&name, 10).await.expect("get"), "0123456789");
-    assert!(matches!(
-        store.get(&name, 9).await,
-        Err(BlobError::TooLarge {
-            bytes: 10,
-            limit: 9,
-            ..
-        })
-    ));
-    assert_eq!(
-        store.head(&name).await.expect("head").expect("there").bytes,
-        10
-    );
+    assert!(matches!(store.get(&name, 9).await, Err(BlobError::TooLarge { bytes: 10, limit: 9, .. })));
+    assert_eq!(store.head(&name).await.expect("head").expect("there").bytes, 10);
     for (range, expected) in [
         (None, "0123456789"),
         (Some(0..1), "0"),
@@ -101,16 +60,9 @@ async fn a_put_is_read_back_whole_and_in_part(store: &dyn BlobStore) {
         (Some(10..12), ""),
         (Some(4..4), ""),
     ] {
-        assert_eq!(
-            collect(store, "t/a/one", range.clone()).await,
-            expected.as_bytes(),
-            "{range:?}"
-        );
+        assert_eq!(collect(store, "t/a/one", range.clone()).await, expected.as_bytes(), "{range:?}");
     }
-    store
-        .put(&key("t/a/empty"), Bytes::new())
-        .await
-        .expect("an empty blob");
+    store.put(&key("t/a/empty"), Bytes::new()).await.expect("an empty blob");
     assert_eq!(store.get(&key("t/a/empty"), 0).await.expect("get"), "");
     store.delete(&name).await.expect("delete");
     assert_eq!(store.head(&name).await.expect("head"), None);
@@ -120,99 +72,49 @@ async fn of_many_conditional_puts_one_wins(store: &Arc<dyn BlobStore>) {
     let name = key("t/race");
     let outcomes = join_all((0..16_u8).map(|writer| {
         let (store, name) = (store.clone(), name.clone());
-        async move {
-            (
-                writer,
-                store
-                    .put_if_absent(&name, Bytes::from(vec![writer; 1000]))
-                    .await
-                    .expect("put"),
-            )
-        }
+        async move { (writer, store.put_if_absent(&name, Bytes::from(vec![writer; 1000])).await.expect("put")) }
     }))
     .await;
-    let winners: Vec<u8> = outcomes
-        .iter()
-        .filter(|(_, outcome)| *outcome == PutOutcome::Written)
-        .map(|(writer, _)| *writer)
-        .collect();
+    let winners: Vec<u8> =
+        outcomes.iter().filter(|(_, outcome)| *outcome == PutOutcome::Written).map(|(writer, _)| *writer).collect();
     assert_eq!(winners.len(), 1, "one of sixteen writes");
-    assert_eq!(
-        store.get(&name, 1000).await.expect("get"),
-        vec![winners.first().copied().expect("one"); 1000]
-    );
-    assert_eq!(
-        store
-            .put_if_absent(&name, Bytes::from_static(b"late"))
-            .await
-            .expect("put"),
-        PutOutcome::AlreadyThere
-    );
+    assert_eq!(store.get(&name, 1000).await.expect("get"), vec![winners.first().copied().expect("one"); 1000]);
+    assert_eq!(store.put_if_absent(&name, Bytes::from_static(b"late")).await.expect("put"), PutOutcome::AlreadyThere);
 }
 
 async fn a_writer_shows_nothing_before_it_ends(store: &dyn BlobStore) {
     let before = store.list(&key("w")).await.expect("list");
     let mut dropped = store.writer().await.expect("writer");
-    dropped
-        .write(Bytes::from_static(b"half"))
-        .await
-        .expect("write");
+    dropped.write(Bytes::from_static(b"half")).await.expect("write");
     drop(dropped);
     let mut aborted = store.writer().await.expect("writer");
-    aborted
-        .write(Bytes::from_static(b"half"))
-        .await
-        .expect("write");
+    aborted.write(Bytes::from_static(b"half")).await.expect("write");
     aborted.abort().await.expect("abort");
     let mut finished = store.writer().await.expect("writer");
-    finished
-        .write(Bytes::from_static(b"who"))
-        .await
-        .expect("write");
+    finished.write(Bytes::from_static(b"who")).await.expect("write");
     assert_eq!(store.list(&key("w")).await.expect("list"), before);
-    finished
-        .write(Bytes::from_static(b"le"))
-        .await
-        .expect("write");
+    finished.write(Bytes::from_static(b"le")).await.expect("write");
     finished.finish(&key("w/done")).await.expect("finish");
     assert_eq!(store.list(&key("w")).await.expect("list"), [key("w/done")]);
     assert_eq!(store.get(&key("w/done"), 10).await.expect("get"), "whole");
 }
 
 async fn large_blobs_go_in_and_out(store: &dyn BlobStore) {
-    let piece = Bytes::from(
-        (0..1_000_003_u32)
-            .flat_map(|n| n.to_le_bytes())
-            .collect::<Vec<u8>>(),
-    );
+    let piece = Bytes::from((0..1_000_003_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
     let mut writer = store.writer().await.expect("writer");
     for _ in 0..12 {
         writer.write(piece.clone()).await.expect("write");
     }
     writer.finish(&key("w/large")).await.expect("finish");
     let length = piece.len() as u64;
-    assert_eq!(
-        store
-            .head(&key("w/large"))
-            .await
-            .expect("head")
-            .expect("there")
-            .bytes,
-        12 * length
-    );
+    assert_eq!(store.head(&key("w/large")).await.expect("head").expect("there").bytes, 12 * length);
     let middle = collect(store, "w/large", Some(length * 5..length * 6)).await;
     assert!(middle == piece, "a piece of the middle");
 }
 
 async fn listing_knows_names_not_prefixes(store: &dyn BlobStore) {
     for name in ["l/ab/2", "l/ab/1", "l/abc/3", "l/ab.x"] {
-        store
-            .put(&key(name), Bytes::from_static(b"x"))
-            .await
-            .expect("put");
+        store.put(&key(name), Bytes::from_static(b"x")).await.expect("put");
     }
-    assert_eq!(
-        store.list(&key("l/ab")).await.expect("list"),
-        [key("l/ab/1"), key("l/ab/2")]
-    );
+    assert_eq!(store.list(&key("l/ab")).await.expect("list"), [key("l/ab/1"), key("l/ab/2")]);
 }

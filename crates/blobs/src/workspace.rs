@@ -85,15 +85,9 @@ impl Workspace {
 
     /// The key of a result record.
     pub fn result_key(&self, phase: Phase, part: Option<PartIndex>) -> BlobKey {
-        let RunRef {
-            tenant,
-            run,
-            generation,
-        } = &self.run;
+        let RunRef { tenant, run, generation } = &self.run;
         match part {
-            Some(part) => key(format!(
-                "{tenant}/{run}/{generation}/{phase}.part-{part}.json"
-            )),
+            Some(part) => key(format!("{tenant}/{run}/{generation}/{phase}.part-{part}.json")),
             None => key(format!("{tenant}/{run}/{generation}/{phase}.json")),
         }
     }
@@ -110,10 +104,7 @@ impl Workspace {
 
     /// Stores `bytes` as an artefact. Storing the same bytes again is no error and writes nothing.
     pub async fn put_artefact(&self, bytes: Bytes) -> Result<Artefact, BlobError> {
-        let artefact = Artefact {
-            digest: digest_of(&bytes),
-            bytes: bytes.len() as u64,
-        };
+        let artefact = Artefact { digest: digest_of(&bytes), bytes: bytes.len() as u64 };
         let key = Self::artefact_key(&self.run.tenant, &self.run.run, &artefact.digest);
         self.store.put_if_absent(&key, bytes).await?;
         Ok(artefact)
@@ -121,31 +112,17 @@ impl Workspace {
 
     /// Opens an artefact whose digest is known only at its end.
     pub async fn artefact_writer(&self) -> Result<ArtefactWriter, BlobError> {
-        Ok(ArtefactWriter {
-            writer: self.store.writer().await?,
-            digester: Digester::new(),
-            workspace: self.clone(),
-        })
+        Ok(ArtefactWriter { writer: self.store.writer().await?, digester: Digester::new(), workspace: self.clone() })
     }
 
     /// The whole artefact, at most `limit` bytes.
     pub async fn get_artefact(&self, digest: &Digest, limit: u64) -> Result<Bytes, BlobError> {
-        self.store
-            .get(
-                &Self::artefact_key(&self.run.tenant, &self.run.run, digest),
-                limit,
-            )
-            .await
+        self.store.get(&Self::artefact_key(&self.run.tenant, &self.run.run, digest), limit).await
     }
 
     /// The artefact as a stream.
     pub async fn read_artefact(&self, digest: &Digest) -> Result<ByteStream, BlobError> {
-        self.store
-            .read(
-                &Self::artefact_key(&self.run.tenant, &self.run.run, digest),
-                None,
-            )
-            .await
+        self.store.read(&Self::artefact_key(&self.run.tenant, &self.run.run, digest), None).await
     }
 
     /// Writes the result record of a stage or part, unless there is one: of several workers the first wins, and all
@@ -163,105 +140,51 @@ impl Workspace {
     }
 
     /// The same under a key of [`Self::admission_key`].
-    pub async fn put_record<T: Serialize + Sync>(
-        &self,
-        key: &BlobKey,
-        record: &T,
-    ) -> Result<ResultRef, ResultError> {
-        let unreadable = |cause| ResultError::Unreadable {
-            key: key.to_string(),
-            cause,
-        };
-        let store = |cause| ResultError::Store {
-            key: key.to_string(),
-            cause,
-        };
+    pub async fn put_record<T: Serialize + Sync>(&self, key: &BlobKey, record: &T) -> Result<ResultRef, ResultError> {
+        let unreadable = |cause| ResultError::Unreadable { key: key.to_string(), cause };
+        let store = |cause| ResultError::Store { key: key.to_string(), cause };
         let bytes = Bytes::from(serde_json::to_vec(record).map_err(unreadable)?);
-        let stored = match self
-            .store
-            .put_if_absent(key, bytes.clone())
-            .await
-            .map_err(store)?
-        {
+        let stored = match self.store.put_if_absent(key, bytes.clone()).await.map_err(store)? {
             PutOutcome::Written => bytes,
-            PutOutcome::AlreadyThere => {
-                self.store.get(key, MAX_RESULT_BYTES).await.map_err(store)?
-            }
+            PutOutcome::AlreadyThere => self.store.get(key, MAX_RESULT_BYTES).await.map_err(store)?,
         };
-        Ok(ResultRef {
-            key: key.to_string(),
-            digest: digest_of(&stored),
-        })
+        Ok(ResultRef { key: key.to_string(), digest: digest_of(&stored) })
     }
 
     /// The reference of a result record that is there, `None` if the step was never done.
-    pub async fn find_result(
-        &self,
-        phase: Phase,
-        part: Option<PartIndex>,
-    ) -> Result<Option<ResultRef>, ResultError> {
+    pub async fn find_result(&self, phase: Phase, part: Option<PartIndex>) -> Result<Option<ResultRef>, ResultError> {
         let key = self.result_key(phase, part);
         match self.store.get(&key, MAX_RESULT_BYTES).await {
-            Ok(bytes) => Ok(Some(ResultRef {
-                key: key.to_string(),
-                digest: digest_of(&bytes),
-            })),
+            Ok(bytes) => Ok(Some(ResultRef { key: key.to_string(), digest: digest_of(&bytes) })),
             Err(BlobError::NotFound(_)) => Ok(None),
-            Err(cause) => Err(ResultError::Store {
-                key: key.to_string(),
-                cause,
-            }),
+            Err(cause) => Err(ResultError::Store { key: key.to_string(), cause }),
         }
     }
 
     /// The bytes of a result record, checked against the digest that the event promised.
     pub async fn read_result(&self, result: &ResultRef) -> Result<Bytes, ResultError> {
-        let refused = |cause| ResultError::Store {
-            key: result.key.clone(),
-            cause,
-        };
+        let refused = |cause| ResultError::Store { key: result.key.clone(), cause };
         let key: BlobKey = result.key.parse().map_err(|cause| {
-            refused(BlobError::Refused {
-                act: "read a result record".to_owned(),
-                cause: Box::new(cause),
-            })
+            refused(BlobError::Refused { act: "read a result record".to_owned(), cause: Box::new(cause) })
         })?;
-        let bytes = self
-            .store
-            .get(&key, MAX_RESULT_BYTES)
-            .await
-            .map_err(refused)?;
+        let bytes = self.store.get(&key, MAX_RESULT_BYTES).await.map_err(refused)?;
         let found = digest_of(&bytes);
         if found == result.digest {
             Ok(bytes)
         } else {
-            Err(ResultError::Corrupt {
-                key: result.key.clone(),
-                expected: result.digest.clone(),
-                found,
-            })
+            Err(ResultError::Corrupt { key: result.key.clone(), expected: result.digest.clone(), found })
         }
     }
 
     /// The result record of a part, parsed.
-    pub async fn part_result<T: DeserializeOwned>(
-        &self,
-        phase: Phase,
-        part: PartIndex,
-    ) -> Result<T, ResultError> {
+    pub async fn part_result<T: DeserializeOwned>(&self, phase: Phase, part: PartIndex) -> Result<T, ResultError> {
         let key = self.result_key(phase, Some(part));
         let bytes = self
             .store
             .get(&key, MAX_RESULT_BYTES)
             .await
-            .map_err(|cause| ResultError::Store {
-                key: key.to_string(),
-                cause,
-            })?;
-        serde_json::from_slice(&bytes).map_err(|cause| ResultError::Unreadable {
-            key: key.to_string(),
-            cause,
-        })
+            .map_err(|cause| ResultError::Store { key: key.to_string(), cause })?;
+        serde_json::from_slice(&bytes).map_err(|cause| ResultError::Unreadable { key: key.to_string(), cause })
     }
 }
 
@@ -274,9 +197,7 @@ pub struct ArtefactWriter {
 
 impl std::fmt::Debug for ArtefactWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ArtefactWriter")
-            .field("run", &self.workspace.run)
-            .finish_non_exhaustive()
+        f.debug_struct("ArtefactWriter").field("run", &self.workspace.run).finish_non_exhaustive()
     }
 }
 
@@ -291,13 +212,9 @@ impl ArtefactWriter {
     pub async fn finish(self) -> Result<Artefact, BlobError> {
         let digested = self.digester.finish();
         let digest = Digest::from_bytes(*digested.sha256.as_bytes());
-        let key =
-            Workspace::artefact_key(&self.workspace.run.tenant, &self.workspace.run.run, &digest);
+        let key = Workspace::artefact_key(&self.workspace.run.tenant, &self.workspace.run.run, &digest);
         self.writer.finish(&key).await?;
-        Ok(Artefact {
-            digest,
-            bytes: digested.bytes,
-        })
+        Ok(Artefact { digest, bytes: digested.bytes })
     }
 
     /// Throws away what was written.

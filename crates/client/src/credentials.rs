@@ -59,19 +59,8 @@ pub enum CredentialsError {
 
 impl Credentials {
     /// Credentials of a client of a gateway that issues its own tokens.
-    pub fn new(
-        server: String,
-        tenant: Option<String>,
-        client_id: String,
-        client_secret: String,
-    ) -> Self {
-        Self {
-            server,
-            tenant,
-            client_id,
-            client_secret,
-            token_endpoint: None,
-        }
+    pub fn new(server: String, tenant: Option<String>, client_id: String, client_secret: String) -> Self {
+        Self { server, tenant, client_id, client_secret, token_endpoint: None }
     }
 
     /// Reads a credentials file.
@@ -84,10 +73,7 @@ impl Credentials {
             path: path.to_owned(),
             cause,
         })?;
-        serde_json::from_slice(&text).map_err(|cause| CredentialsError::Content {
-            path: path.to_owned(),
-            cause,
-        })
+        serde_json::from_slice(&text).map_err(|cause| CredentialsError::Content { path: path.to_owned(), cause })
     }
 
     /// Writes a credentials file for the owner's eyes, whole or not at all.
@@ -97,18 +83,11 @@ impl Credentials {
     pub fn write(&self, path: &Path) -> Result<(), CredentialsError> {
         use std::io::Write as _;
         use std::os::unix::fs::OpenOptionsExt as _;
-        let failed = |act, cause| CredentialsError::File {
-            act,
-            path: path.to_owned(),
-            cause,
-        };
-        let text = serde_json::to_vec_pretty(self).map_err(|cause| CredentialsError::Content {
-            path: path.to_owned(),
-            cause,
-        })?;
+        let failed = |act, cause| CredentialsError::File { act, path: path.to_owned(), cause };
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|cause| CredentialsError::Content { path: path.to_owned(), cause })?;
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|cause| failed("create the folder of", cause))?;
+            std::fs::create_dir_all(folder).map_err(|cause| failed("create the folder of", cause))?;
         }
         let temporary = path.with_extension("new");
         let mut file = std::fs::OpenOptions::new()
@@ -118,16 +97,12 @@ impl Credentials {
             .mode(0o600)
             .open(&temporary)
             .map_err(|cause| failed("write", cause))?;
-        file.write_all(&text)
-            .and_then(|()| file.sync_all())
-            .map_err(|cause| failed("write", cause))?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(|cause| failed("write", cause))?;
         std::fs::rename(&temporary, path).map_err(|cause| failed("replace", cause))
     }
 
     pub(crate) fn token_endpoint(&self) -> String {
-        self.token_endpoint
-            .clone()
-            .unwrap_or_else(|| format!("{}/authority/token", self.server.trim_end_matches('/')))
+        self.token_endpoint.clone().unwrap_or_else(|| format!("{}/authority/token", self.server.trim_end_matches('/')))
     }
 
     pub(crate) fn client_secret(&self) -> &str {

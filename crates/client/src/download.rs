@@ -68,18 +68,9 @@ impl Client {
         progress: impl Fn(u64) + Send,
     ) -> Result<Downloaded, DownloadError> {
         let part = path.with_extension("part");
-        let failed = |cause| DownloadError::File {
-            path: part.clone(),
-            cause,
-        };
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&part)
-            .await
-            .map_err(failed)?;
+        let failed = |cause| DownloadError::File { path: part.clone(), cause };
+        let mut file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&part).await.map_err(failed)?;
         let mut have = file.metadata().await.map_err(failed)?.len();
         if have > length {
             file.set_len(0).await.map_err(failed)?;
@@ -88,19 +79,10 @@ impl Client {
         let mut stalls = 0;
         while have < length {
             let before = have;
-            match self
-                .fetch(run, expected, &mut file, &mut have, &progress)
-                .await
-            {
+            match self.fetch(run, expected, &mut file, &mut have, &progress).await {
                 Ok(()) => {}
-                Err(DownloadError::Server(ClientError::Unreachable { cause, .. }))
-                    if stalls < MAX_STALLS =>
-                {
-                    tracing::debug!(
-                        error = &cause as &dyn std::error::Error,
-                        have,
-                        "download broke off, going on"
-                    );
+                Err(DownloadError::Server(ClientError::Unreachable { cause, .. })) if stalls < MAX_STALLS => {
+                    tracing::debug!(error = &cause as &dyn std::error::Error, have, "download broke off, going on");
                     sleep(Duration::from_secs(1)).await;
                 }
                 Err(error) => return Err(error),
@@ -115,17 +97,10 @@ impl Client {
         if found != *expected {
             // Keeping the wrong bytes would make every further attempt fail the same way.
             file.set_len(0).await.map_err(failed)?;
-            return Err(DownloadError::Mismatch {
-                expected: expected.clone(),
-                found,
-            });
+            return Err(DownloadError::Mismatch { expected: expected.clone(), found });
         }
         rename(&part, path).await.map_err(failed)?;
-        Ok(Downloaded {
-            path: path.to_owned(),
-            bytes: length,
-            digest: found,
-        })
+        Ok(Downloaded { path: path.to_owned(), bytes: length, digest: found })
     }
 
     async fn fetch(
@@ -136,31 +111,20 @@ impl Client {
         have: &mut u64,
         progress: &(impl Fn(u64) + Send),
     ) -> Result<(), DownloadError> {
-        let failed = |cause| DownloadError::File {
-            path: PathBuf::from("bundle"),
-            cause,
-        };
+        let failed = |cause| DownloadError::File { path: PathBuf::from("bundle"), cause };
         let etag = format!("\"{expected}\"");
         let mut request = self
             .request(Method::GET, &format!("/api/export/runs/{run}/download"))
             .await
             .map_err(DownloadError::Server)?;
         if *have > 0 {
-            request = request
-                .header(RANGE, format!("bytes={have}-"))
-                .header(IF_RANGE, &etag);
+            request = request.header(RANGE, format!("bytes={have}-")).header(IF_RANGE, &etag);
         }
         let response = self.send(request).await.map_err(DownloadError::Server)?;
-        let header = |name| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         // Only a 206 that begins where we asked, of the very same bytes, may be appended; anything else starts anew.
         let continues = response.status() == StatusCode::PARTIAL_CONTENT
-            && header(CONTENT_RANGE)
-                .is_some_and(|range| range.starts_with(&format!("bytes {have}-")))
+            && header(CONTENT_RANGE).is_some_and(|range| range.starts_with(&format!("bytes {have}-")))
             && header(ETAG) == Some(etag.as_str());
         if !continues {
             *have = 0;

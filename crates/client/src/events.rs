@@ -31,10 +31,7 @@ pub struct EventStream {
 
 impl std::fmt::Debug for EventStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EventStream")
-            .field("run", &self.run)
-            .field("last", &self.last)
-            .finish_non_exhaustive()
+        f.debug_struct("EventStream").field("run", &self.run).field("last", &self.last).finish_non_exhaustive()
     }
 }
 
@@ -150,10 +147,7 @@ impl EventStream {
         match serde_json::from_slice::<ProgressTick>(line) {
             Ok(tick) => Some(RunSignal::Progress(tick)),
             Err(error) => {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "a line of the event stream is unknown"
-                );
+                tracing::debug!(error = &error as &dyn std::error::Error, "a line of the event stream is unknown");
                 None
             }
         }

@@ -115,18 +115,11 @@ impl Client {
     pub fn new(credentials: Credentials) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(60))
+            .read_timeout(Duration::from_mins(1))
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|cause| ClientError::Unreachable {
-                server: credentials.server.clone(),
-                cause,
-            })?;
-        Ok(Self {
-            http,
-            credentials: Arc::new(credentials),
-            token: Arc::default(),
-        })
+            .map_err(|cause| ClientError::Unreachable { server: credentials.server.clone(), cause })?;
+        Ok(Self { http, credentials: Arc::new(credentials), token: Arc::default() })
     }
 
     /// Fetches a token, to see whether the credentials are good.
@@ -142,14 +135,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn profiles(&self) -> Result<Vec<ProfileView>, ClientError> {
-        let list: ProfileList = self
-            .call(
-                "list profiles",
-                Method::GET,
-                "/api/export/profiles",
-                None::<&()>,
-            )
-            .await?;
+        let list: ProfileList = self.call("list profiles", Method::GET, "/api/export/profiles", None::<&()>).await?;
         Ok(list.profiles)
     }
 
@@ -158,63 +144,31 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn profile(&self, id: &str) -> Result<ProfileView, ClientError> {
-        self.call(
-            "show a profile",
-            Method::GET,
-            &format!("/api/export/profiles/{id}"),
-            None::<&()>,
-        )
-        .await
+        self.call("show a profile", Method::GET, &format!("/api/export/profiles/{id}"), None::<&()>).await
     }
 
     /// Creates a profile from its document.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn create_profile(
-        &self,
-        document: &serde_json::Value,
-    ) -> Result<ProfileView, ClientError> {
-        self.call(
-            "create a profile",
-            Method::POST,
-            "/api/export/profiles",
-            Some(document),
-        )
-        .await
+    pub async fn create_profile(&self, document: &serde_json::Value) -> Result<ProfileView, ClientError> {
+        self.call("create a profile", Method::POST, "/api/export/profiles", Some(document)).await
     }
 
     /// Changes a profile by a merge patch.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn update_profile(
-        &self,
-        id: &str,
-        patch: &serde_json::Value,
-    ) -> Result<ProfileView, ClientError> {
-        self.call(
-            "update a profile",
-            Method::PATCH,
-            &format!("/api/export/profiles/{id}"),
-            Some(patch),
-        )
-        .await
+    pub async fn update_profile(&self, id: &str, patch: &serde_json::Value) -> Result<ProfileView, ClientError> {
+        self.call("update a profile", Method::PATCH, &format!("/api/export/profiles/{id}"), Some(patch)).await
     }
 
     /// Submits a run. With an idempotency key the call may be repeated.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn start_run(
-        &self,
-        run: &NewRun,
-        idempotency_key: Option<&str>,
-    ) -> Result<Run, ClientError> {
-        let mut request = self
-            .request(Method::POST, "/api/export/runs")
-            .await?
-            .json(run);
+    pub async fn start_run(&self, run: &NewRun, idempotency_key: Option<&str>) -> Result<Run, ClientError> {
+        let mut request = self.request(Method::POST, "/api/export/runs").await?.json(run);
         if let Some(key) = idempotency_key {
             request = request.header("idempotency-key", key);
         }
@@ -227,17 +181,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn runs(&self, query: &[(&str, String)]) -> Result<RunPage, ClientError> {
-        let pairs: Vec<String> = query
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        self.call(
-            "list runs",
-            Method::GET,
-            &format!("/api/export/runs?{}", pairs.join("&")),
-            None::<&()>,
-        )
-        .await
+        let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.call("list runs", Method::GET, &format!("/api/export/runs?{}", pairs.join("&")), None::<&()>).await
     }
 
     /// One run.
@@ -245,13 +190,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn run(&self, id: &str) -> Result<Run, ClientError> {
-        self.call(
-            "show a run",
-            Method::GET,
-            &format!("/api/export/runs/{id}"),
-            None::<&()>,
-        )
-        .await
+        self.call("show a run", Method::GET, &format!("/api/export/runs/{id}"), None::<&()>).await
     }
 
     /// Cancels a run.
@@ -259,13 +198,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn cancel_run(&self, id: &str) -> Result<Run, ClientError> {
-        self.call(
-            "cancel a run",
-            Method::POST,
-            &format!("/api/export/runs/{id}/cancel"),
-            None::<&()>,
-        )
-        .await
+        self.call("cancel a run", Method::POST, &format!("/api/export/runs/{id}/cancel"), None::<&()>).await
     }
 
     /// A small file of a run, such as `manifest` or `files/export.json.sig`.
@@ -273,14 +206,9 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn file(&self, id: &str, name: &str) -> Result<bytes::Bytes, ClientError> {
-        let request = self
-            .request(Method::GET, &format!("/api/export/runs/{id}/{name}"))
-            .await?;
+        let request = self.request(Method::GET, &format!("/api/export/runs/{id}/{name}")).await?;
         let response = self.send(request).await?;
-        response
-            .bytes()
-            .await
-            .map_err(|cause| self.unreachable(cause))
+        response.bytes().await.map_err(|cause| self.unreachable(cause))
     }
 
     /// The server's address.
@@ -303,24 +231,13 @@ impl Client {
         self.read(act, response).await
     }
 
-    async fn read<T: DeserializeOwned>(
-        &self,
-        act: &'static str,
-        response: Response,
-    ) -> Result<T, ClientError> {
-        let body = response
-            .bytes()
-            .await
-            .map_err(|cause| self.unreachable(cause))?;
+    async fn read<T: DeserializeOwned>(&self, act: &'static str, response: Response) -> Result<T, ClientError> {
+        let body = response.bytes().await.map_err(|cause| self.unreachable(cause))?;
         serde_json::from_slice(&body).map_err(|cause| ClientError::Unreadable { act, cause })
     }
 
     /// A request with token and tenant.
-    pub(crate) async fn request(
-        &self,
-        method: Method,
-        path: &str,
-    ) -> Result<RequestBuilder, ClientError> {
+    pub(crate) async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ClientError> {
         let token = self.token().await?;
         let url = format!("{}{path}", self.credentials.server.trim_end_matches('/'));
         let mut request = self.http.request(method, url).bearer_auth(token);
@@ -332,29 +249,17 @@ impl Client {
 
     /// Sends, and turns an answer that is no success into its problem.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request
-            .send()
-            .await
-            .map_err(|cause| self.unreachable(cause))?;
+        let response = request.send().await.map_err(|cause| self.unreachable(cause))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
-        let body = response
-            .bytes()
-            .await
-            .map_err(|cause| self.unreachable(cause))?;
-        Err(ClientError::Refused(Box::new(ProblemDocument::read(
-            status.as_u16(),
-            &body,
-        ))))
+        let body = response.bytes().await.map_err(|cause| self.unreachable(cause))?;
+        Err(ClientError::Refused(Box::new(ProblemDocument::read(status.as_u16(), &body))))
     }
 
     pub(crate) fn unreachable(&self, cause: reqwest::Error) -> ClientError {
-        ClientError::Unreachable {
-            server: self.credentials.server.clone(),
-            cause,
-        }
+        ClientError::Unreachable { server: self.credentials.server.clone(), cause }
     }
 
     async fn token(&self) -> Result<String, ClientError> {
@@ -377,19 +282,13 @@ impl Client {
             .await
             .map_err(|cause| self.unreachable(cause))?;
         let status = response.status();
-        let body = response
-            .bytes()
-            .await
-            .map_err(|cause| self.unreachable(cause))?;
+        let body = response.bytes().await.map_err(|cause| self.unreachable(cause))?;
         if status != StatusCode::OK {
             let text = String::from_utf8_lossy(&body).chars().take(200).collect();
             return Err(ClientError::LoginRefused(text));
         }
         let token: Token =
-            serde_json::from_slice(&body).map_err(|cause| ClientError::Unreadable {
-                act: "fetch a token",
-                cause,
-            })?;
+            serde_json::from_slice(&body).map_err(|cause| ClientError::Unreadable { act: "fetch a token", cause })?;
         let valid = Duration::from_secs(token.expires_in).saturating_sub(TOKEN_MARGIN);
         *held = Some((token.access_token.clone(), Instant::now() + valid));
         Ok(token.access_token)

@@ -39,13 +39,7 @@ impl ProblemDocument {
         serde_json::from_slice(body).unwrap_or_else(|_| Self {
             status,
             code: String::new(),
-            detail: format!(
-                "status {status}: {}",
-                String::from_utf8_lossy(body)
-                    .chars()
-                    .take(200)
-                    .collect::<String>()
-            ),
+            detail: format!("status {status}: {}", String::from_utf8_lossy(body).chars().take(200).collect::<String>()),
             trace_id: String::new(),
             errors: Vec::new(),
         })

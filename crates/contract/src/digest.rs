@@ -25,14 +25,9 @@ impl Digest {
     /// The digest whose 32 bytes are given.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        use fmt::Write as _;
-        let mut text = String::with_capacity(71);
-        text.push_str(PREFIX);
-        for byte in bytes {
-            // Writing to a String cannot fail.
-            let _: fmt::Result = write!(text, "{byte:02x}");
-        }
-        Self(text)
+        let nibble = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+        let hex = bytes.iter().flat_map(|byte| [nibble(byte >> 4), nibble(byte & 15)]);
+        Self(PREFIX.chars().chain(hex).collect())
     }
 
     /// The 64 hex digits without the algorithm.
@@ -59,18 +54,9 @@ impl TryFrom<String> for Digest {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let good = text.strip_prefix(PREFIX).is_some_and(|hex| {
-            hex.len() == 64
-                && hex
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         });
-        if good {
-            Ok(Self(text))
-        } else {
-            Err(ParseDigestError {
-                found: text.chars().take(80).collect(),
-            })
-        }
+        if good { Ok(Self(text)) } else { Err(ParseDigestError { found: text.chars().take(80).collect() }) }
     }
 }
 
@@ -100,12 +86,9 @@ mod tests {
     fn only_lower_case_sha256_is_a_digest() {
         let good = Digest::from_bytes([0xab; 32]).to_string();
         assert_eq!(good.parse::<Digest>().unwrap().hex(), "ab".repeat(32));
-        for bad in [
-            good.to_uppercase(),
-            good.replace("sha256", "sha512"),
-            good[..70].to_owned(),
-            String::new(),
-        ] {
+        for bad in
+            [good.to_uppercase(), good.replace("sha256", "sha512"), good.chars().take(70).collect(), String::new()]
+        {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

@@ -97,10 +97,7 @@ impl EventType {
 
     /// Whether a stream of events ends after this one.
     pub fn is_terminal(self) -> bool {
-        matches!(
-            self,
-            Self::RunSucceeded | Self::RunFailed | Self::RunAborted
-        )
+        matches!(self, Self::RunSucceeded | Self::RunFailed | Self::RunAborted)
     }
 }
 

@@ -67,9 +67,7 @@ impl FromStr for RecordKind {
 }
 
 /// A ledger position, rising per tenant from 1; 0 is before everything. A watermark is such a position (design D18).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sequence(pub u64);
 

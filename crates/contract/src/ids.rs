@@ -16,11 +16,7 @@ pub struct ParseIdError {
 
 impl ParseIdError {
     fn new(what: &'static str, found: &str, rule: &'static str) -> Self {
-        Self {
-            what,
-            found: found.chars().take(80).collect(),
-            rule,
-        }
+        Self { what, found: found.chars().take(80).collect(), rule }
     }
 }
 
@@ -77,11 +73,7 @@ text_id!(TenantId);
 impl TryFrom<String> for TenantId {
     type Error = ParseIdError;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        if is_slug(&text) {
-            Ok(Self(text))
-        } else {
-            Err(ParseIdError::new("tenant", &text, SLUG_RULE))
-        }
+        if is_slug(&text) { Ok(Self(text)) } else { Err(ParseIdError::new("tenant", &text, SLUG_RULE)) }
     }
 }
 
@@ -96,11 +88,7 @@ impl TryFrom<String> for ProfileId {
     type Error = ParseIdError;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let slug = text.replacen(':', "-", 1);
-        if is_slug(&slug) {
-            Ok(Self(slug))
-        } else {
-            Err(ParseIdError::new("profile", &text, SLUG_RULE))
-        }
+        if is_slug(&slug) { Ok(Self(slug)) } else { Err(ParseIdError::new("profile", &text, SLUG_RULE)) }
     }
 }
 
@@ -115,11 +103,7 @@ impl RunId {
     /// The id of a run that is made at `millis` (milliseconds since 1970) with 80 random bits.
     #[must_use]
     pub fn from_parts(millis: u64, random: u128) -> Self {
-        Self(
-            ulid::Ulid::from_parts(millis, random)
-                .to_string()
-                .to_ascii_lowercase(),
-        )
+        Self(ulid::Ulid::from_parts(millis, random).to_string().to_ascii_lowercase())
     }
 }
 
@@ -127,18 +111,12 @@ impl TryFrom<String> for RunId {
     type Error = ParseIdError;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let good = text.len() == 26
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
             && ulid::Ulid::from_string(&text).is_ok();
         if good {
             Ok(Self(text))
         } else {
-            Err(ParseIdError::new(
-                "run id",
-                &text,
-                "use the 26 lower-case letters and digits of a ULID",
-            ))
+            Err(ParseIdError::new("run id", &text, "use the 26 lower-case letters and digits of a ULID"))
         }
     }
 }
@@ -187,33 +165,15 @@ mod tests {
 
     #[test]
     fn a_tenant_that_would_break_a_subject_or_a_path_is_refused() {
-        for bad in [
-            "",
-            "a.b",
-            "a/b",
-            "A",
-            "-a",
-            "a-",
-            "*",
-            ">",
-            "a b",
-            "ü",
-            &"a".repeat(65),
-        ] {
+        for bad in ["", "a.b", "a/b", "A", "-a", "a-", "*", ">", "a b", "ü", &"a".repeat(65)] {
             assert!(bad.parse::<TenantId>().is_err(), "{bad}");
         }
-        assert_eq!(
-            "acme-eu-1".parse::<TenantId>().unwrap().as_str(),
-            "acme-eu-1"
-        );
+        assert_eq!("acme-eu-1".parse::<TenantId>().unwrap().as_str(), "acme-eu-1");
     }
 
     #[test]
     fn a_profile_may_be_spelled_with_a_colon() {
-        assert_eq!(
-            "json:raw".parse::<ProfileId>().unwrap().as_str(),
-            "json-raw"
-        );
+        assert_eq!("json:raw".parse::<ProfileId>().unwrap().as_str(), "json-raw");
         assert!("json:raw:x".parse::<ProfileId>().is_err());
     }
 

@@ -38,11 +38,7 @@ pub struct StageEvent {
 
 /// What happened to a run or one of its stages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    tag = "type"
-)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
 pub enum Outcome {
     /// The gateway wrote a pending run; a hint for the orchestrator to look.
     Requested,

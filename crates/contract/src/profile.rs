@@ -32,14 +32,8 @@ pub enum ProfileKind {
 
 impl ProfileKind {
     /// Every kind, in the order of the specification. Each tenant has one built-in profile of each.
-    pub const ALL: [Self; 6] = [
-        Self::JsonRaw,
-        Self::JsonPolicy,
-        Self::TrivyDb,
-        Self::TrivyJavaDb,
-        Self::MirrorFull,
-        Self::MirrorDelta,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::JsonRaw, Self::JsonPolicy, Self::TrivyDb, Self::TrivyJavaDb, Self::MirrorFull, Self::MirrorDelta];
 
     /// `json:raw` and so on.
     pub fn as_str(self) -> &'static str {
@@ -55,16 +49,12 @@ impl ProfileKind {
 
     /// `json`, `trivy` or `mirror`.
     pub fn family(self) -> &'static str {
-        self.as_str()
-            .split_once(':')
-            .map_or("", |(family, _)| family)
+        self.as_str().split_once(':').map_or("", |(family, _)| family)
     }
 
     /// `raw`, `policy`, `db`, `java-db`, `full` or `delta`.
     pub fn variant(self) -> &'static str {
-        self.as_str()
-            .split_once(':')
-            .map_or("", |(_, variant)| variant)
+        self.as_str().split_once(':').map_or("", |(_, variant)| variant)
     }
 
     /// The id of the built-in profile: `json-raw` and so on.
@@ -72,10 +62,7 @@ impl ProfileKind {
     /// # Panics
     /// Never: every name above is a slug, which a test asserts.
     pub fn built_in_id(self) -> ProfileId {
-        #[expect(
-            clippy::expect_used,
-            reason = "the six names are constants, checked by a test"
-        )]
+        #[expect(clippy::expect_used, reason = "the six names are constants, checked by a test")]
         self.as_str().parse().expect("built-in names are slugs")
     }
 }
@@ -110,9 +97,7 @@ impl DistributionKind {
 }
 
 /// How the lines of a bundle are compressed.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Frames {
     /// Many independent zstd frames with a seek table: parallel, resumable, seekable.
@@ -136,11 +121,7 @@ pub struct Compression {
 
 impl Default for Compression {
     fn default() -> Self {
-        Self {
-            level: 3,
-            frames: Frames::Multi,
-            chunk_bytes: 4 << 20,
-        }
+        Self { level: 3, frames: Frames::Multi, chunk_bytes: 4 << 20 }
     }
 }
 
@@ -210,48 +191,20 @@ impl ProfileConfig {
         let mut faults = Vec::new();
         let mut expect = |good: bool, path: &str, problem: &str| {
             if !good {
-                faults.push(ProfileError {
-                    path: format!("config.{path}"),
-                    problem: problem.to_owned(),
-                });
+                faults.push(ProfileError { path: format!("config.{path}"), problem: problem.to_owned() });
             }
         };
-        expect(
-            !self.include.is_empty(),
-            "include",
-            "name at least one of advisory, vex, sbom",
-        );
-        expect(
-            (1..=22).contains(&self.compression.level),
-            "compression.level",
-            "use 1 to 22",
-        );
+        expect(!self.include.is_empty(), "include", "name at least one of advisory, vex, sbom");
+        expect((1..=22).contains(&self.compression.level), "compression.level", "use 1 to 22");
         expect(
             ((64 << 10)..=(64 << 20)).contains(&self.compression.chunk_bytes),
             "compression.chunkBytes",
             "use 65536 to 67108864",
         );
-        expect(
-            !self.distribution.is_empty(),
-            "distribution",
-            "name at least one of http, oci, object",
-        );
-        expect(
-            (1..=100_000).contains(&self.partition_records),
-            "partitionRecords",
-            "use 1 to 100000",
-        );
-        expect(
-            self.retention_days
-                .is_none_or(|days| (1..=3_650).contains(&days)),
-            "retentionDays",
-            "use 1 to 3650",
-        );
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(faults)
-        }
+        expect(!self.distribution.is_empty(), "distribution", "name at least one of http, oci, object");
+        expect((1..=100_000).contains(&self.partition_records), "partitionRecords", "use 1 to 100000");
+        expect(self.retention_days.is_none_or(|days| (1..=3_650).contains(&days)), "retentionDays", "use 1 to 3650");
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 }
 
@@ -292,9 +245,7 @@ impl Profile {
         let policy_snapshot_mode = match kind {
             ProfileKind::JsonPolicy => PolicySnapshotMode::Required,
             ProfileKind::MirrorFull | ProfileKind::MirrorDelta => PolicySnapshotMode::Optional,
-            ProfileKind::JsonRaw | ProfileKind::TrivyDb | ProfileKind::TrivyJavaDb => {
-                PolicySnapshotMode::None
-            }
+            ProfileKind::JsonRaw | ProfileKind::TrivyDb | ProfileKind::TrivyJavaDb => PolicySnapshotMode::None,
         };
         Self {
             v: Version,
@@ -303,10 +254,7 @@ impl Profile {
             name: kind.as_str().to_owned(),
             kind,
             revision: 1,
-            config: ProfileConfig {
-                policy_snapshot_mode,
-                ..ProfileConfig::default()
-            },
+            config: ProfileConfig { policy_snapshot_mode, ..ProfileConfig::default() },
             description: String::new(),
             labels: BTreeMap::new(),
             created_by: "system".to_owned(),
@@ -321,21 +269,8 @@ mod tests {
 
     #[test]
     fn built_in_ids_are_the_names_with_a_hyphen() {
-        let ids: Vec<String> = ProfileKind::ALL
-            .iter()
-            .map(|kind| kind.built_in_id().to_string())
-            .collect();
-        assert_eq!(
-            ids,
-            [
-                "json-raw",
-                "json-policy",
-                "trivy-db",
-                "trivy-java-db",
-                "mirror-full",
-                "mirror-delta"
-            ]
-        );
+        let ids: Vec<String> = ProfileKind::ALL.iter().map(|kind| kind.built_in_id().to_string()).collect();
+        assert_eq!(ids, ["json-raw", "json-policy", "trivy-db", "trivy-java-db", "mirror-full", "mirror-delta"]);
     }
 
     #[test]
@@ -347,14 +282,7 @@ mod tests {
         config.include.clear();
         let faults = config.check().unwrap_err();
         let paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
-        assert_eq!(
-            paths,
-            [
-                "config.include",
-                "config.compression.level",
-                "config.partitionRecords"
-            ]
-        );
+        assert_eq!(paths, ["config.include", "config.compression.level", "config.partitionRecords"]);
     }
 
     #[test]

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::{Distribution, InputRange, PolicySnapshotRef};
 use crate::profile::ProfileKind;
 use crate::selectors::Selectors;
-use crate::{
-    Digest, ErrorCode, Generation, ProfileId, RunId, Sequence, TenantId, Timestamp, Version,
-};
+use crate::{Digest, ErrorCode, Generation, ProfileId, RunId, Sequence, TenantId, Timestamp, Version};
 
 /// State of a run (design D10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,13 +28,7 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// Every status.
-    pub const ALL: [Self; 5] = [
-        Self::Pending,
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Aborted,
-    ];
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Aborted];
 
     /// The lower-case name.
     pub fn as_str(self) -> &'static str {
@@ -74,10 +66,7 @@ impl fmt::Display for RunStatus {
 impl std::str::FromStr for RunStatus {
     type Err = UnknownStatus;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| UnknownStatus(text.to_owned()))
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| UnknownStatus(text.to_owned()))
     }
 }
 
@@ -106,14 +95,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in pipeline order.
-    pub const ALL: [Self; 6] = [
-        Self::Plan,
-        Self::Resolve,
-        Self::Adapt,
-        Self::Manifest,
-        Self::Sign,
-        Self::Distribute,
-    ];
+    pub const ALL: [Self; 6] = [Self::Plan, Self::Resolve, Self::Adapt, Self::Manifest, Self::Sign, Self::Distribute];
 
     /// The name in subjects, staging keys and the API.
     pub fn as_str(self) -> &'static str {
@@ -137,10 +119,7 @@ impl fmt::Display for Phase {
 impl std::str::FromStr for Phase {
     type Err = UnknownPhase;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|phase| phase.as_str() == text)
-            .ok_or_else(|| UnknownPhase(text.to_owned()))
+        Self::ALL.into_iter().find(|phase| phase.as_str() == text).ok_or_else(|| UnknownPhase(text.to_owned()))
     }
 }
 
@@ -287,11 +266,7 @@ pub struct Run {
 impl Run {
     /// The run in its present generation.
     pub fn reference(&self) -> RunRef {
-        RunRef {
-            tenant: self.tenant.clone(),
-            run: self.id.clone(),
-            generation: self.generation,
-        }
+        RunRef { tenant: self.tenant.clone(), run: self.id.clone(), generation: self.generation }
     }
 }
 

@@ -126,20 +126,14 @@ impl SelectorRequest {
     ///
     /// # Errors
     /// All faults at once, each with the path of its member.
-    pub fn resolve(
-        &self,
-        tenant: &TenantId,
-        now: Timestamp,
-    ) -> Result<Selectors, Vec<SelectorError>> {
+    pub fn resolve(&self, tenant: &TenantId, now: Timestamp) -> Result<Selectors, Vec<SelectorError>> {
         let mut faults = Vec::new();
         for other in entries("tenants", &self.tenants, &mut faults) {
             if other != tenant.as_str() {
                 fault(
                     &mut faults,
                     "tenants",
-                    format!(
-                        "tenant `{other}` is not the caller's; cross-tenant export is not enabled"
-                    ),
+                    format!("tenant `{other}` is not the caller's; cross-tenant export is not enabled"),
                 );
             }
         }
@@ -156,18 +150,11 @@ impl SelectorRequest {
             if SEVERITIES.contains(&severity.as_str()) {
                 severities.insert(severity);
             } else {
-                fault(
-                    &mut faults,
-                    "severities",
-                    format!("`{severity}` is not one of {}", SEVERITIES.join(", ")),
-                );
+                fault(&mut faults, "severities", format!("`{severity}` is not one of {}", SEVERITIES.join(", ")));
             }
         }
         let products = entries("products", &self.products, &mut faults);
-        for product in products
-            .iter()
-            .filter(|product| !product.starts_with("pkg:"))
-        {
+        for product in products.iter().filter(|product| !product.starts_with("pkg:")) {
             fault(
                 &mut faults,
                 "products",
@@ -175,60 +162,35 @@ impl SelectorRequest {
             );
         }
         let selectors = Selectors {
-            window: self
-                .window
-                .as_ref()
-                .and_then(|window| resolve_window(window, now, &mut faults)),
+            window: self.window.as_ref().and_then(|window| resolve_window(window, now, &mut faults)),
             kinds,
             sources: entries("sources", &self.sources, &mut faults),
-            ecosystems: entries("ecosystems", &self.ecosystems, &mut faults)
-                .iter()
-                .map(|e| e.to_lowercase())
-                .collect(),
+            ecosystems: entries("ecosystems", &self.ecosystems, &mut faults).iter().map(|e| e.to_lowercase()).collect(),
             products,
             sbom_subjects: entries("sbomSubjects", &self.sbom_subjects, &mut faults),
             severities,
             include: patterns("include", &self.include, &mut faults),
             exclude: patterns("exclude", &self.exclude, &mut faults),
         };
-        if faults.is_empty() {
-            Ok(selectors)
-        } else {
-            Err(faults)
-        }
+        if faults.is_empty() { Ok(selectors) } else { Err(faults) }
     }
 }
 
 fn fault(faults: &mut Vec<SelectorError>, member: &str, problem: String) {
-    faults.push(SelectorError {
-        path: format!("selectors.{member}"),
-        problem,
-    });
+    faults.push(SelectorError { path: format!("selectors.{member}"), problem });
 }
 
 fn entries(member: &str, list: &[String], faults: &mut Vec<SelectorError>) -> BTreeSet<String> {
-    let found: BTreeSet<String> = list
-        .iter()
-        .flat_map(|entry| entry.split(','))
-        .map(str::trim)
-        .map(str::to_owned)
-        .collect();
+    let found: BTreeSet<String> =
+        list.iter().flat_map(|entry| entry.split(',')).map(str::trim).map(str::to_owned).collect();
     if found.len() > MAX_LIST {
-        fault(
-            faults,
-            member,
-            format!("{} entries, at most {MAX_LIST} are allowed", found.len()),
-        );
+        fault(faults, member, format!("{} entries, at most {MAX_LIST} are allowed", found.len()));
     }
     if found.contains("") {
         fault(faults, member, "an entry is empty".to_owned());
     }
     if found.iter().any(|entry| entry.len() > MAX_ENTRY) {
-        fault(
-            faults,
-            member,
-            format!("an entry is longer than {MAX_ENTRY} bytes"),
-        );
+        fault(faults, member, format!("an entry is longer than {MAX_ENTRY} bytes"));
     }
     if found.iter().any(|entry| entry.contains('\0')) {
         fault(faults, member, "an entry holds a NUL character".to_owned());
@@ -240,69 +202,41 @@ fn patterns(member: &str, list: &[String], faults: &mut Vec<SelectorError>) -> B
     let found = entries(member, list, faults);
     for entry in &found {
         if entry.strip_suffix('*').unwrap_or(entry).contains('*') {
-            fault(
-                faults,
-                member,
-                format!("`{entry}`: `*` may stand at the end only"),
-            );
+            fault(faults, member, format!("`{entry}`: `*` may stand at the end only"));
         }
     }
     found.into_iter().map(Pattern).collect()
 }
 
-fn resolve_window(
-    window: &WindowRequest,
-    now: Timestamp,
-    faults: &mut Vec<SelectorError>,
-) -> Option<Window> {
+fn resolve_window(window: &WindowRequest, now: Timestamp, faults: &mut Vec<SelectorError>) -> Option<Window> {
     let mut bound = |member: &str, text: &Option<String>| {
-        text.as_ref()
-            .and_then(|text| match text.parse::<Timestamp>() {
-                Ok(at) => Some(at),
-                Err(error) => {
-                    fault(faults, member, error.to_string());
-                    None
-                }
-            })
+        text.as_ref().and_then(|text| match text.parse::<Timestamp>() {
+            Ok(at) => Some(at),
+            Err(error) => {
+                fault(faults, member, error.to_string());
+                None
+            }
+        })
     };
     let from = bound("window.from", &window.from);
     let until = bound("window.until", &window.until);
     if let Some(last) = &window.last {
         if window.from.is_some() || window.until.is_some() {
-            fault(
-                faults,
-                "window",
-                "use `last` or `from` and `until`, not both".to_owned(),
-            );
+            fault(faults, "window", "use `last` or `from` and `until`, not both".to_owned());
         }
         let Some(seconds) = parse_span(last) else {
-            fault(
-                faults,
-                "window.last",
-                format!("`{last}` is not a length such as 90m, 36h, 7d or 2w"),
-            );
+            fault(faults, "window.last", format!("`{last}` is not a length such as 90m, 36h, 7d or 2w"));
             return None;
         };
-        return Some(Window {
-            from: Some(now.plus_seconds(-seconds)),
-            until: Some(now),
-        });
+        return Some(Window { from: Some(now.plus_seconds(-seconds)), until: Some(now) });
     }
     if let (Some(from), Some(until)) = (from, until)
         && from >= until
     {
-        fault(
-            faults,
-            "window",
-            format!("`from` ({from}) must be before `until` ({until})"),
-        );
+        fault(faults, "window", format!("`from` ({from}) must be before `until` ({until})"));
     }
     if window.from.is_none() && window.until.is_none() {
-        fault(
-            faults,
-            "window",
-            "give `from`, `until` or `last`".to_owned(),
-        );
+        fault(faults, "window", "give `from`, `until` or `last`".to_owned());
     }
     Some(Window { from, until })
 }
@@ -319,9 +253,7 @@ fn parse_span(text: &str) -> Option<i64> {
         'w' => 604_800,
         _ => return None,
     };
-    number
-        .checked_mul(factor)
-        .filter(|seconds| (1..=315_360_000).contains(seconds))
+    number.checked_mul(factor).filter(|seconds| (1..=315_360_000).contains(seconds))
 }
 
 #[cfg(test)]
@@ -335,31 +267,18 @@ mod tests {
 
     #[test]
     fn lists_are_split_sorted_and_made_unique() {
-        let request = SelectorRequest {
-            ecosystems: vec!["npm, PyPI".into(), "npm".into()],
-            ..Default::default()
-        };
+        let request = SelectorRequest { ecosystems: vec!["npm, PyPI".into(), "npm".into()], ..Default::default() };
         let selectors = request.resolve(&"acme".parse().unwrap(), now()).unwrap();
-        assert_eq!(
-            selectors.ecosystems.into_iter().collect::<Vec<_>>(),
-            ["npm", "pypi"]
-        );
+        assert_eq!(selectors.ecosystems.into_iter().collect::<Vec<_>>(), ["npm", "pypi"]);
     }
 
     #[test]
     fn a_relative_window_becomes_absolute() {
         let request = SelectorRequest {
-            window: Some(WindowRequest {
-                last: Some("7d".into()),
-                ..Default::default()
-            }),
+            window: Some(WindowRequest { last: Some("7d".into()), ..Default::default() }),
             ..Default::default()
         };
-        let window = request
-            .resolve(&"acme".parse().unwrap(), now())
-            .unwrap()
-            .window
-            .unwrap();
+        let window = request.resolve(&"acme".parse().unwrap(), now()).unwrap().window.unwrap();
         assert_eq!(window.from.unwrap().to_string(), "2026-01-03T00:00:00Z");
         assert_eq!(window.until, Some(now()));
     }
@@ -370,17 +289,12 @@ mod tests {
             tenants: vec!["other".into()],
             kinds: vec!["advisory".into(), "nonsense".into()],
             products: vec!["npm/lodash".into()],
-            window: Some(WindowRequest {
-                from: Some("yesterday".into()),
-                ..Default::default()
-            }),
+            window: Some(WindowRequest { from: Some("yesterday".into()), ..Default::default() }),
             include: vec!["a*b".into()],
             severities: vec!["awful".into()],
             ..Default::default()
         };
-        let faults = request
-            .resolve(&"acme".parse().unwrap(), now())
-            .unwrap_err();
+        let faults = request.resolve(&"acme".parse().unwrap(), now()).unwrap_err();
         let paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
         assert_eq!(
             paths,

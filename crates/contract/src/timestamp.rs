@@ -29,10 +29,7 @@ impl Timestamp {
     pub fn from_micros(micros: i64) -> Result<Self, ParseTimestampError> {
         jiff::Timestamp::from_microsecond(micros)
             .map(Self)
-            .map_err(|cause| ParseTimestampError {
-                found: micros.to_string(),
-                cause,
-            })
+            .map_err(|cause| ParseTimestampError { found: micros.to_string(), cause })
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z; orders as the instants do.
@@ -48,9 +45,7 @@ impl Timestamp {
     /// This instant moved by `seconds`; stays where it is when the result cannot be represented.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
-        self.0
-            .checked_add(jiff::SignedDuration::from_secs(seconds))
-            .map_or(self, Self)
+        self.0.checked_add(jiff::SignedDuration::from_secs(seconds)).map_or(self, Self)
     }
 }
 
@@ -66,14 +61,9 @@ impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |cause| ParseTimestampError {
-            found: text.chars().take(64).collect(),
-            cause,
-        };
+        let error = |cause| ParseTimestampError { found: text.chars().take(64).collect(), cause };
         let parsed: jiff::Timestamp = text.parse().map_err(error)?;
-        jiff::Timestamp::from_microsecond(parsed.as_microsecond())
-            .map(Self)
-            .map_err(error)
+        jiff::Timestamp::from_microsecond(parsed.as_microsecond()).map(Self).map_err(error)
     }
 }
 
@@ -113,13 +103,7 @@ mod tests {
         let b: Timestamp = "2025-03-01T18:00:00.123456Z".parse().unwrap();
         assert_eq!(a, b);
         assert_eq!(a.to_string(), "2025-03-01T18:00:00.123456Z");
-        assert_eq!(
-            "2025-03-01T18:00:00Z"
-                .parse::<Timestamp>()
-                .unwrap()
-                .to_string(),
-            "2025-03-01T18:00:00Z"
-        );
+        assert_eq!("2025-03-01T18:00:00Z".parse::<Timestamp>().unwrap().to_string(), "2025-03-01T18:00:00Z");
         assert!("2025-03-01 18:00".parse::<Timestamp>().is_err());
     }
 }

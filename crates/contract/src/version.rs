@@ -20,9 +20,7 @@ impl<'de, const N: u32> Deserialize<'de> for Version<N> {
         if found == N {
             Ok(Self)
         } else {
-            Err(D::Error::custom(format_args!(
-                "schema version {found} is not supported, this build reads version {N}"
-            )))
+            Err(D::Error::custom(format_args!("schema version {found} is not supported, this build reads version {N}")))
         }
     }
 }

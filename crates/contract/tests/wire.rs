@@ -1,13 +1,15 @@
 //! Every wire type that was ever written must still be read: the samples in `tests/wire/` are frozen.
 //! A new version of a type gets a new sample beside the old one.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::path::PathBuf;
 
 use export_contract::event::{EventType, ProgressStep, ProgressTick, RunEvent};
 use export_contract::manifest::ExportManifest;
 use export_contract::message::{
-    ManifestWritten, PartAdapted, PartsResolved, RunAdapted, RunAdmitted, RunDistributed,
-    RunPlanned, RunSigned, StageEvent,
+    ManifestWritten, PartAdapted, PartsResolved, RunAdapted, RunAdmitted, RunDistributed, RunPlanned, RunSigned,
+    StageEvent,
 };
 use export_contract::profile::Profile;
 use export_contract::run::Run;
@@ -15,9 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 fn sample(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/wire")
-        .join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/wire").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -55,13 +55,8 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
 #[test]
 fn a_newer_version_is_refused_by_name() {
     let newer = sample("profile.v1.json").replacen("\"v\": 1", "\"v\": 2", 1);
-    let error = serde_json::from_str::<Profile>(&newer)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("schema version 2 is not supported"),
-        "{error}"
-    );
+    let error = serde_json::from_str::<Profile>(&newer).unwrap_err().to_string();
+    assert!(error.contains("schema version 2 is not supported"), "{error}");
 }
 
 #[test]
@@ -70,12 +65,8 @@ fn the_names_of_events_are_those_that_are_published() {
         .iter()
         .map(|kind| kind.as_str())
         .chain(
-            [
-                ProgressStep::AdapterStart,
-                ProgressStep::AdapterChunk,
-                ProgressStep::StageProgress,
-            ]
-            .map(ProgressStep::as_str),
+            [ProgressStep::AdapterStart, ProgressStep::AdapterChunk, ProgressStep::StageProgress]
+                .map(ProgressStep::as_str),
         )
         .collect();
     assert_eq!(names, sample("event_names.txt").lines().collect::<Vec<_>>());
@@ -86,18 +77,12 @@ fn the_names_of_events_are_those_that_are_published() {
 
 #[test]
 fn the_error_codes_are_those_that_are_published() {
-    let names: Vec<&str> = export_contract::ErrorCode::ALL
-        .iter()
-        .map(|code| code.as_str())
-        .collect();
+    let names: Vec<&str> = export_contract::ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     let published = sample("error_codes.txt");
     for name in published.lines() {
         assert!(names.contains(&name), "{name} was published and is gone");
     }
     for name in names {
-        assert!(
-            published.lines().any(|line| line == name),
-            "{name} is not on the list in tests/wire/error_codes.txt"
-        );
+        assert!(published.lines().any(|line| line == name), "{name} is not on the list in tests/wire/error_codes.txt");
     }
 }

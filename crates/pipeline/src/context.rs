@@ -90,6 +90,13 @@ impl StageContext {
 
     /// Tells watchers and the watchdog how far this delivery is.
     pub fn progress(&self, step: ProgressStep, records: u64, bytes: u64) {
-        self.progress.tick(ProgressTick { run: self.run().clone(), phase: self.phase, part: self.part, step, records, bytes });
+        self.progress.tick(ProgressTick {
+            run: self.run().clone(),
+            phase: self.phase,
+            part: self.part,
+            step,
+            records,
+            bytes,
+        });
     }
 }

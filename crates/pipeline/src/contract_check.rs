@@ -32,14 +32,7 @@ pub fn context<S: Stage>(
     attempt: u32,
 ) -> StageContext {
     let workspace = Workspace::new(store, run);
-    StageContext::new(
-        workspace,
-        S::PHASE,
-        part,
-        attempt,
-        CancellationToken::new(),
-        Arc::new(NoProgress),
-    )
+    StageContext::new(workspace, S::PHASE, part, attempt, CancellationToken::new(), Arc::new(NoProgress))
 }
 
 /// Holds `stage` to its contract: calls it cancelled, then twice, on one staging. Gives its output, for the caller to
@@ -60,11 +53,7 @@ pub async fn contract_check<S: Stage>(
     let early = match stage.handle(input(), &cancelled).await {
         Ok(output) => Some(bytes_of(&output)),
         Err(error) => {
-            assert_eq!(
-                error.verdict(),
-                Verdict::Cancelled,
-                "S-3: a cancelled call failed otherwise: {error}"
-            );
+            assert_eq!(error.verdict(), Verdict::Cancelled, "S-3: a cancelled call failed otherwise: {error}");
             None
         }
     };
@@ -76,17 +65,9 @@ pub async fn contract_check<S: Stage>(
         Ok(output) => output,
         Err(error) => panic!("S-2: a second call failed: {error}"),
     };
-    assert_eq!(
-        bytes_of(&first),
-        bytes_of(&second),
-        "S-1: two calls gave different outputs"
-    );
+    assert_eq!(bytes_of(&first), bytes_of(&second), "S-1: two calls gave different outputs");
     if let Some(early) = early {
-        assert_eq!(
-            early,
-            bytes_of(&first),
-            "S-3: a cancelled call gave another output"
-        );
+        assert_eq!(early, bytes_of(&first), "S-3: a cancelled call gave another output");
     }
     first
 }

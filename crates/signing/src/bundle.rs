@@ -93,19 +93,13 @@ impl Bundle {
             },
             signature: to_base64(signature),
         };
-        Self {
-            message_signature: Some(message_signature),
-            ..Self::empty(key)
-        }
+        Self { message_signature: Some(message_signature), ..Self::empty(key) }
     }
 
     /// A bundle with an envelope that `key` signed.
     #[must_use]
     pub fn of_envelope(key: &PublicKey, envelope: Envelope) -> Self {
-        Self {
-            dsse_envelope: Some(envelope),
-            ..Self::empty(key)
-        }
+        Self { dsse_envelope: Some(envelope), ..Self::empty(key) }
     }
 
     /// Reads a bundle.

@@ -34,9 +34,7 @@ impl Envelope {
         Self {
             payload: to_base64(payload),
             payload_type: payload_type.to_owned(),
-            signatures: [EnvelopeSignature {
-                sig: to_base64(signature),
-            }],
+            signatures: [EnvelopeSignature { sig: to_base64(signature) }],
         }
     }
 
@@ -50,12 +48,7 @@ impl Envelope {
 /// What is signed: `DSSEv1 SP len(type) SP type SP len(body) SP body`.
 #[must_use]
 pub fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut encoded = format!(
-        "DSSEv1 {} {payload_type} {} ",
-        payload_type.len(),
-        payload.len()
-    )
-    .into_bytes();
+    let mut encoded = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     encoded.extend_from_slice(payload);
     encoded
 }

@@ -76,9 +76,7 @@ pub struct FileSigner {
 
 impl fmt::Debug for FileSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileSigner")
-            .field("key_id", &self.public.key_id())
-            .finish_non_exhaustive()
+        f.debug_struct("FileSigner").field("key_id", &self.public.key_id()).finish_non_exhaustive()
     }
 }
 
@@ -88,25 +86,13 @@ impl FileSigner {
     /// # Errors
     /// See [`KeyFileError`].
     pub fn open(path: &Path, password: &Password) -> Result<Self, KeyFileError> {
-        let text = fs::read(path).map_err(|cause| KeyFileError::File {
-            act: "read",
-            path: path.to_owned(),
-            cause,
-        })?;
-        let unusable = |cause| KeyFileError::Key {
-            path: path.to_owned(),
-            cause,
-        };
+        let text = fs::read(path).map_err(|cause| KeyFileError::File { act: "read", path: path.to_owned(), cause })?;
+        let unusable = |cause| KeyFileError::Key { path: path.to_owned(), cause };
         let pair = SigStoreKeyPair::from_encrypted_pem(&text, &password.0).map_err(unusable)?;
         let pem = pair.public_key_to_pem().map_err(unusable)?;
-        let public = PublicKey::from_pem(&pem).map_err(|cause| KeyFileError::Public {
-            path: path.to_owned(),
-            cause,
-        })?;
-        Ok(Self {
-            signer: pair.to_sigstore_signer(&SCHEME).map_err(unusable)?,
-            public,
-        })
+        let public =
+            PublicKey::from_pem(&pem).map_err(|cause| KeyFileError::Public { path: path.to_owned(), cause })?;
+        Ok(Self { signer: pair.to_sigstore_signer(&SCHEME).map_err(unusable)?, public })
     }
 }
 
@@ -117,13 +103,8 @@ impl Signer for FileSigner {
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let signature = self
-            .signer
-            .sign(message)
-            .map_err(|cause| SignError::Refused(Box::new(cause)))?;
-        self.public
-            .verify(message, &signature)
-            .map_err(SignError::Invalid)?;
+        let signature = self.signer.sign(message).map_err(|cause| SignError::Refused(Box::new(cause)))?;
+        self.public.verify(message, &signature).map_err(SignError::Invalid)?;
         Ok(signature)
     }
 }
@@ -136,30 +117,15 @@ impl Signer for FileSigner {
 pub fn generate_key_pair(folder: &Path, password: &Password) -> Result<(), KeyFileError> {
     let key_path = folder.join("cosign.key");
     let public_path = folder.join("cosign.pub");
-    fs::create_dir_all(folder).map_err(|cause| KeyFileError::File {
-        act: "create",
-        path: folder.to_owned(),
-        cause,
-    })?;
+    fs::create_dir_all(folder).map_err(|cause| KeyFileError::File { act: "create", path: folder.to_owned(), cause })?;
     if !key_path.exists() {
-        let unusable = |cause| KeyFileError::Key {
-            path: key_path.clone(),
-            cause,
-        };
-        let pair = SCHEME
-            .create_signer()
-            .and_then(|signer| signer.to_sigstore_keypair())
-            .map_err(unusable)?;
-        let pem = pair
-            .private_key_to_encrypted_pem(&password.0)
-            .map_err(unusable)?;
+        let unusable = |cause| KeyFileError::Key { path: key_path.clone(), cause };
+        let pair = SCHEME.create_signer().and_then(|signer| signer.to_sigstore_keypair()).map_err(unusable)?;
+        let pem = pair.private_key_to_encrypted_pem(&password.0).map_err(unusable)?;
         write_once(&key_path, pem.as_bytes(), 0o600)?;
     }
     // The public half follows from the key that stands, whoever made it.
-    let pem = FileSigner::open(&key_path, password)?
-        .public
-        .pem()
-        .to_owned();
+    let pem = FileSigner::open(&key_path, password)?.public.pem().to_owned();
     if fs::read_to_string(&public_path).ok().as_deref() != Some(pem.as_str()) {
         let temporary = write_temporary(&public_path, pem.as_bytes(), 0o644)?;
         fs::rename(&temporary, &public_path).map_err(|cause| KeyFileError::File {
@@ -174,36 +140,24 @@ pub fn generate_key_pair(folder: &Path, password: &Password) -> Result<(), KeyFi
 fn write_once(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
     let temporary = write_temporary(path, bytes, mode)?;
     let linked = fs::hard_link(&temporary, path);
-    fs::remove_file(&temporary).map_err(|cause| KeyFileError::File {
-        act: "remove",
-        path: temporary,
-        cause,
-    })?;
+    fs::remove_file(&temporary).map_err(|cause| KeyFileError::File { act: "remove", path: temporary, cause })?;
     match linked {
-        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => Err(KeyFileError::File {
-            act: "create",
-            path: path.to_owned(),
-            cause,
-        }),
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
+            Err(KeyFileError::File { act: "create", path: path.to_owned(), cause })
+        }
         _ => Ok(()),
     }
 }
 
 fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> Result<PathBuf, KeyFileError> {
     let temporary = path.with_extension(format!("new-{:016x}", rand::random::<u64>()));
-    let failed = |act, cause| KeyFileError::File {
-        act,
-        path: temporary.clone(),
-        cause,
-    };
+    let failed = |act, cause| KeyFileError::File { act, path: temporary.clone(), cause };
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(&temporary)
         .map_err(|cause| failed("create", cause))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(|cause| failed("write", cause))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|cause| failed("write", cause))?;
     Ok(temporary)
 }

@@ -30,8 +30,8 @@ const SCHEME: SigningScheme = SigningScheme::ECDSA_P256_SHA256_ASN1;
 
 /// How the SPKI of every uncompressed P-256 key begins (RFC 5480); 64 bytes of coordinates follow.
 const P256_PREFIX: [u8; 27] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 ];
 
 impl PublicKey {
@@ -41,22 +41,14 @@ impl PublicKey {
     /// When it is not an ECDSA P-256 key.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let wrong = |cause| KeyError { cause };
-        CosignVerificationKey::from_pem(pem.as_bytes(), &SCHEME)
-            .map_err(|cause| wrong(Some(cause)))?;
-        let body: String = pem
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.starts_with("-----"))
-            .collect();
+        CosignVerificationKey::from_pem(pem.as_bytes(), &SCHEME).map_err(|cause| wrong(Some(cause)))?;
+        let body: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
         let der = crate::bundle::from_base64(&body).ok_or_else(|| wrong(None))?;
         // The library reads keys lazily; a wrong one should be told when it is given, not when it first verifies.
         if !der.starts_with(&P256_PREFIX) || der.len() != P256_PREFIX.len() + 64 {
             return Err(wrong(None));
         }
-        Ok(Self {
-            pem: pem.to_owned(),
-            der,
-        })
+        Ok(Self { pem: pem.to_owned(), der })
     }
 
     /// SPKI in PEM.

@@ -41,10 +41,7 @@ impl Subject {
     /// An artefact with its SHA-256, 64 hex digits.
     #[must_use]
     pub fn sha256(name: &str, hex: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            digest: BTreeMap::from([("sha256".to_owned(), hex.to_owned())]),
-        }
+        Self { name: name.to_owned(), digest: BTreeMap::from([("sha256".to_owned(), hex.to_owned())]) }
     }
 }
 

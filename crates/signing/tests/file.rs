@@ -1,5 +1,8 @@
 //! Keys in files, judged by openssl.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use export_signing::bundle::{Bundle, to_base64};
@@ -46,24 +49,10 @@ async fn openssl_accepts_the_detached_signature_and_refuses_a_changed_message() 
 fn a_key_is_never_overwritten_and_needs_its_password() {
     let (folder, signer) = made();
     generate_key_pair(folder.path(), &Password::new(b"correct horse".to_vec())).unwrap();
-    let again = FileSigner::open(
-        &folder.path().join("cosign.key"),
-        &Password::new(b"correct horse".to_vec()),
-    )
-    .unwrap();
+    let again = FileSigner::open(&folder.path().join("cosign.key"), &Password::new(b"correct horse".to_vec())).unwrap();
     assert_eq!(again.public_key().key_id(), signer.public_key().key_id());
-    assert!(
-        FileSigner::open(
-            &folder.path().join("cosign.key"),
-            &Password::new(b"wrong".to_vec())
-        )
-        .is_err()
-    );
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(folder.path().join("cosign.key"))
-        .unwrap()
-        .permissions()
-        .mode();
+    assert!(FileSigner::open(&folder.path().join("cosign.key"), &Password::new(b"wrong".to_vec())).is_err());
+    let mode = std::fs::metadata(folder.path().join("cosign.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let text = std::fs::read_to_string(folder.path().join("cosign.key")).unwrap();
     assert!(text.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----"));
@@ -73,33 +62,19 @@ fn a_key_is_never_overwritten_and_needs_its_password() {
 async fn bundles_are_read_strictly() {
     let (_folder, signer) = made();
     let payload = br#"{"a":1}"#;
-    let signature = signer
-        .sign(&pre_authentication(IN_TOTO, payload))
-        .await
-        .unwrap();
-    let bundle = Bundle::of_envelope(
-        signer.public_key(),
-        Envelope::new(IN_TOTO, payload, &signature),
-    );
+    let signature = signer.sign(&pre_authentication(IN_TOTO, payload)).await.unwrap();
+    let bundle = Bundle::of_envelope(signer.public_key(), Envelope::new(IN_TOTO, payload, &signature));
     let text = serde_json::to_string(&bundle).unwrap();
     assert_eq!(Bundle::parse(text.as_bytes()).unwrap(), bundle);
     let (opened, sig) = bundle.dsse_envelope.as_ref().unwrap().open().unwrap();
     assert_eq!(opened, payload);
-    signer
-        .public_key()
-        .verify(&pre_authentication(IN_TOTO, &opened), &sig)
-        .unwrap();
+    signer.public_key().verify(&pre_authentication(IN_TOTO, &opened), &sig).unwrap();
 
     assert!(Bundle::parse(text.replacen('{', "{\"extra\":1,", 1).as_bytes()).is_err());
     assert!(Bundle::parse(text.replace("v0.3", "v0.4").as_bytes()).is_err());
-    assert!(
-        !text.contains("keyid"),
-        "Go refuses a keyid of another kind"
-    );
-    let both = Bundle {
-        message_signature: Bundle::of_message(signer.public_key(), b"x", b"y").message_signature,
-        ..bundle
-    };
+    assert!(!text.contains("keyid"), "Go refuses a keyid of another kind");
+    let both =
+        Bundle { message_signature: Bundle::of_message(signer.public_key(), b"x", b"y").message_signature, ..bundle };
     assert!(Bundle::parse(serde_json::to_string(&both).unwrap().as_bytes()).is_err());
 }
 
@@ -107,9 +82,6 @@ async fn bundles_are_read_strictly() {
 fn secrets_are_not_printed_and_other_keys_are_refused() {
     let (_folder, signer) = made();
     assert!(!format!("{:?} {:?}", Password::new(b"hunter2".to_vec()), signer).contains("hunter2"));
-    assert!(
-        PublicKey::from_pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
-            .is_err()
-    );
+    assert!(PublicKey::from_pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").is_err());
     assert!(PublicKey::from_pem(&to_base64(b"nonsense")).is_err());
 }

@@ -21,21 +21,14 @@ const LOCAL_CLIENT: &str = "local";
 
 /// Runs everything until it is told to stop; starts and stops a broker of its own if none is configured.
 pub(crate) async fn all(config: Config) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.data_dir).with_context(|| {
-        format!(
-            "cannot create the data folder `{}`",
-            config.data_dir.display()
-        )
-    })?;
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("cannot create the data folder `{}`", config.data_dir.display()))?;
     stores::signer(&config, true).context("cannot make the signing key")?;
     let (server, nats) = if config.nats.url.is_empty() {
         let mut server_config = ServerConfig::new(config.data_dir.join("nats"));
         let program = &config.nats.server_program;
-        server_config.binary =
-            Some(program.clone()).filter(|program| !program.as_os_str().is_empty());
-        let server = NatsServer::start(server_config)
-            .await
-            .context("cannot start the broker")?;
+        server_config.binary = Some(program.clone()).filter(|program| !program.as_os_str().is_empty());
+        let server = NatsServer::start(server_config).await.context("cannot start the broker")?;
         let nats = connect(&server.url(), server.credentials()).await?;
         (Some(server), nats)
     } else {
@@ -56,11 +49,7 @@ async fn work(config: Config, nats: export_jetstream::Nats) -> anyhow::Result<()
         parts.adapters = parts.adapters.or(more.adapters);
         for probe in more.probes {
             use export_gateway::admin::Probe as _;
-            if parts
-                .probes
-                .iter()
-                .all(|known| known.name() != probe.name())
-            {
+            if parts.probes.iter().all(|known| known.name() != probe.name()) {
                 parts.probes.push(probe);
             }
         }
@@ -76,20 +65,17 @@ async fn work(config: Config, nats: export_jetstream::Nats) -> anyhow::Result<()
 fn announce(config: &Config, address: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
     let path = config.data_dir.join("credentials.json");
     let server = format!("http://{address}");
-    let credentials = match Credentials::read(&path) {
+    let credentials = if let Ok(mut kept) = Credentials::read(&path) {
         // The client of an earlier start is still known: only the address may be another.
-        Ok(mut kept) => {
-            kept.server.clone_from(&server);
-            kept
-        }
-        Err(_) => {
-            let folder = config.path_or(&config.authority.folder, "authority");
-            let authority = LocalAuthority::open(&folder, &config.authority.issuer)?;
-            let tenant: TenantId = LOCAL_TENANT.parse()?;
-            let scopes: BTreeSet<Scope> = Scope::ALL.into_iter().collect();
-            let client = authority.put_client(LOCAL_CLIENT, vec![tenant], &scopes)?;
-            Credentials::new(server.clone(), None, client.client_id, client.client_secret)
-        }
+        kept.server.clone_from(&server);
+        kept
+    } else {
+        let folder = config.path_or(&config.authority.folder, "authority");
+        let authority = LocalAuthority::open(&folder, &config.authority.issuer)?;
+        let tenant: TenantId = LOCAL_TENANT.parse()?;
+        let scopes: BTreeSet<Scope> = Scope::ALL.into_iter().collect();
+        let client = authority.put_client(LOCAL_CLIENT, vec![tenant], &scopes)?;
+        Credentials::new(server.clone(), None, client.client_id, client.client_secret)
     };
     credentials.write(&path)?;
     say_ready(&serde_json::json!({

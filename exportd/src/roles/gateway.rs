@@ -22,16 +22,13 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
     let config = &process.config;
     let runs = stores::runs(config).await?;
     let staging = stores::staging(config).await?;
-    let signer = stores::signer(config, false)
-        .context("cannot read the signing key, whose public half the gateway shows")?;
+    let signer =
+        stores::signer(config, false).context("cannot read the signing key, whose public half the gateway shows")?;
     let authority = Arc::new(LocalAuthority::open(
         &config.path_or(&config.authority.folder, "authority"),
         &config.authority.issuer,
     )?);
-    let tools = Tools {
-        ledger: stores::evidence(config).await?,
-        threads: std::num::NonZeroUsize::MIN,
-    };
+    let tools = Tools { ledger: stores::evidence(config).await?, threads: std::num::NonZeroUsize::MIN };
     let registry = Registry::new(&tools, &config.allow.profiles);
     let dependencies = || {
         vec![
@@ -43,28 +40,16 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
         ]
     };
     let adapters = Some(registry.digest().to_string());
-    let probes = dependencies()
-        .into_iter()
-        .map(|probe| Arc::new(probe) as Arc<dyn Probe>)
-        .collect();
+    let probes = dependencies().into_iter().map(|probe| Arc::new(probe) as Arc<dyn Probe>).collect();
     let gateway = Gateway {
-        queue: Arc::new(NatsQueue::new(
-            process.nats.clone(),
-            process.metrics.clone(),
-        )),
+        queue: Arc::new(NatsQueue::new(process.nats.clone(), process.metrics.clone())),
         feed: Arc::new(NatsFeed::new(process.nats.clone())),
         issuer: Some(authority.clone()),
         authority,
         supported: registry.kinds(),
-        keys: vec![PublicKey {
-            key_id: signer.public_key().key_id(),
-            pem: signer.public_key().pem().to_owned(),
-        }],
+        keys: vec![PublicKey { key_id: signer.public_key().key_id(), pem: signer.public_key().pem().to_owned() }],
         health: Arc::new(Health::new("gateway", adapters.clone(), probes)),
-        limits: Limits {
-            body_bytes: config.limits.body_bytes,
-            event_streams: config.limits.event_streams,
-        },
+        limits: Limits { body_bytes: config.limits.body_bytes, event_streams: config.limits.event_streams },
         event_places: Arc::new(Semaphore::new(config.limits.event_streams)),
         runs: runs.clone(),
         blobs: staging.clone(),
@@ -72,18 +57,9 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {} (listen)", config.listen))?;
-    let address = listener
-        .local_addr()
-        .context("the gateway has no address")?;
-    let parts = Parts {
-        adapters,
-        probes: dependencies(),
-    };
+    let address = listener.local_addr().context("the gateway has no address")?;
+    let parts = Parts { adapters, probes: dependencies() };
     tracing::info!(%address, adapters = %registry.digest(), "the gateway listens");
-    process.tasks.spawn(server::serve(
-        listener,
-        routes(gateway),
-        process.stop.clone(),
-    ));
+    process.tasks.spawn(server::serve(listener, routes(&gateway), process.stop.clone()));
     Ok((parts, address))
 }

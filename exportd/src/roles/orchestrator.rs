@@ -17,10 +17,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
     let config = &process.config;
     let ports = Ports {
         ledger: stores::runs(config).await?,
-        queue: Arc::new(NatsQueue::new(
-            process.nats.clone(),
-            process.metrics.clone(),
-        )),
+        queue: Arc::new(NatsQueue::new(process.nats.clone(), process.metrics.clone())),
         staging: stores::staging(config).await?,
         clock: system_clock(),
     };
@@ -29,30 +26,15 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
         Dependency::RunLedger(ports.ledger.clone()),
         Dependency::Staging(ports.staging.clone()),
     ];
-    let caps = Caps {
-        default: config.limits.active_runs,
-        tenants: BTreeMap::new(),
-    };
-    let patience = Patience {
-        silence: Duration::from_secs(config.workers.silent_seconds),
-        ..Patience::default()
-    };
-    let pace = Pace {
-        reconcile: Duration::from_secs(config.workers.reconcile_seconds),
-        ..Pace::default()
-    };
+    let caps = Caps { default: config.limits.active_runs, tenants: BTreeMap::new() };
+    let patience = Patience { silence: Duration::from_secs(config.workers.silent_seconds), ..Patience::default() };
+    let pace = Pace { reconcile: Duration::from_secs(config.workers.reconcile_seconds), ..Pace::default() };
     let orchestrator = Orchestrator::new(ports, caps, patience);
     let stop = process.stop.clone();
-    let tail = Tail::new(
-        process.nats.clone(),
-        process.topology.clone(),
-        process.metrics.clone(),
-    );
+    let tail = Tail::new(process.nats.clone(), process.topology.clone(), process.metrics.clone());
     let recording = Recording(orchestrator.clone());
     process.tasks.spawn(tail.run(recording, stop.clone()));
-    process
-        .tasks
-        .spawn(Join::new(process.nats.clone(), process.metrics.clone()).run(stop.clone()));
+    process.tasks.spawn(Join::new(process.nats.clone(), process.metrics.clone()).run(stop.clone()));
     process.tasks.spawn(async move {
         orchestrator
             .run(pace, stop, |pass| {
@@ -62,8 +44,5 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
             })
             .await;
     });
-    Ok(Parts {
-        adapters: None,
-        probes,
-    })
+    Ok(Parts { adapters: None, probes })
 }

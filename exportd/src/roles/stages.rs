@@ -26,86 +26,43 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
     let deps = process.deps().await?;
     let mut parts = Parts {
         adapters: None,
-        probes: vec![
-            Dependency::Broker(process.nats.clone()),
-            Dependency::Staging(deps.store.clone()),
-        ],
+        probes: vec![Dependency::Broker(process.nats.clone()), Dependency::Staging(deps.store.clone())],
     };
     let slots = process.config.workers.slots;
     match role {
         Role::Plan => {
             let registry = registry(&process.config, &mut parts).await?;
             let ledger = stores::evidence(&process.config).await?;
-            let ways = registered(&process.config.allow.distribution)
-                .iter()
-                .map(|target| target.kind())
-                .collect();
-            work(
-                process,
-                Plan::new(ledger, registry.references(), ways),
-                Step::Plan,
-                slots,
-            )
-            .await
+            let ways = registered(&process.config.allow.distribution).iter().map(|target| target.kind()).collect();
+            work(process, Plan::new(ledger, registry.references(), ways), Step::Plan, slots).await
         }
         Role::Resolve => {
             let ledger = stores::evidence(&process.config).await?;
-            parts
-                .probes
-                .push(Dependency::EvidenceLedger(ledger.clone()));
+            parts.probes.push(Dependency::EvidenceLedger(ledger.clone()));
             work(process, Resolve::new(ledger), Step::Resolve, slots).await
         }
         Role::Adapt => {
             let registry = registry(&process.config, &mut parts).await?;
             let adapt_slots = process.config.workers.adapt_slots;
-            work(
-                process,
-                AdaptPart::new(registry.clone()),
-                Step::AdaptPart,
-                adapt_slots,
-            )
-            .await?;
-            work(
-                process,
-                Assemble::new(registry),
-                Step::Assemble,
-                adapt_slots,
-            )
-            .await
+            work(process, AdaptPart::new(registry.clone()), Step::AdaptPart, adapt_slots).await?;
+            work(process, Assemble::new(registry), Step::Assemble, adapt_slots).await
         }
         Role::Manifest => work(process, Manifest, Step::Manifest, slots).await,
         Role::Sign => {
             let signer = stores::signer(&process.config, false)?;
             parts.probes.push(Dependency::Signer(signer.clone()));
-            work(
-                process,
-                Sign::new(signer, Arc::new(clock)),
-                Step::Sign,
-                slots,
-            )
-            .await
+            work(process, Sign::new(signer, Arc::new(clock)), Step::Sign, slots).await
         }
         Role::Distribute => {
             let targets = registered(&process.config.allow.distribution);
-            work(
-                process,
-                Distribute::new(targets, Arc::new(clock)),
-                Step::Distribute,
-                slots,
-            )
-            .await
+            work(process, Distribute::new(targets, Arc::new(clock)), Step::Distribute, slots).await
         }
         Role::Gateway | Role::Orchestrator => Ok(()),
     }?;
     Ok(parts)
 }
 
-async fn work<S: Stage>(
-    process: &mut Process,
-    stage: S,
-    step: Step,
-    slots: usize,
-) -> anyhow::Result<()> {
+async fn work<S: Stage>(process: &mut Process, stage: S, step: Step, slots: usize) -> anyhow::Result<()> {
     let worker = Worker::new(stage, step, process.deps().await?, process.settings(slots));
     process.tasks.spawn(worker.run(process.stop.clone()));
     Ok(())
@@ -114,9 +71,7 @@ async fn work<S: Stage>(
 /// The adapters of this deployment; its digest goes to the log and to readiness.
 async fn registry(config: &Config, parts: &mut Parts) -> anyhow::Result<Registry> {
     let ledger = stores::evidence(config).await?;
-    parts
-        .probes
-        .push(Dependency::EvidenceLedger(ledger.clone()));
+    parts.probes.push(Dependency::EvidenceLedger(ledger.clone()));
     let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = NonZeroUsize::new(config.workers.adapt_threads).unwrap_or(cores);
     let registry = Registry::new(&Tools { ledger, threads }, &config.allow.profiles);

@@ -56,8 +56,11 @@ pub struct Tools {
     pub threads: NonZeroUsize,
 }
 
+/// Makes an adapter.
+type Make = fn(&Tools) -> Arc<dyn Adapter>;
+
 /// The list. A new adapter is a line here.
-const ADAPTERS: &[fn(&Tools) -> Arc<dyn Adapter>] = &[|tools| Arc::new(json::JsonRaw::new(tools.clone()))];
+const ADAPTERS: &[Make] = &[|tools| Arc::new(json::JsonRaw::new(tools.clone()))];
 
 /// The adapters of this deployment, fixed at start.
 #[derive(Clone, Debug)]

@@ -45,15 +45,12 @@ impl Progress {
     pub(crate) fn take(&mut self, key: &RecordKey, content_hash: &Digest) {
         self.records += 1;
         self.cursor = Some(key.clone());
-        match self.sources.get_mut(&key.source) {
-            Some(source) => {
-                source.cursor = key.clone();
-                source.hashes.push_str(content_hash.hex());
-            }
-            None => {
-                let hashes = content_hash.hex().to_owned();
-                self.sources.insert(key.source.clone(), SourceProgress { cursor: key.clone(), hashes });
-            }
+        if let Some(source) = self.sources.get_mut(&key.source) {
+            source.cursor = key.clone();
+            source.hashes.push_str(content_hash.hex());
+        } else {
+            let hashes = content_hash.hex().to_owned();
+            self.sources.insert(key.source.clone(), SourceProgress { cursor: key.clone(), hashes });
         }
     }
 

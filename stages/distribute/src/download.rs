@@ -17,11 +17,7 @@ impl Target for Download {
         DistributionKind::Http
     }
 
-    async fn distribute(
-        &self,
-        signed: &RunSigned,
-        expires_at: Option<Timestamp>,
-    ) -> Result<Distribution, TargetError> {
+    async fn distribute(&self, signed: &RunSigned, expires_at: Option<Timestamp>) -> Result<Distribution, TargetError> {
         let manifest = &signed.manifest;
         Ok(Distribution {
             kind: self.kind(),

@@ -33,14 +33,8 @@ impl Judged for DistributeError {
     fn verdict(&self) -> Verdict {
         match self {
             Self::NoTarget(_) => Verdict::FailRun(ErrorCode::DistributionRefused),
-            Self::Target {
-                cause: TargetError::Unavailable(_),
-                ..
-            } => Verdict::Redeliver { after: None },
-            Self::Target {
-                cause: TargetError::Refused(_),
-                ..
-            } => Verdict::FailRun(ErrorCode::DistributionFailed),
+            Self::Target { cause: TargetError::Unavailable(_), .. } => Verdict::Redeliver { after: None },
+            Self::Target { cause: TargetError::Refused(_), .. } => Verdict::FailRun(ErrorCode::DistributionFailed),
             Self::Cancelled(_) => Verdict::Cancelled,
         }
     }

@@ -24,9 +24,7 @@ pub struct Distribute {
 
 impl fmt::Debug for Distribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Distribute")
-            .field("targets", &self.targets)
-            .finish_non_exhaustive()
+        f.debug_struct("Distribute").field("targets", &self.targets).finish_non_exhaustive()
     }
 }
 
@@ -43,31 +41,17 @@ impl Stage for Distribute {
     type Output = RunDistributed;
     type Error = DistributeError;
 
-    async fn handle(
-        &self,
-        signed: RunSigned,
-        cx: &StageContext,
-    ) -> Result<RunDistributed, DistributeError> {
+    async fn handle(&self, signed: RunSigned, cx: &StageContext) -> Result<RunDistributed, DistributeError> {
         let config = &signed.manifest.plan.profile.config;
-        let expires_at = config
-            .retention_days
-            .map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY));
+        let expires_at = config.retention_days.map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY));
         let mut distributions = Vec::new();
         for kind in config.distribution.iter().copied() {
             cx.check().map_err(DistributeError::Cancelled)?;
-            let target = self
-                .targets
-                .iter()
-                .find(|target| target.kind() == kind)
-                .ok_or(DistributeError::NoTarget(kind))?;
+            let target =
+                self.targets.iter().find(|target| target.kind() == kind).ok_or(DistributeError::NoTarget(kind))?;
             let distributed = target.distribute(&signed, expires_at).await;
-            distributions
-                .push(distributed.map_err(|cause| DistributeError::Target { kind, cause })?);
+            distributions.push(distributed.map_err(|cause| DistributeError::Target { kind, cause })?);
         }
-        Ok(RunDistributed {
-            v: Version,
-            signed,
-            distributions,
-        })
+        Ok(RunDistributed { v: Version, signed, distributions })
     }
 }

@@ -29,11 +29,7 @@ pub trait Target: Send + Sync + fmt::Debug {
     fn kind(&self) -> DistributionKind;
 
     /// Hands the bundle over and says where it is. May be called again for the same run, and then gives the same answer.
-    async fn distribute(
-        &self,
-        signed: &RunSigned,
-        expires_at: Option<Timestamp>,
-    ) -> Result<Distribution, TargetError>;
+    async fn distribute(&self, signed: &RunSigned, expires_at: Option<Timestamp>) -> Result<Distribution, TargetError>;
 }
 
 /// The list. A new driver is a line here.
@@ -41,9 +37,5 @@ const TARGETS: &[fn() -> Arc<dyn Target>] = &[|| Arc::new(Download)];
 
 /// The drivers of the list that `allow` names.
 pub fn registered(allow: &BTreeSet<DistributionKind>) -> Vec<Arc<dyn Target>> {
-    TARGETS
-        .iter()
-        .map(|make| make())
-        .filter(|target| allow.contains(&target.kind()))
-        .collect()
+    TARGETS.iter().map(|make| make()).filter(|target| allow.contains(&target.kind())).collect()
 }

@@ -15,24 +15,15 @@ use crate::error::ManifestError;
 
 /// Writes `files` (path and artefact) as a tar in path order and gives its digest. Each file is checked against its digest on
 /// its way.
-pub(crate) async fn write(
-    files: &[(String, Artefact)],
-    cx: &StageContext,
-) -> Result<Artefact, ManifestError> {
+pub(crate) async fn write(files: &[(String, Artefact)], cx: &StageContext) -> Result<Artefact, ManifestError> {
     let mut sorted: Vec<&(String, Artefact)> = files.iter().collect();
     sorted.sort();
     let begun = cx.workspace().artefact_writer().await;
     let mut writer = begun.map_err(|cause| staging("the bundle", cause))?;
     match append_all(&mut writer, &sorted, cx).await {
-        Ok(()) => writer
-            .finish()
-            .await
-            .map_err(|cause| staging("the bundle", cause)),
+        Ok(()) => writer.finish().await.map_err(|cause| staging("the bundle", cause)),
         Err(error) => {
-            writer
-                .abort()
-                .await
-                .map_err(|cause| staging("the bundle", cause))?;
+            writer.abort().await.map_err(|cause| staging("the bundle", cause))?;
             Err(error)
         }
     }
@@ -46,12 +37,7 @@ async fn append_all(
     let mut headers = Headers::new();
     for (path, artefact) in files {
         let header =
-            headers
-                .file(path, artefact.bytes)
-                .map_err(|cause| ManifestError::Archive {
-                    path: path.clone(),
-                    cause,
-                })?;
+            headers.file(path, artefact.bytes).map_err(|cause| ManifestError::Archive { path: path.clone(), cause })?;
         put(writer, path, Bytes::from(header)).await?;
         append_body(writer, path, artefact, cx).await?;
         put(writer, path, Bytes::from_static(padding(artefact.bytes))).await?;
@@ -68,25 +54,17 @@ async fn append_body(
     let read = cx.workspace().read_artefact(&artefact.digest).await;
     let mut pieces = read.map_err(|cause| staging(path, cause))?;
     let mut digester = Digester::new();
-    while let Some(piece) = pieces
-        .try_next()
-        .await
-        .map_err(|cause| staging(path, cause))?
-    {
+    while let Some(piece) = pieces.try_next().await.map_err(|cause| staging(path, cause))? {
         cx.check().map_err(ManifestError::Cancelled)?;
         digester.update(&piece);
         cx.progress(ProgressStep::StageProgress, 0, digester.bytes());
         put(writer, path, piece).await?;
     }
-    let digested = digester.finish();
-    if Digest::from_bytes(*digested.sha256.as_bytes()) == artefact.digest
-        && digested.bytes == artefact.bytes
-    {
+    let found = digester.finish();
+    if Digest::from_bytes(*found.sha256.as_bytes()) == artefact.digest && found.bytes == artefact.bytes {
         Ok(())
     } else {
-        Err(ManifestError::Corrupt {
-            path: path.to_owned(),
-        })
+        Err(ManifestError::Corrupt { path: path.to_owned() })
     }
 }
 
@@ -94,15 +72,9 @@ async fn put(writer: &mut ArtefactWriter, path: &str, bytes: Bytes) -> Result<()
     if bytes.is_empty() {
         return Ok(());
     }
-    writer
-        .write(bytes)
-        .await
-        .map_err(|cause| staging(path, cause))
+    writer.write(bytes).await.map_err(|cause| staging(path, cause))
 }
 
 fn staging(path: &str, cause: BlobError) -> ManifestError {
-    ManifestError::Stage {
-        path: path.to_owned(),
-        cause,
-    }
+    ManifestError::Stage { path: path.to_owned(), cause }
 }

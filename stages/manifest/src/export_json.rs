@@ -5,19 +5,13 @@ use std::collections::BTreeSet;
 use export_canon::digesting::sha256;
 use export_contract::Digest;
 use export_contract::manifest::{
-    ExportManifest, ManifestCompression, ManifestContent, ManifestProfile, ManifestSource, SCHEMA,
-    SourceState, VERSION,
+    ExportManifest, ManifestCompression, ManifestContent, ManifestProfile, ManifestSource, SCHEMA, SourceState, VERSION,
 };
 use export_contract::message::{BundleFile, LedgerSource, RunAdapted, RunPlanned, SourceRead};
 
 /// The manifest of what adapt wrote.
 pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
-    let RunAdapted {
-        plan,
-        files,
-        sources,
-        ..
-    } = adapted;
+    let RunAdapted { plan, files, sources, .. } = adapted;
     let profile = &plan.profile;
     let mut contents: Vec<ManifestContent> = files.iter().map(content).collect();
     contents.sort_by(|a, b| a.path.cmp(&b.path));
@@ -68,43 +62,24 @@ fn states(plan: &RunPlanned, read: &[SourceRead]) -> Vec<ManifestSource> {
     known
         .into_iter()
         .map(|source| {
-            let found = read
-                .iter()
-                .find(|read| read.kind == source.kind && read.name == source.name);
+            let found = read.iter().find(|read| read.kind == source.kind && read.name == source.name);
             let records = found.map_or(0, |read| read.records);
             let left_out = !plan.selectors.kinds.contains(&source.kind)
-                || (!plan.selectors.sources.is_empty()
-                    && !plan.selectors.sources.contains(&source.name));
+                || (!plan.selectors.sources.is_empty() && !plan.selectors.sources.contains(&source.name));
             let state = match (left_out, records) {
                 (true, _) => SourceState::Excluded,
                 (false, 0) => SourceState::Empty,
                 (false, _) => SourceState::Complete,
             };
-            ManifestSource {
-                name: source.name.clone(),
-                kind: source.kind,
-                watermark: plan.watermark,
-                records,
-                state,
-            }
+            ManifestSource { name: source.name.clone(), kind: source.kind, watermark: plan.watermark, records, state }
         })
         .collect()
 }
 
 /// sha256 over the sorted digests joined by newline (design section 6). Equal digests of two files count twice.
 fn rerun_hash(contents: &[ManifestContent]) -> Digest {
-    let mut digests: Vec<&str> = contents
-        .iter()
-        .map(|content| content.digest.as_str())
-        .collect();
+    let mut digests: Vec<&str> = contents.iter().map(|content| content.digest.as_str()).collect();
     digests.sort_unstable();
-    debug_assert!(
-        contents
-            .iter()
-            .map(|content| &content.path)
-            .collect::<BTreeSet<_>>()
-            .len()
-            == contents.len()
-    );
+    debug_assert!(contents.iter().map(|content| &content.path).collect::<BTreeSet<_>>().len() == contents.len());
     Digest::from_bytes(*sha256(digests.join("\n").as_bytes()).as_bytes())
 }

@@ -22,23 +22,13 @@ impl Stage for Manifest {
     type Output = ManifestWritten;
     type Error = ManifestError;
 
-    async fn handle(
-        &self,
-        adapted: RunAdapted,
-        cx: &StageContext,
-    ) -> Result<ManifestWritten, ManifestError> {
+    async fn handle(&self, adapted: RunAdapted, cx: &StageContext) -> Result<ManifestWritten, ManifestError> {
         let manifest = export_json(&adapted);
         let text = jcs::to_vec(&manifest).map_err(ManifestError::Canonical)?;
         let staged = cx.workspace().put_artefact(Bytes::from(text)).await;
-        let export_json = staged.map_err(|cause| ManifestError::Stage {
-            path: PATH.to_owned(),
-            cause,
-        })?;
-        let mut files: Vec<(String, Artefact)> = adapted
-            .files
-            .iter()
-            .map(|file| (file.path.clone(), file.artefact.clone()))
-            .collect();
+        let export_json = staged.map_err(|cause| ManifestError::Stage { path: PATH.to_owned(), cause })?;
+        let mut files: Vec<(String, Artefact)> =
+            adapted.files.iter().map(|file| (file.path.clone(), file.artefact.clone())).collect();
         files.push((PATH.to_owned(), export_json.clone()));
         let bundle = archive::write(&files, cx).await?;
         Ok(ManifestWritten {

@@ -22,9 +22,7 @@ pub enum PlanError {
     #[error("the selectors ask for kinds that the profile does not include")]
     NoKinds,
     /// The profile wants a policy snapshot and there is none.
-    #[error(
-        "the profile's policySnapshotMode is `{mode:?}`, and this deployment holds no policy snapshot"
-    )]
+    #[error("the profile's policySnapshotMode is `{mode:?}`, and this deployment holds no policy snapshot")]
     NoSnapshot {
         /// What the profile says.
         mode: PolicySnapshotMode,

@@ -29,11 +29,7 @@ impl Plan {
         adapters: Vec<AdapterRef>,
         distribution: BTreeSet<DistributionKind>,
     ) -> Self {
-        Self {
-            ledger,
-            adapters,
-            distribution,
-        }
+        Self { ledger, adapters, distribution }
     }
 }
 
@@ -43,19 +39,8 @@ impl Stage for Plan {
     type Output = RunPlanned;
     type Error = PlanError;
 
-    async fn handle(
-        &self,
-        input: RunAdmitted,
-        _cx: &StageContext,
-    ) -> Result<RunPlanned, PlanError> {
-        let RunAdmitted {
-            run,
-            profile,
-            mut selectors,
-            options,
-            request,
-            ..
-        } = input;
+    async fn handle(&self, input: RunAdmitted, _cx: &StageContext) -> Result<RunPlanned, PlanError> {
+        let RunAdmitted { run, profile, mut selectors, options, request, .. } = input;
         profile.config.check().map_err(PlanError::Profile)?;
         let adapter = self
             .adapters
@@ -63,51 +48,24 @@ impl Stage for Plan {
             .find(|adapter| adapter.name == profile.kind.as_str())
             .cloned()
             .ok_or(PlanError::NoAdapter(profile.kind))?;
-        if let Some(refused) = profile
-            .config
-            .distribution
-            .difference(&self.distribution)
-            .next()
-        {
+        if let Some(refused) = profile.config.distribution.difference(&self.distribution).next() {
             return Err(PlanError::Distribution(*refused));
         }
         if profile.config.policy_snapshot_mode == PolicySnapshotMode::Required {
-            return Err(PlanError::NoSnapshot {
-                mode: profile.config.policy_snapshot_mode,
-            });
+            return Err(PlanError::NoSnapshot { mode: profile.config.policy_snapshot_mode });
         }
         let included = &profile.config.include;
-        selectors.kinds = if selectors.kinds.is_empty() {
-            included.clone()
-        } else {
-            &selectors.kinds & included
-        };
+        selectors.kinds = if selectors.kinds.is_empty() { included.clone() } else { &selectors.kinds & included };
         if selectors.kinds.is_empty() {
             return Err(PlanError::NoKinds);
         }
-        let committed = self
-            .ledger
-            .watermark(&run.tenant)
-            .await
-            .map_err(PlanError::Ledger)?
-            .sequence;
+        let committed = self.ledger.watermark(&run.tenant).await.map_err(PlanError::Ledger)?.sequence;
         let watermark = options.watermark.unwrap_or(committed);
         if watermark > committed {
-            return Err(PlanError::Watermark {
-                asked: watermark,
-                committed,
-            });
+            return Err(PlanError::Watermark { asked: watermark, committed });
         }
-        let as_of = self
-            .ledger
-            .as_of(&run.tenant, watermark)
-            .await
-            .map_err(PlanError::Ledger)?;
-        let sources = self
-            .ledger
-            .sources(&run.tenant, watermark)
-            .await
-            .map_err(PlanError::Ledger)?;
+        let as_of = self.ledger.as_of(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
+        let sources = self.ledger.sources(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
         let config = jcs::to_vec(&profile.config).map_err(PlanError::Digest)?;
         Ok(RunPlanned {
             v: Version,

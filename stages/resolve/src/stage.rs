@@ -30,16 +30,9 @@ impl Stage for Resolve {
     type Output = PartsResolved;
     type Error = ResolveError;
 
-    async fn handle(
-        &self,
-        plan: RunPlanned,
-        cx: &StageContext,
-    ) -> Result<PartsResolved, ResolveError> {
-        let selection = Selection {
-            tenant: plan.run.tenant.clone(),
-            watermark: plan.watermark,
-            selectors: plan.selectors.clone(),
-        };
+    async fn handle(&self, plan: RunPlanned, cx: &StageContext) -> Result<PartsResolved, ResolveError> {
+        let selection =
+            Selection { tenant: plan.run.tenant.clone(), watermark: plan.watermark, selectors: plan.selectors.clone() };
         let every = plan.profile.config.partition_records;
         let mut parts = Vec::new();
         // A set of kinds iterates in bundle order.
@@ -48,11 +41,7 @@ impl Stage for Resolve {
             let first_index = u32::try_from(parts.len()).unwrap_or(u32::MAX);
             let cut = self.ledger.cut(&selection, kind, every, first_index).await;
             parts.extend(cut.map_err(|cause| ResolveError::Cut { kind, cause })?);
-            cx.progress(
-                ProgressStep::StageProgress,
-                parts.iter().map(|part| part.records).sum(),
-                0,
-            );
+            cx.progress(ProgressStep::StageProgress, parts.iter().map(|part| part.records).sum(), 0);
         }
         if parts.is_empty() && !plan.profile.config.allow_empty {
             return Err(ResolveError::Empty {
@@ -60,10 +49,6 @@ impl Stage for Resolve {
                 watermark: plan.watermark.0,
             });
         }
-        Ok(PartsResolved {
-            v: Version,
-            plan,
-            parts,
-        })
+        Ok(PartsResolved { v: Version, plan, parts })
     }
 }

@@ -54,14 +54,10 @@ impl Judged for SignStageError {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Manifest(cause) | Self::Stage { cause, .. } => cause.verdict(),
-            Self::Sign {
-                cause: SignError::Unavailable(_),
-                ..
-            } => Verdict::Redeliver { after: None },
-            Self::Sign {
-                cause: SignError::Refused(_) | SignError::Invalid(_),
-                ..
-            } => Verdict::FailRun(ErrorCode::SigningFailed),
+            Self::Sign { cause: SignError::Unavailable(_), .. } => Verdict::Redeliver { after: None },
+            Self::Sign { cause: SignError::Refused(_) | SignError::Invalid(_), .. } => {
+                Verdict::FailRun(ErrorCode::SigningFailed)
+            }
             Self::Write { .. } | Self::Serialise { .. } => Verdict::FailRun(ErrorCode::Internal),
         }
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use export_contract::Timestamp;
 use export_contract::message::{ManifestWritten, SourceRead};
 use export_signing::statement::{
-    BuildDefinition, Builder, Dependency, Metadata, PROVENANCE_TYPE, Provenance, RunDetails,
-    STATEMENT_TYPE, Statement, Subject,
+    BuildDefinition, Builder, Dependency, Metadata, PROVENANCE_TYPE, Provenance, RunDetails, STATEMENT_TYPE, Statement,
+    Subject,
 };
 use serde_json::{Value, json};
 
@@ -47,21 +47,14 @@ pub(crate) fn statement(manifest: &ManifestWritten, finished: Timestamp) -> Stat
                 build_type: BUILD_TYPE.to_owned(),
                 external_parameters: external,
                 internal_parameters: internal,
-                resolved_dependencies: manifest
-                    .sources
-                    .iter()
-                    .map(|source| dependency(manifest, source))
-                    .collect(),
+                resolved_dependencies: manifest.sources.iter().map(|source| dependency(manifest, source)).collect(),
             },
             run_details: RunDetails {
                 builder: Builder {
                     id: BUILDER.to_owned(),
                     version: BTreeMap::from([
                         ("exporter".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-                        (
-                            format!("adapter {}", plan.adapter.name),
-                            plan.adapter.version.clone(),
-                        ),
+                        (format!("adapter {}", plan.adapter.name), plan.adapter.version.clone()),
                     ]),
                 },
                 metadata: Metadata {

@@ -31,9 +31,7 @@ pub struct Sign {
 
 impl fmt::Debug for Sign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sign")
-            .field("signer", &self.signer)
-            .finish_non_exhaustive()
+        f.debug_struct("Sign").field("signer", &self.signer).finish_non_exhaustive()
     }
 }
 
@@ -43,15 +41,8 @@ impl Sign {
         Self { signer, clock }
     }
 
-    async fn signature(
-        &self,
-        what: &'static str,
-        message: &[u8],
-    ) -> Result<Vec<u8>, SignStageError> {
-        self.signer
-            .sign(message)
-            .await
-            .map_err(|cause| SignStageError::Sign { what, cause })
+    async fn signature(&self, what: &'static str, message: &[u8]) -> Result<Vec<u8>, SignStageError> {
+        self.signer.sign(message).await.map_err(|cause| SignStageError::Sign { what, cause })
     }
 }
 
@@ -61,63 +52,35 @@ impl Stage for Sign {
     type Output = RunSigned;
     type Error = SignStageError;
 
-    async fn handle(
-        &self,
-        manifest: ManifestWritten,
-        cx: &StageContext,
-    ) -> Result<RunSigned, SignStageError> {
+    async fn handle(&self, manifest: ManifestWritten, cx: &StageContext) -> Result<RunSigned, SignStageError> {
         let key = self.signer.public_key();
-        let read = cx
-            .workspace()
-            .get_artefact(&manifest.export_json.digest, MAX_MANIFEST)
-            .await;
+        let read = cx.workspace().get_artefact(&manifest.export_json.digest, MAX_MANIFEST).await;
         let export_json = read.map_err(SignStageError::Manifest)?;
         let signature = self.signature("export.json", &export_json).await?;
 
         let statement = statement(&manifest, (self.clock)());
-        let provenance = jcs::to_vec(&statement).map_err(|cause| SignStageError::Write {
-            what: "provenance.json",
-            cause,
-        })?;
-        let over_provenance = self
-            .signature("provenance.json", &pre_authentication(IN_TOTO, &provenance))
-            .await?;
+        let provenance =
+            jcs::to_vec(&statement).map_err(|cause| SignStageError::Write { what: "provenance.json", cause })?;
+        let over_provenance = self.signature("provenance.json", &pre_authentication(IN_TOTO, &provenance)).await?;
         let envelope = Envelope::new(IN_TOTO, &provenance, &over_provenance);
 
         let files: [(&'static str, Vec<u8>); 5] = [
             ("export.json.sig", to_base64(&signature).into_bytes()),
             (
                 "export.json.sigstore.json",
-                bundle_text(
-                    "export.json.sigstore.json",
-                    &Bundle::of_message(key, &export_json, &signature),
-                )?,
+                bundle_text("export.json.sigstore.json", &Bundle::of_message(key, &export_json, &signature))?,
             ),
             ("provenance.json", provenance),
-            (
-                "provenance.sigstore.json",
-                bundle_text(
-                    "provenance.sigstore.json",
-                    &Bundle::of_envelope(key, envelope),
-                )?,
-            ),
+            ("provenance.sigstore.json", bundle_text("provenance.sigstore.json", &Bundle::of_envelope(key, envelope))?),
             ("cosign.pub", key.pem().as_bytes().to_vec()),
         ];
         let mut sidecars: BTreeMap<String, Artefact> =
             BTreeMap::from([("export.json".to_owned(), manifest.export_json.clone())]);
         for (what, bytes) in files {
             let staged = cx.workspace().put_artefact(Bytes::from(bytes)).await;
-            sidecars.insert(
-                what.to_owned(),
-                staged.map_err(|cause| SignStageError::Stage { what, cause })?,
-            );
+            sidecars.insert(what.to_owned(), staged.map_err(|cause| SignStageError::Stage { what, cause })?);
         }
-        Ok(RunSigned {
-            v: Version,
-            manifest,
-            key_id: key.key_id(),
-            sidecars,
-        })
+        Ok(RunSigned { v: Version, manifest, key_id: key.key_id(), sidecars })
     }
 }
 

@@ -7,9 +7,7 @@ use export_blobs::{BlobError, workspace::ArtefactWriter};
 use export_canon::digesting::{Digester, sha256};
 use export_canon::zst::{FrameEncoder, FrameInfo, StreamEncoder, ZstError, decompress_frame, seek_table};
 use export_contract::event::ProgressStep;
-use export_contract::message::{
-    BundleFile, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment, SourceRead,
-};
+use export_contract::message::{BundleFile, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment, SourceRead};
 use export_contract::profile::Frames;
 use export_contract::run::Phase;
 use export_contract::{Digest, PartIndex, RecordKind, Version};
@@ -33,8 +31,7 @@ pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunA
             adapted.push(result.map_err(|cause| AdaptError::Part { part: part.index, cause })?);
         }
         for input in adapted.iter().flat_map(|part| &part.inputs) {
-            let (records, hashes): &mut (u64, Vec<u8>) =
-                sources.entry((kind, input.source.clone())).or_default();
+            let (records, hashes): &mut (u64, Vec<u8>) = sources.entry((kind, input.source.clone())).or_default();
             *records += input.count;
             hashes.extend(hex::decode(input.hash.hex()).unwrap_or_default());
         }
@@ -116,7 +113,9 @@ impl Joined {
             for segment in &part.segments {
                 cx.check().map_err(AdaptError::Cancelled)?;
                 self.copy_segment(part.part, segment, cx).await?;
-                frames.extend(segment.frames.iter().map(|frame| FrameInfo { compressed: frame.bytes, plain: frame.plain }));
+                frames.extend(
+                    segment.frames.iter().map(|frame| FrameInfo { compressed: frame.bytes, plain: frame.plain }),
+                );
             }
             records += part.records;
             cx.progress(ProgressStep::StageProgress, records, 0);
@@ -174,7 +173,8 @@ impl Joined {
                 for frame in &segment.frames {
                     let end = at + frame.bytes as usize;
                     let compressed = bytes.get(at..end).ok_or(AdaptError::Segment { part: part.part })?;
-                    let plain = decompress_frame(compressed, frame.plain as usize).map_err(|cause| self.frames_error(cause))?;
+                    let plain =
+                        decompress_frame(compressed, frame.plain as usize).map_err(|cause| self.frames_error(cause))?;
                     let out = encoder.write(&plain).map_err(|cause| self.frames_error(cause))?;
                     self.write(Bytes::from(out)).await?;
                     at = end;

@@ -267,7 +267,8 @@ impl OpenSegment {
     async fn stage(&mut self, progress: &mut Progress, part: PartIndex, cx: &StageContext) -> Result<(), AdaptError> {
         let bytes = Bytes::from(std::mem::take(&mut self.bytes).concat());
         let staged = cx.workspace().put_artefact(bytes).await;
-        let artefact = staged.map_err(|cause| AdaptError::Stage { what: format!("a segment of part {part}"), cause })?;
+        let artefact =
+            staged.map_err(|cause| AdaptError::Stage { what: format!("a segment of part {part}"), cause })?;
         let frames = std::mem::take(&mut self.frames);
         progress.plain_bytes += frames.iter().map(|frame| u64::from(frame.plain)).sum::<u64>();
         progress.segments.push(Segment { artefact, frames });

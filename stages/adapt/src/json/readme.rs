@@ -1,35 +1,27 @@
 //! The page for the person who opens a bundle.
 
-use std::fmt::Write as _;
-
 use export_contract::message::{BundleFile, RunPlanned};
 use export_contract::profile::Frames;
 
 /// Deterministic text about `files`, which are sorted by path.
 pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile]) -> String {
-    let mut text = String::new();
     let as_of = plan.as_of.map_or_else(|| "nothing observed yet".to_owned(), |at| at.to_string());
-    // Writing to a String cannot fail.
-    let _: std::fmt::Result = write!(
-        text,
+    let rows: String = files
+        .iter()
+        .map(|file| {
+            let (records, plain) = (file.records.unwrap_or(0), file.plain_bytes.unwrap_or(0));
+            format!("| `{}` | {records} | {plain} | {} |\n", file.path, file.frames.unwrap_or(0))
+        })
+        .collect();
+    let mut text = format!(
         "# Evidence of tenant `{tenant}`\n\n\
          Profile `{profile}` ({kind}), revision r{revision}. As of {as_of}.\n\n\
-         | file | records | plain bytes | zstd frames |\n|---|---:|---:|---:|\n",
+         | file | records | plain bytes | zstd frames |\n|---|---:|---:|---:|\n{rows}",
         tenant = plan.run.tenant,
         profile = plan.profile.id,
         kind = plan.profile.kind,
         revision = plan.profile.revision,
     );
-    for file in files {
-        let _: std::fmt::Result = writeln!(
-            text,
-            "| `{}` | {} | {} | {} |",
-            file.path,
-            file.records.unwrap_or(0),
-            file.plain_bytes.unwrap_or(0),
-            file.frames.unwrap_or(0),
-        );
-    }
     text.push_str(
         "\nEach line of a `.jsonl.zst` file is one record: the upstream document stands unchanged in `content.raw`, with keys \
          sorted and number literals as they were written. Records are sorted by subject, document id and source.\n\n\
