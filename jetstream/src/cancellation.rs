@@ -40,20 +40,9 @@ impl Cancellations {
     pub fn watch(nats: &Nats) -> Self {
         let tokens = Tokens::default();
         let stop = CancellationToken::new();
-        let cursor = Cursor::new(
-            nats.clone(),
-            subjects::CONTROL_STREAM,
-            vec![subjects::CANCELS.to_owned()],
-        );
-        tokio::spawn(
-            stop.clone()
-                .run_until_cancelled_owned(follow(cursor, Arc::clone(&tokens))),
-        );
-        Self {
-            nats: nats.clone(),
-            tokens,
-            _watch: Arc::new(stop.drop_guard()),
-        }
+        let cursor = Cursor::new(nats.clone(), subjects::CONTROL_STREAM, vec![subjects::CANCELS.to_owned()]);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(follow(cursor, Arc::clone(&tokens))));
+        Self { nats: nats.clone(), tokens, _watch: Arc::new(stop.drop_guard()) }
     }
 
     /// The token of `run`, which fires when the run is, or was, cancelled.
@@ -64,11 +53,7 @@ impl Cancellations {
             *users += 1;
             token.clone()
         };
-        let watched = Watched {
-            run: run.clone(),
-            token,
-            tokens: Arc::clone(&self.tokens),
-        };
+        let watched = Watched { run: run.clone(), token, tokens: Arc::clone(&self.tokens) };
         match is_cancelled(&self.nats, run).await {
             Ok(true) => watched.token.cancel(),
             Ok(false) => {}
@@ -112,15 +97,8 @@ async fn follow(mut cursor: Cursor, tokens: Tokens) {
 
 async fn is_cancelled(nats: &Nats, run: &RunRef) -> Result<bool, QueueError> {
     let act = || "ask whether a run is cancelled";
-    let stream = nats
-        .jetstream()
-        .get_stream_no_info(subjects::CONTROL_STREAM)
-        .await
-        .map_err(cannot(act()))?;
-    match stream
-        .direct_get_last_for_subject(subjects::cancel(run))
-        .await
-    {
+    let stream = nats.jetstream().get_stream_no_info(subjects::CONTROL_STREAM).await.map_err(cannot(act()))?;
+    match stream.direct_get_last_for_subject(subjects::cancel(run)).await {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(false),
         Err(error) => Err(cannot(act())(error)),
@@ -130,11 +108,8 @@ async fn is_cancelled(nats: &Nats, run: &RunRef) -> Result<bool, QueueError> {
 /// Tells every worker that `run` is cancelled. Saying it again is no error.
 pub(crate) async fn cancel(nats: &Nats, run: &RunRef, by: &str) -> Result<(), QueueError> {
     let act = || format!("tell the workers that run {run} is cancelled");
-    let sent = nats
-        .jetstream()
-        .publish(subjects::cancel(run), Bytes::from(by.to_owned()))
-        .await
-        .map_err(cannot(act()))?;
+    let sent =
+        nats.jetstream().publish(subjects::cancel(run), Bytes::from(by.to_owned())).await.map_err(cannot(act()))?;
     sent.await.map(drop).map_err(cannot(act()))
 }
 

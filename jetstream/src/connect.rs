@@ -69,9 +69,7 @@ pub struct Nats {
 
 impl fmt::Debug for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nats")
-            .field("connects", &*self.connects.borrow())
-            .finish_non_exhaustive()
+        f.debug_struct("Nats").field("connects", &*self.connects.borrow()).finish_non_exhaustive()
     }
 }
 
@@ -83,11 +81,7 @@ impl fmt::Debug for Nats {
 pub async fn connect(url: &str, credentials: Credentials) -> Result<Nats, ConnectError> {
     let addresses = url
         .split(',')
-        .map(|one| {
-            one.trim()
-                .parse::<ServerAddr>()
-                .map_err(|cause| ConnectError::Address(one.to_owned(), cause))
-        })
+        .map(|one| one.trim().parse::<ServerAddr>().map_err(|cause| ConnectError::Address(one.to_owned(), cause)))
         .collect::<Result<Vec<_>, _>>()?;
     let (connected, connects) = watch::channel(0_u64);
     let connected = Arc::new(connected);
@@ -114,25 +108,17 @@ pub async fn connect(url: &str, credentials: Credentials) -> Result<Nats, Connec
         Credentials::None => options,
         Credentials::Password { user, password } => options.user_and_password(user, password),
         Credentials::Token(token) => options.token(token),
-        Credentials::File(path) => options
-            .credentials_file(&path)
-            .await
-            .map_err(|cause| ConnectError::Credentials(path, cause))?,
+        Credentials::File(path) => {
+            options.credentials_file(&path).await.map_err(|cause| ConnectError::Credentials(path, cause))?
+        }
     };
-    let client = options
-        .connect(addresses)
-        .await
-        .map_err(ConnectError::Refused)?;
+    let client = options.connect(addresses).await.map_err(ConnectError::Refused)?;
     let jetstream = ContextBuilder::new()
         .timeout(ANSWER_WITHIN)
         .ack_timeout(ANSWER_WITHIN)
         .max_ack_inflight(4_096)
         .build(client.clone());
-    Ok(Nats {
-        client,
-        jetstream,
-        connects,
-    })
+    Ok(Nats { client, jetstream, connects })
 }
 
 impl Nats {
@@ -160,21 +146,11 @@ impl Nats {
     pub async fn round_trip(&self) -> Result<(), QueueError> {
         let act = || "get an echo from NATS";
         let inbox = self.client.new_inbox();
-        let mut echoes = self
-            .client
-            .subscribe(inbox.clone())
-            .await
-            .map_err(cannot(act()))?;
-        self.client
-            .publish(inbox, bytes::Bytes::new())
-            .await
-            .map_err(cannot(act()))?;
-        let echo = tokio::time::timeout(ANSWER_WITHIN, futures::StreamExt::next(&mut echoes))
-            .await
-            .map_err(cannot(act()))?;
-        echo.map(drop).ok_or_else(|| {
-            cannot(act())(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
-        })
+        let mut echoes = self.client.subscribe(inbox.clone()).await.map_err(cannot(act()))?;
+        self.client.publish(inbox, bytes::Bytes::new()).await.map_err(cannot(act()))?;
+        let echo =
+            tokio::time::timeout(ANSWER_WITHIN, futures::StreamExt::next(&mut echoes)).await.map_err(cannot(act()))?;
+        echo.map(drop).ok_or_else(|| cannot(act())(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)))
     }
 
     /// Sends what is still unsent and closes the connection.
@@ -191,8 +167,5 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let act = act.into();
-    move |cause| QueueError {
-        act,
-        cause: cause.into(),
-    }
+    move |cause| QueueError { act, cause: cause.into() }
 }

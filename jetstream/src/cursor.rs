@@ -47,16 +47,7 @@ struct Open {
 
 impl Cursor {
     pub(crate) fn new(nats: Nats, stream: &'static str, filters: Vec<String>) -> Self {
-        Self {
-            nats,
-            stream,
-            filters,
-            next: 1,
-            created: None,
-            open: None,
-            started_over: false,
-            caught_up: false,
-        }
+        Self { nats, stream, filters, next: 1, created: None, open: None, started_over: false, caught_up: false }
     }
 
     /// What comes next; waits for it. Safe to drop while waiting.
@@ -86,10 +77,7 @@ impl Cursor {
                         self.open = Some(open);
                         return Seen::Message(message);
                     }
-                    tracing::debug!(
-                        stream = self.stream,
-                        "a message was lost on the way; reading it again"
-                    );
+                    tracing::debug!(stream = self.stream, "a message was lost on the way; reading it again");
                 }
                 Ok(Pulled::Ended) => match open.puller.request(BATCH).await {
                     Ok(()) => self.open = Some(open),
@@ -107,18 +95,10 @@ impl Cursor {
     /// Opens a consumer at the place, or at the beginning if the stream is another one than before.
     async fn open(&mut self) -> Result<(), QueueError> {
         let act = || format!("read stream {}", self.stream);
-        let stream = self
-            .nats
-            .jetstream()
-            .get_stream(self.stream)
-            .await
-            .map_err(cannot(act()))?;
+        let stream = self.nats.jetstream().get_stream(self.stream).await.map_err(cannot(act()))?;
         let info = stream.cached_info();
         let created = info.created.to_string();
-        if self
-            .created
-            .as_ref()
-            .is_some_and(|before| *before != created)
+        if self.created.as_ref().is_some_and(|before| *before != created)
             || info.state.last_sequence.saturating_add(1) < self.next
         {
             self.started_over = true;
@@ -126,9 +106,7 @@ impl Cursor {
         }
         self.created = Some(created);
         let config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: self.next.max(1),
-            },
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next.max(1) },
             ack_policy: AckPolicy::None,
             filter_subjects: self.filters.clone(),
             inactive_threshold: Duration::from_mins(1),
@@ -136,14 +114,9 @@ impl Cursor {
             num_replicas: 1,
             ..pull::Config::default()
         };
-        let consumer = stream
-            .create_consumer(config)
-            .await
-            .map_err(cannot(act()))?;
+        let consumer = stream.create_consumer(config).await.map_err(cannot(act()))?;
         self.caught_up = consumer.cached_info().num_pending == 0;
-        let mut puller = Puller::open(&self.nats, consumer)
-            .await
-            .map_err(cannot(act()))?;
+        let mut puller = Puller::open(&self.nats, consumer).await.map_err(cannot(act()))?;
         puller.request(BATCH).await.map_err(cannot(act()))?;
         self.open = Some(Open { puller, last: 0 });
         Ok(())

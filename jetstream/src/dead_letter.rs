@@ -26,3 +26,16 @@ pub struct DeadLetter {
     /// When.
     pub at: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::DeadLetter;
+
+    /// Dead letters are kept for months: a newer build must read what an older one wrote.
+    #[test]
+    fn a_dead_letter_of_version_1_is_read_and_written_as_ever() {
+        let text = include_str!("../tests/wire/dead_letter.v1.json");
+        let letter: DeadLetter = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string_pretty(&letter).unwrap() + "\n", text);
+    }
+}

@@ -42,11 +42,7 @@ struct Advisory {
 impl Exhaustion {
     /// A reader; nothing happens before [`Exhaustion::run`].
     pub fn new(nats: Nats, metrics: Metrics) -> Self {
-        Self {
-            publisher: Publisher::new(nats.clone(), metrics.clone()),
-            nats,
-            metrics,
-        }
+        Self { publisher: Publisher::new(nats.clone(), metrics.clone()), nats, metrics }
     }
 
     /// Reads advisories until `shutdown` fires.
@@ -61,10 +57,7 @@ impl Exhaustion {
                 let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) else {
                     continue;
                 };
-                let Some(step) = Step::ALL
-                    .into_iter()
-                    .find(|step| step.durable() == advisory.consumer)
-                else {
+                let Some(step) = Step::ALL.into_iter().find(|step| step.durable() == advisory.consumer) else {
                     continue;
                 };
                 let mut backoff = Backoff::up_to(std::time::Duration::from_secs(5));
@@ -81,12 +74,7 @@ impl Exhaustion {
     }
 
     async fn bury(&self, step: Step, advisory: &Advisory) -> Result<(), QueueError> {
-        let log = self
-            .nats
-            .jetstream()
-            .get_stream_no_info(LOG_STREAM)
-            .await
-            .map_err(cannot("reach the log"))?;
+        let log = self.nats.jetstream().get_stream_no_info(LOG_STREAM).await.map_err(cannot("reach the log"))?;
         let command = match log.get_raw_message(advisory.stream_seq).await {
             Ok(command) => command,
             // It is too old, or the log is another one by now.
@@ -97,16 +85,10 @@ impl Exhaustion {
             return Ok(());
         };
         let done = match what {
-            What::PartDone(_, part) | What::PartRetry(_, part, _) => {
-                What::PartDone(step.phase(), part)
-            }
+            What::PartDone(_, part) | What::PartRetry(_, part, _) => What::PartDone(step.phase(), part),
             _ => What::Done(step.phase()),
         };
-        let done = ParsedSubject {
-            run: run.clone(),
-            what: done,
-        }
-        .to_string();
+        let done = ParsedSubject { run: run.clone(), what: done }.to_string();
         match log.get_last_raw_message_by_subject(&done).await {
             // Only its acknowledgement was lost.
             Ok(_) => return Ok(()),
@@ -135,14 +117,7 @@ impl Exhaustion {
             self.metrics.dead_letter(step.durable(), code);
             tracing::error!(run_id = %run.run, tenant = %run.tenant, phase = step.logged(), error_code = %code, attempt = advisory.deliveries, correlation_id = trail.correlation_id(), "{message}");
         }
-        self.publisher
-            .tell(
-                &run,
-                What::Failed(step.phase()),
-                Outcome::Failed { code, message },
-                &trail,
-            )
-            .await;
+        self.publisher.tell(&run, What::Failed(step.phase()), Outcome::Failed { code, message }, &trail).await;
         Ok(())
     }
 }

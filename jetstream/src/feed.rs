@@ -35,32 +35,15 @@ impl RunFeed for NatsFeed {
     async fn follow(&self, tenant: &TenantId, run: &RunId) -> Result<FeedStream, QueueError> {
         let act = || format!("follow run {run}");
         let connects = self.nats.connects();
-        let recorded = self
-            .nats
-            .client()
-            .subscribe(subjects::recorded(tenant, run))
-            .await
-            .map_err(cannot(act()))?;
-        let progress = self
-            .nats
-            .client()
-            .subscribe(subjects::progress_of(tenant, run))
-            .await
-            .map_err(cannot(act()))?;
+        let recorded = self.nats.client().subscribe(subjects::recorded(tenant, run)).await.map_err(cannot(act()))?;
+        let progress = self.nats.client().subscribe(subjects::progress_of(tenant, run)).await.map_err(cannot(act()))?;
         // The server knows the subscriptions before the caller reads the ledger, so no signal falls in between.
         self.nats.round_trip().await?;
-        let following = Following {
-            recorded,
-            progress,
-            connects,
-        };
-        Ok(Box::pin(futures::stream::unfold(
-            following,
-            |mut following| async {
-                let signal = following.next().await?;
-                Some((signal, following))
-            },
-        )))
+        let following = Following { recorded, progress, connects };
+        Ok(Box::pin(futures::stream::unfold(following, |mut following| async {
+            let signal = following.next().await?;
+            Some((signal, following))
+        })))
     }
 }
 

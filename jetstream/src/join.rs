@@ -49,23 +49,13 @@ struct Parts {
 impl Join {
     /// A joiner; nothing happens before [`Join::run`].
     pub fn new(nats: Nats, metrics: Metrics) -> Self {
-        Self {
-            publisher: Publisher::new(nats.clone(), metrics),
-            nats,
-        }
+        Self { publisher: Publisher::new(nats.clone(), metrics), nats }
     }
 
     /// Joins until `shutdown` fires.
     pub async fn run(self, shutdown: CancellationToken) {
-        let filters = [
-            "adapt.part.*.done",
-            "resolve.done",
-            "adapt.joined",
-            "*.failed",
-            "cancelled",
-        ]
-        .map(any_run)
-        .to_vec();
+        let filters =
+            ["adapt.part.*.done", "resolve.done", "adapt.joined", "*.failed", "cancelled"].map(any_run).to_vec();
         let mut cursor = Cursor::new(self.nats.clone(), LOG_STREAM, filters);
         let mut fold = Fold::default();
         // Before that, most runs that look ready were joined long ago.
@@ -100,22 +90,8 @@ impl Join {
     }
 
     async fn join(&self, fold: &mut Fold, run: &RunRef) {
-        if let Some(Parts {
-            resolved: Some((_, result)),
-            trail,
-            ..
-        }) = fold.open.get(run)
-        {
-            self.publisher
-                .tell(
-                    run,
-                    What::Joined,
-                    Outcome::Joined {
-                        result: result.clone(),
-                    },
-                    trail,
-                )
-                .await;
+        if let Some(Parts { resolved: Some((_, result)), trail, .. }) = fold.open.get(run) {
+            self.publisher.tell(run, What::Joined, Outcome::Joined { result: result.clone() }, trail).await;
         }
         fold.close(run);
     }
@@ -137,14 +113,7 @@ impl Fold {
             .ok()?;
         let parts = self.open.entry(run.clone()).or_default();
         match (what, event.outcome) {
-            (
-                What::Done(Phase::Resolve),
-                Outcome::Done {
-                    result,
-                    parts: Some(number),
-                    ..
-                },
-            ) => {
+            (What::Done(Phase::Resolve), Outcome::Done { result, parts: Some(number), .. }) => {
                 parts.resolved = Some((number, result));
                 parts.trail = Trail::of(message.headers.as_ref());
             }
@@ -157,11 +126,7 @@ impl Fold {
     }
 
     fn ready(&self) -> Vec<RunRef> {
-        self.open
-            .iter()
-            .filter(|(_, parts)| parts.complete())
-            .map(|(run, _)| run.clone())
-            .collect()
+        self.open.iter().filter(|(_, parts)| parts.complete()).map(|(run, _)| run.clone()).collect()
     }
 
     fn close(&mut self, run: &RunRef) {

@@ -25,9 +25,7 @@ struct Holder {
 
 impl std::fmt::Debug for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Holder")
-            .field("delivery", &lock(&self.newest).1)
-            .finish_non_exhaustive()
+        f.debug_struct("Holder").field("delivery", &lock(&self.newest).1).finish_non_exhaustive()
     }
 }
 
@@ -47,15 +45,9 @@ impl Leases {
             *lock(&holder.newest) = (Arc::new(acker), delivery);
             return None;
         }
-        let holder = Arc::new(Holder {
-            newest: Mutex::new((Arc::new(acker), delivery)),
-        });
+        let holder = Arc::new(Holder { newest: Mutex::new((Arc::new(acker), delivery)) });
         held.insert(subject.to_owned(), Arc::clone(&holder));
-        Some(Lease {
-            leases: self.clone(),
-            subject: subject.to_owned(),
-            holder,
-        })
+        Some(Lease { leases: self.clone(), subject: subject.to_owned(), holder })
     }
 }
 
@@ -121,10 +113,7 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     pub(crate) fn new() -> Self {
-        Self {
-            born: Instant::now(),
-            last: AtomicU64::new(0),
-        }
+        Self { born: Instant::now(), last: AtomicU64::new(0) }
     }
 
     pub(crate) fn beat(&self) {

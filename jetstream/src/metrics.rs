@@ -62,20 +62,11 @@ impl Metrics {
             &["step", "ending"],
         )?;
         registry.register(Box::new(seconds.clone()))?;
-        let in_flight = IntGaugeVec::new(
-            Opts::new(
-                "exporter_step_in_flight",
-                "Commands at work in this process.",
-            ),
-            &["step"],
-        )?;
+        let in_flight =
+            IntGaugeVec::new(Opts::new("exporter_step_in_flight", "Commands at work in this process."), &["step"])?;
         registry.register(Box::new(in_flight.clone()))?;
         Ok(Self {
-            deliveries: counter(
-                "exporter_step_deliveries_total",
-                "Commands that arrived.",
-                &["step"],
-            )?,
+            deliveries: counter("exporter_step_deliveries_total", "Commands that arrived.", &["step"])?,
             redeliveries: counter(
                 "exporter_step_redeliveries_total",
                 "Commands that arrived not for the first time.",
@@ -114,15 +105,11 @@ impl Metrics {
 
     pub(crate) fn ended(&self, step: Step, ending: Ending, took: Duration) {
         self.in_flight.with_label_values(&[step.durable()]).dec();
-        self.seconds
-            .with_label_values(&[step.durable(), ending.as_str()])
-            .observe(took.as_secs_f64());
+        self.seconds.with_label_values(&[step.durable(), ending.as_str()]).observe(took.as_secs_f64());
     }
 
     pub(crate) fn dead_letter(&self, consumer: &str, code: ErrorCode) {
-        self.dead_letters
-            .with_label_values(&[consumer, code.as_str()])
-            .inc();
+        self.dead_letters.with_label_values(&[consumer, code.as_str()]).inc();
     }
 
     pub(crate) fn stalled(&self, step: Step) {
@@ -130,8 +117,6 @@ impl Metrics {
     }
 
     pub(crate) fn conflict(&self, other_result: bool) {
-        self.conflicts
-            .with_label_values(&[if other_result { "true" } else { "false" }])
-            .inc();
+        self.conflicts.with_label_values(&[if other_result { "true" } else { "false" }]).inc();
     }
 }

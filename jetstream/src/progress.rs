@@ -29,10 +29,8 @@ impl Ticks {
                 let Ok(payload) = serde_json::to_vec(&tick) else {
                     continue;
                 };
-                if let Err(error) = nats
-                    .client()
-                    .publish(subjects::progress(&tick.run, tick.phase), payload.into())
-                    .await
+                if let Err(error) =
+                    nats.client().publish(subjects::progress(&tick.run, tick.phase), payload.into()).await
                 {
                     tracing::debug!(%error, "a progress tick was lost");
                 }
@@ -52,11 +50,7 @@ pub(crate) struct DeliveryTicks {
 
 impl DeliveryTicks {
     pub(crate) fn new(ticks: Ticks, life: Arc<Liveness>) -> Self {
-        Self {
-            ticks,
-            life,
-            sent: Mutex::new(None),
-        }
+        Self { ticks, life, sent: Mutex::new(None) }
     }
 }
 

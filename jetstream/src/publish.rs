@@ -62,30 +62,11 @@ impl Publisher {
     /// Puts a `done` event on the log: a phase that fans out puts the commands of its parts there first, so that the
     /// number in its own event is never ahead of them.
     pub(crate) async fn announce(&self, news: &DoneNews, trail: &Trail) {
-        let DoneNews {
-            run,
-            phase,
-            part,
-            parts,
-            result,
-            summary,
-        } = news.clone();
-        let event = |part, summary| Outcome::Done {
-            result: result.clone(),
-            part,
-            parts,
-            summary,
-        };
+        let DoneNews { run, phase, part, parts, result, summary } = news.clone();
+        let event = |part, summary| Outcome::Done { result: result.clone(), part, parts, summary };
         if let (None, Some(parts)) = (part, parts) {
             futures::stream::iter((0..parts).map(PartIndex))
-                .map(|part| {
-                    self.tell(
-                        &run,
-                        What::PartDone(phase, part),
-                        event(Some(part), Summary::default()),
-                        trail,
-                    )
-                })
+                .map(|part| self.tell(&run, What::PartDone(phase, part), event(Some(part), Summary::default()), trail))
                 .buffer_unordered(WINDOW)
                 .collect::<()>()
                 .await;
@@ -96,28 +77,16 @@ impl Publisher {
 
     /// Puts one event on the log, unless there is one on its subject: the first one stands.
     pub(crate) async fn tell(&self, run: &RunRef, what: What, outcome: Outcome, trail: &Trail) {
-        let subject = ParsedSubject {
-            run: run.clone(),
-            what,
-        };
-        let event = StageEvent {
-            v: Version,
-            run: run.clone(),
-            outcome,
-            at: Timestamp::from(SystemTime::now()),
-        };
+        let subject = ParsedSubject { run: run.clone(), what };
+        let event = StageEvent { v: Version, run: run.clone(), outcome, at: Timestamp::from(SystemTime::now()) };
         let Ok(payload) = serde_json::to_vec(&event) else {
             tracing::error!(%subject, "an event cannot be written as JSON");
             return;
         };
-        if let Committed::Before(stored) = self
-            .commit(&subject.to_string(), payload.into(), trail)
-            .await
-        {
+        if let Committed::Before(stored) = self.commit(&subject.to_string(), payload.into(), trail).await {
             let ours = result_of(&event.outcome);
             let theirs = serde_json::from_slice::<StageEvent>(&stored).ok();
-            let other = ours.is_some()
-                && theirs.as_ref().and_then(|event| result_of(&event.outcome)) != ours;
+            let other = ours.is_some() && theirs.as_ref().and_then(|event| result_of(&event.outcome)) != ours;
             self.metrics.conflict(other);
             if other {
                 tracing::error!(%subject, run_id = %run.run, tenant = %run.tenant, "two workers made different results of one step; the first stands");
@@ -141,10 +110,7 @@ impl Publisher {
         let mut backoff = Backoff::up_to(Duration::from_secs(5));
         let mut known_id = true;
         loop {
-            match self
-                .attempt(subject, payload.clone(), known_id, trail)
-                .await
-            {
+            match self.attempt(subject, payload.clone(), known_id, trail).await {
                 Ok(Attempt::Stored) => return Committed::Now,
                 Ok(Attempt::There { duplicate }) => match self.last(subject).await {
                     Ok(Some(stored)) => return Committed::Before(stored),
@@ -169,19 +135,12 @@ impl Publisher {
         with_id: bool,
         trail: &Trail,
     ) -> Result<Attempt, async_nats::jetstream::context::PublishError> {
-        let mut message = PublishMessage::build()
-            .headers(trail.0.clone())
-            .payload(payload)
-            .expected_last_subject_sequence(0);
+        let mut message =
+            PublishMessage::build().headers(trail.0.clone()).payload(payload).expected_last_subject_sequence(0);
         if with_id {
             message = message.message_id(subject);
         }
-        let sent = match self
-            .nats
-            .jetstream()
-            .send_publish(subject.to_owned(), message)
-            .await
-        {
+        let sent = match self.nats.jetstream().send_publish(subject.to_owned(), message).await {
             Ok(sent) => sent.await,
             Err(error) => Err(error),
         };
@@ -197,15 +156,8 @@ impl Publisher {
     }
 
     /// The last message on a subject of the log or of the dead letters, read from the stream's leader.
-    async fn last(
-        &self,
-        subject: &str,
-    ) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
-        let name = if subject.starts_with("export.") {
-            LOG_STREAM
-        } else {
-            crate::topology::DEAD_STREAM
-        };
+    async fn last(&self, subject: &str) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+        let name = if subject.starts_with("export.") { LOG_STREAM } else { crate::topology::DEAD_STREAM };
         let stream = self.nats.jetstream().get_stream_no_info(name).await?;
         match stream.get_last_raw_message_by_subject(subject).await {
             Ok(message) => Ok(Some(message.payload)),
@@ -222,9 +174,7 @@ enum Attempt {
 
 fn result_of(outcome: &Outcome) -> Option<&ResultRef> {
     match outcome {
-        Outcome::Admitted { result }
-        | Outcome::Done { result, .. }
-        | Outcome::Joined { result } => Some(result),
+        Outcome::Admitted { result } | Outcome::Done { result, .. } | Outcome::Joined { result } => Some(result),
         Outcome::Requested | Outcome::Failed { .. } | Outcome::Cancelled { .. } => None,
     }
 }
@@ -256,8 +206,6 @@ impl Trail {
     }
 
     pub(crate) fn correlation_id(&self) -> Option<&str> {
-        self.0
-            .get(CORRELATION_ID)
-            .map(async_nats::HeaderValue::as_str)
+        self.0.get(CORRELATION_ID).map(async_nats::HeaderValue::as_str)
     }
 }

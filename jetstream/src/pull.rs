@@ -59,20 +59,8 @@ impl Puller {
     pub(crate) async fn open(nats: &Nats, consumer: PullConsumer) -> Result<Self, PullError> {
         let connects = nats.connects();
         let inbox = nats.client().new_inbox();
-        let messages = nats
-            .client()
-            .subscribe(format!("{inbox}.*"))
-            .await
-            .map_err(PullError::Subscribe)?;
-        Ok(Self {
-            nats: nats.clone(),
-            consumer,
-            inbox,
-            messages,
-            connects,
-            request: 0,
-            outstanding: 0,
-        })
+        let messages = nats.client().subscribe(format!("{inbox}.*")).await.map_err(PullError::Subscribe)?;
+        Ok(Self { nats: nats.clone(), consumer, inbox, messages, connects, request: 0, outstanding: 0 })
     }
 
     pub(crate) async fn request(&mut self, messages: usize) -> Result<(), PullError> {
@@ -84,10 +72,7 @@ impl Puller {
             idle_heartbeat: HEARTBEAT,
             ..BatchConfig::default()
         };
-        self.consumer
-            .request_batch(batch, self.reply_to().into())
-            .await
-            .map_err(PullError::Request)
+        self.consumer.request_batch(batch, self.reply_to().into()).await.map_err(PullError::Request)
     }
 
     fn reply_to(&self) -> String {
@@ -103,9 +88,7 @@ impl Puller {
                     return Err(if again.is_ok() { PullError::Reconnected } else { PullError::Closed });
                 }
             };
-            let message = arrived
-                .map_err(|_| PullError::Silent)?
-                .ok_or(PullError::Closed)?;
+            let message = arrived.map_err(|_| PullError::Silent)?.ok_or(PullError::Closed)?;
             match message.status {
                 None | Some(StatusCode::OK) => {
                     self.outstanding -= 1;
@@ -116,10 +99,7 @@ impl Puller {
                 Some(_) if message.subject.as_str() != self.reply_to() => {}
                 Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => self.outstanding = 0,
                 Some(status) => {
-                    return Err(PullError::Refused(
-                        status,
-                        message.description.unwrap_or_default(),
-                    ));
+                    return Err(PullError::Refused(status, message.description.unwrap_or_default()));
                 }
             }
         }
@@ -141,9 +121,6 @@ impl Puller {
     }
 
     fn wrap(&self, message: Message) -> async_nats::jetstream::Message {
-        async_nats::jetstream::Message {
-            message,
-            context: self.nats.jetstream().clone(),
-        }
+        async_nats::jetstream::Message { message, context: self.nats.jetstream().clone() }
     }
 }

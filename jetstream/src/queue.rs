@@ -32,31 +32,17 @@ pub struct NatsQueue {
 impl NatsQueue {
     /// The queue over `nats`.
     pub fn new(nats: Nats, metrics: Metrics) -> Self {
-        Self {
-            publisher: Publisher::new(nats.clone(), metrics),
-            nats,
-        }
+        Self { publisher: Publisher::new(nats.clone(), metrics), nats }
     }
 
     async fn tell(&self, run: &RunRef, what: What, outcome: Outcome) -> Result<(), QueueError> {
         let act = format!("put `{what}` of run {run} on the log");
-        within(
-            PATIENCE,
-            act,
-            self.publisher.tell(run, what, outcome, &Trail::default()),
-        )
-        .await
+        within(PATIENCE, act, self.publisher.tell(run, what, outcome, &Trail::default())).await
     }
 }
 
-async fn within(
-    patience: Duration,
-    act: String,
-    work: impl Future<Output = ()>,
-) -> Result<(), QueueError> {
-    tokio::time::timeout(patience, work)
-        .await
-        .map_err(cannot(act))
+async fn within(patience: Duration, act: String, work: impl Future<Output = ()>) -> Result<(), QueueError> {
+    tokio::time::timeout(patience, work).await.map_err(cannot(act))
 }
 
 #[async_trait]
@@ -66,14 +52,7 @@ impl RunQueue for NatsQueue {
     }
 
     async fn admitted(&self, run: &RunRef, admission: &ResultRef) -> Result<(), QueueError> {
-        self.tell(
-            run,
-            What::Admitted,
-            Outcome::Admitted {
-                result: admission.clone(),
-            },
-        )
-        .await
+        self.tell(run, What::Admitted, Outcome::Admitted { result: admission.clone() }).await
     }
 
     async fn done(
@@ -85,51 +64,24 @@ impl RunQueue for NatsQueue {
         result: &ResultRef,
         summary: Summary,
     ) -> Result<(), QueueError> {
-        let news = DoneNews {
-            run: run.clone(),
-            phase,
-            part,
-            parts,
-            result: result.clone(),
-            summary,
-        };
+        let news = DoneNews { run: run.clone(), phase, part, parts, result: result.clone(), summary };
         let act = format!("put `{phase} done` of run {run} on the log");
-        within(
-            LONG_PATIENCE,
-            act,
-            self.publisher.announce(&news, &Trail::default()),
-        )
-        .await
+        within(LONG_PATIENCE, act, self.publisher.announce(&news, &Trail::default())).await
     }
 
     async fn cancelled(&self, run: &RunRef, by: &str) -> Result<(), QueueError> {
         let told = cancellation::cancel(&self.nats, run, by).await;
-        self.tell(
-            run,
-            What::Cancelled,
-            Outcome::Cancelled { by: by.to_owned() },
-        )
-        .await?;
+        self.tell(run, What::Cancelled, Outcome::Cancelled { by: by.to_owned() }).await?;
         told
     }
 
     async fn recorded(&self, tenant: &TenantId, run: &RunId) {
-        if let Err(error) = self
-            .nats
-            .client()
-            .publish(subjects::recorded(tenant, run), Bytes::new())
-            .await
-        {
+        if let Err(error) = self.nats.client().publish(subjects::recorded(tenant, run), Bytes::new()).await {
             tracing::debug!(%error, run_id = %run, "watchers were not told");
         }
     }
 
     async fn check(&self) -> Result<(), QueueError> {
-        self.nats
-            .jetstream()
-            .get_stream(LOG_STREAM)
-            .await
-            .map(drop)
-            .map_err(cannot("reach the log"))
+        self.nats.jetstream().get_stream(LOG_STREAM).await.map(drop).map_err(cannot("reach the log"))
     }
 }

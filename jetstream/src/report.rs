@@ -26,10 +26,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn up_to(longest: std::time::Duration) -> Self {
-        Self {
-            next: std::time::Duration::from_millis(100),
-            longest,
-        }
+        Self { next: std::time::Duration::from_millis(100), longest }
     }
 
     pub(crate) async fn wait(&mut self) {

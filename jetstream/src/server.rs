@@ -50,12 +50,7 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// The usual settings in `dir`: 8 GiB on disk, 256 MiB in memory.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            binary: None,
-            max_file_store: 8 << 30,
-            max_memory_store: 256 << 20,
-        }
+        Self { dir: dir.into(), binary: None, max_file_store: 8 << 30, max_memory_store: 256 << 20 }
     }
 }
 
@@ -136,30 +131,16 @@ impl NatsServer {
         fs::create_dir_all(&config.dir).map_err(folder)?;
         let dir = fs::canonicalize(&config.dir).map_err(folder)?;
         let lock = File::create(dir.join("lock")).map_err(folder)?;
-        lock.try_lock()
-            .map_err(|_| ServerError::InUse(dir.clone()))?;
+        lock.try_lock().map_err(|_| ServerError::InUse(dir.clone()))?;
         let settings = dir.join("nats-server.conf");
-        let plan = Plan {
-            binary,
-            settings,
-            dir,
-            _lock: lock,
-        };
+        let plan = Plan { binary, settings, dir, _lock: lock };
         orphan::end(&plan.binary, &pid_file(&plan.dir), &plan.settings).await?;
 
-        let password = Password(format!(
-            "{:032x}{:032x}",
-            rand::random::<u128>(),
-            rand::random::<u128>()
-        ));
+        let password = Password(format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()));
         let mut tries = 0;
         let (port, child) = loop {
             let port = free_port().map_err(folder)?;
-            write_private(
-                &plan.settings,
-                &settings_text(&config, &plan.dir, port, &password),
-            )
-            .map_err(folder)?;
+            write_private(&plan.settings, &settings_text(&config, &plan.dir, port, &password)).map_err(folder)?;
             let mut child = plan.spawn()?;
             match ready(port, &password, &mut child).await {
                 Ok(()) => break (port, child),
@@ -171,10 +152,7 @@ impl NatsServer {
                     if let Err(error) = child.kill().await {
                         tracing::debug!(%error, "nats-server ended by itself");
                     }
-                    return Err(ServerError::NotReady(format!(
-                        "{why}; {}",
-                        plan.end_of_log()
-                    )));
+                    return Err(ServerError::NotReady(format!("{why}; {}", plan.end_of_log())));
                 }
             }
             tries += 1;
@@ -183,13 +161,7 @@ impl NatsServer {
         tracing::info!(port, pid = child.id(), dir = %plan.dir.display(), "nats-server runs");
         let stop = CancellationToken::new();
         let supervisor = tokio::spawn(supervise(plan, child, Arc::clone(&pid), stop.clone()));
-        Ok(Self {
-            port,
-            password,
-            pid,
-            supervisor,
-            stop: stop.drop_guard(),
-        })
+        Ok(Self { port, password, pid, supervisor, stop: stop.drop_guard() })
     }
 
     /// Its address.
@@ -199,10 +171,7 @@ impl NatsServer {
 
     /// What it asks clients for.
     pub fn credentials(&self) -> Credentials {
-        Credentials::Password {
-            user: USER.to_owned(),
-            password: self.password.0.clone(),
-        }
+        Credentials::Password { user: USER.to_owned(), password: self.password.0.clone() }
     }
 
     /// Process id of the child now.
@@ -270,9 +239,7 @@ async fn supervise(plan: Plan, mut child: Child, pid: Arc<AtomicU32>, stop: Canc
     if let Some(id) = child.id() {
         binary::signal(&plan.binary, "quit", id).await;
     }
-    if tokio::time::timeout(STOPPED_WITHIN, child.wait())
-        .await
-        .is_err()
+    if tokio::time::timeout(STOPPED_WITHIN, child.wait()).await.is_err()
         && let Err(error) = child.kill().await
     {
         tracing::warn!(%error, "nats-server could not be killed");
@@ -291,10 +258,7 @@ enum Unready {
 /// Waits until the server takes clients and its store is read.
 async fn ready(port: u16, password: &Password, child: &mut Child) -> Result<(), Unready> {
     let url = format!("nats://127.0.0.1:{port}");
-    let credentials = Credentials::Password {
-        user: USER.to_owned(),
-        password: password.0.clone(),
-    };
+    let credentials = Credentials::Password { user: USER.to_owned(), password: password.0.clone() };
     let up = async {
         loop {
             if let Ok(nats) = connect(&url, credentials.clone()).await {
@@ -349,9 +313,7 @@ fn log_file(dir: &Path) -> PathBuf {
 }
 
 fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Writes a file that nobody but us can read, from its first byte on.

@@ -61,10 +61,7 @@ pub enum What {
 impl What {
     /// Whether nothing more is to come of the run.
     pub fn is_terminal(&self) -> bool {
-        matches!(
-            self,
-            Self::Cancelled | Self::Failed(_) | Self::Done(Phase::Distribute)
-        )
+        matches!(self, Self::Cancelled | Self::Failed(_) | Self::Done(Phase::Distribute))
     }
 }
 
@@ -100,11 +97,7 @@ pub struct ParseSubjectError(String);
 
 impl fmt::Display for ParsedSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RunRef {
-            tenant,
-            run,
-            generation,
-        } = &self.run;
+        let RunRef { tenant, run, generation } = &self.run;
         write!(f, "export.{tenant}.{run}.{generation}.{}", self.what)
     }
 }
@@ -129,14 +122,10 @@ fn parse(text: &str) -> Option<ParsedSubject> {
         [phase, "done"] => What::Done(phase.parse().ok()?),
         [phase, "failed"] => What::Failed(phase.parse().ok()?),
         [phase, "retry", number] => What::Retry(phase.parse().ok()?, number.parse().ok()?),
-        [phase, "part", part, "done"] => {
-            What::PartDone(phase.parse().ok()?, PartIndex(part.parse().ok()?))
+        [phase, "part", part, "done"] => What::PartDone(phase.parse().ok()?, PartIndex(part.parse().ok()?)),
+        [phase, "part", part, "retry", number] => {
+            What::PartRetry(phase.parse().ok()?, PartIndex(part.parse().ok()?), number.parse().ok()?)
         }
-        [phase, "part", part, "retry", number] => What::PartRetry(
-            phase.parse().ok()?,
-            PartIndex(part.parse().ok()?),
-            number.parse().ok()?,
-        ),
         _ => return None,
     };
     let parsed = ParsedSubject { run, what };
@@ -174,10 +163,7 @@ pub fn recorded(tenant: &TenantId, run: &RunId) -> String {
 
 /// Where the dead letter of a command goes; `consumer` is what could not take it.
 pub fn dead_letter(consumer: &str, command: &str) -> String {
-    format!(
-        "export-dead.{consumer}.{}",
-        command.strip_prefix("export.").unwrap_or(command)
-    )
+    format!("export-dead.{consumer}.{}", command.strip_prefix("export.").unwrap_or(command))
 }
 
 /// Stream below the KV bucket of [`crate::topology::CONTROL_BUCKET`].
@@ -187,17 +173,12 @@ pub(crate) const CANCELS: &str = "$KV.export_control.cancel.>";
 
 /// The KV entry that says a run is cancelled.
 pub(crate) fn cancel(run: &RunRef) -> String {
-    format!(
-        "$KV.export_control.cancel.{}.{}.{}",
-        run.tenant, run.run, run.generation
-    )
+    format!("$KV.export_control.cancel.{}.{}.{}", run.tenant, run.run, run.generation)
 }
 
 /// The run that a KV entry says is cancelled.
 pub(crate) fn parse_cancel(subject: &str) -> Option<RunRef> {
-    let mut tokens = subject
-        .strip_prefix("$KV.export_control.cancel.")?
-        .split('.');
+    let mut tokens = subject.strip_prefix("$KV.export_control.cancel.")?.split('.');
     let run = run_ref(&mut tokens)?;
     tokens.next().is_none().then_some(run)
 }
@@ -214,33 +195,15 @@ mod tests {
     #[test]
     fn every_subject_is_read_as_it_was_written() {
         let some = PartIndex(7);
-        let mut all = vec![
-            What::Requested,
-            What::Admitted,
-            What::Cancelled,
-            What::Joined,
-        ];
+        let mut all = vec![What::Requested, What::Admitted, What::Cancelled, What::Joined];
         for phase in Phase::ALL {
-            all.extend([
-                What::Done(phase),
-                What::Failed(phase),
-                What::PartDone(phase, some),
-            ]);
+            all.extend([What::Done(phase), What::Failed(phase), What::PartDone(phase, some)]);
             all.extend([What::Retry(phase, 3), What::PartRetry(phase, some, 3)]);
         }
-        let run = format!("{RUN}.admitted")
-            .parse::<ParsedSubject>()
-            .unwrap()
-            .run;
+        let run = format!("{RUN}.admitted").parse::<ParsedSubject>().unwrap().run;
         for what in all {
-            let subject = ParsedSubject {
-                run: run.clone(),
-                what,
-            };
-            assert_eq!(
-                subject.to_string().parse::<ParsedSubject>().unwrap(),
-                subject
-            );
+            let subject = ParsedSubject { run: run.clone(), what };
+            assert_eq!(subject.to_string().parse::<ParsedSubject>().unwrap(), subject);
         }
     }
 
@@ -255,29 +218,15 @@ mod tests {
             "adapt.part.1.joined",
             "",
         ] {
-            assert!(
-                format!("{RUN}.{bad}").parse::<ParsedSubject>().is_err(),
-                "{bad}"
-            );
+            assert!(format!("{RUN}.{bad}").parse::<ParsedSubject>().is_err(), "{bad}");
         }
-        assert!(
-            "export.acme.01k0000000000000000000000a.g02.admitted"
-                .parse::<ParsedSubject>()
-                .is_err()
-        );
-        assert!(
-            "export.ACME.01k0000000000000000000000a.g2.admitted"
-                .parse::<ParsedSubject>()
-                .is_err()
-        );
+        assert!("export.acme.01k0000000000000000000000a.g02.admitted".parse::<ParsedSubject>().is_err());
+        assert!("export.ACME.01k0000000000000000000000a.g2.admitted".parse::<ParsedSubject>().is_err());
     }
 
     #[test]
     fn a_cancel_entry_names_one_generation_of_a_run() {
-        let run = format!("{RUN}.admitted")
-            .parse::<ParsedSubject>()
-            .unwrap()
-            .run;
+        let run = format!("{RUN}.admitted").parse::<ParsedSubject>().unwrap().run;
         assert_eq!(parse_cancel(&cancel(&run)), Some(run));
         assert_eq!(parse_cancel("$KV.export_control.cancel.acme"), None);
     }

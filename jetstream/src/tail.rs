@@ -55,12 +55,7 @@ pub struct Tail {
 impl Tail {
     /// A reader; nothing happens before [`Tail::run`].
     pub fn new(nats: Nats, topology: Topology, metrics: Metrics) -> Self {
-        Self {
-            publisher: Publisher::new(nats.clone(), metrics.clone()),
-            nats,
-            topology,
-            metrics,
-        }
+        Self { publisher: Publisher::new(nats.clone(), metrics.clone()), nats, topology, metrics }
     }
 
     /// Hands the log's events to `handler` until `shutdown` fires. A broker that goes away is waited for.
@@ -94,9 +89,7 @@ impl Tail {
             .await
             .map_err(cannot(act()))?;
         let heartbeat = consumer.cached_info().config.ack_wait / 3;
-        let mut puller = Puller::open(&self.nats, consumer)
-            .await
-            .map_err(cannot(act()))?;
+        let mut puller = Puller::open(&self.nats, consumer).await.map_err(cannot(act()))?;
         loop {
             // The consumer hands out one event at a time; the number only saves requests.
             puller.request(64).await.map_err(cannot(act()))?;
@@ -123,28 +116,17 @@ impl Tail {
     }
 
     /// Whether the event is done with; otherwise we are told to stop.
-    async fn take(
-        &self,
-        handler: &impl LogHandler,
-        message: &Message,
-        shutdown: &CancellationToken,
-    ) -> bool {
+    async fn take(&self, handler: &impl LogHandler, message: &Message, shutdown: &CancellationToken) -> bool {
         let subject = message.subject.as_str();
         let read = subject
             .parse::<ParsedSubject>()
             .map_err(|error| Box::new(error) as Box<dyn Error + Send + Sync>)
-            .and_then(|parsed| {
-                Ok((
-                    parsed,
-                    serde_json::from_slice::<StageEvent>(&message.payload)?,
-                ))
-            });
+            .and_then(|parsed| Ok((parsed, serde_json::from_slice::<StageEvent>(&message.payload)?)));
         let (parsed, event) = match read {
             Ok(read) => read,
             Err(error) => {
                 let reason = Chain(error.as_ref()).to_string();
-                self.bury(message, ErrorCode::Poisoned, reason, shutdown)
-                    .await;
+                self.bury(message, ErrorCode::Poisoned, reason, shutdown).await;
                 return true;
             }
         };
@@ -157,8 +139,7 @@ impl Tail {
                 }
                 Err(error) => {
                     let reason = Chain(&error).to_string();
-                    self.bury(message, ErrorCode::Internal, reason, shutdown)
-                        .await;
+                    self.bury(message, ErrorCode::Internal, reason, shutdown).await;
                     return true;
                 }
             }
@@ -168,13 +149,7 @@ impl Tail {
         }
     }
 
-    async fn bury(
-        &self,
-        message: &Message,
-        code: ErrorCode,
-        reason: String,
-        shutdown: &CancellationToken,
-    ) {
+    async fn bury(&self, message: &Message, code: ErrorCode, reason: String, shutdown: &CancellationToken) {
         let subject = message.subject.as_str();
         tracing::error!(subject, error_code = %code, error = reason, "an event of the log cannot be taken and is set aside");
         let info = message.info().ok();
@@ -183,9 +158,7 @@ impl Tail {
             consumer: RECORDER.to_owned(),
             subject: subject.to_owned(),
             sequence: info.as_ref().map_or(0, |info| info.stream_sequence),
-            deliveries: info
-                .and_then(|info| u32::try_from(info.delivered).ok())
-                .unwrap_or(1),
+            deliveries: info.and_then(|info| u32::try_from(info.delivered).ok()).unwrap_or(1),
             code,
             reason,
             payload: String::from_utf8_lossy(&message.payload).into_owned(),
@@ -193,9 +166,7 @@ impl Tail {
         };
         self.metrics.dead_letter(RECORDER, code);
         let trail = Trail::of(message.headers.as_ref());
-        shutdown
-            .run_until_cancelled(self.publisher.bury(&letter, &trail))
-            .await;
+        shutdown.run_until_cancelled(self.publisher.bury(&letter, &trail)).await;
     }
 }
 

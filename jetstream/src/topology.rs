@@ -85,10 +85,7 @@ impl Topology {
     fn log(&self) -> stream::Config {
         stream::Config {
             name: LOG_STREAM.to_owned(),
-            description: Some(
-                "every step of every export run; a done event is the next stage's command"
-                    .to_owned(),
-            ),
+            description: Some("every step of every export run; a done event is the next stage's command".to_owned()),
             subjects: vec![subjects::LOG.to_owned()],
             retention: RetentionPolicy::Limits,
             discard: DiscardPolicy::New,
@@ -118,13 +115,7 @@ impl Topology {
         stream::Config {
             name: DEAD_STREAM.to_owned(),
             description: Some("commands that no stage could do, with the reason".to_owned()),
-            subjects: [
-                subjects::DEAD,
-                subjects::MAX_DELIVERIES,
-                subjects::TERMINATED,
-            ]
-            .map(str::to_owned)
-            .to_vec(),
+            subjects: [subjects::DEAD, subjects::MAX_DELIVERIES, subjects::TERMINATED].map(str::to_owned).to_vec(),
             discard: DiscardPolicy::Old,
             max_bytes: 256 << 20,
             max_age: Duration::from_secs(90 * DAY),
@@ -217,19 +208,12 @@ pub async fn ensure(nats: &Nats, topology: &Topology) -> Result<(), QueueError> 
 async fn ensure_stream(nats: &Nats, config: stream::Config) -> Result<(), QueueError> {
     let name = config.name.clone();
     let act = format!("create or update stream {name}");
-    match nats
-        .jetstream()
-        .create_or_update_stream(config.clone())
-        .await
-    {
+    match nats.jetstream().create_or_update_stream(config.clone()).await {
         Ok(_) => Ok(()),
         // Another process created it between our update and our create.
-        Err(error) if error.kind() != CreateStreamErrorKind::TimedOut => nats
-            .jetstream()
-            .update_stream(config)
-            .await
-            .map(drop)
-            .map_err(|_| cannot(act)(error)),
+        Err(error) if error.kind() != CreateStreamErrorKind::TimedOut => {
+            nats.jetstream().update_stream(config).await.map(drop).map_err(|_| cannot(act)(error))
+        }
         Err(error) => Err(cannot(act)(error)),
     }
 }
@@ -247,10 +231,6 @@ mod tests {
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(path, &text).unwrap();
         }
-        assert_eq!(
-            std::fs::read_to_string(path).unwrap(),
-            text,
-            "run with UPDATE_GOLDEN=1 if the change is meant"
-        );
+        assert_eq!(std::fs::read_to_string(path).unwrap(), text, "run with UPDATE_GOLDEN=1 if the change is meant");
     }
 }

@@ -102,28 +102,14 @@ struct Host<S> {
 impl<S: Stage> Worker<S> {
     /// A worker that does `step` with `stage`; the step must be of the stage's phase.
     pub fn new(stage: impl Into<Arc<S>>, step: Step, deps: Deps, settings: Settings) -> Self {
-        debug_assert_eq!(
-            step.phase(),
-            S::PHASE,
-            "the stage is of another phase than the step"
-        );
-        Self {
-            stage: stage.into(),
-            step,
-            deps,
-            settings,
-        }
+        debug_assert_eq!(step.phase(), S::PHASE, "the stage is of another phase than the step");
+        Self { stage: stage.into(), step, deps, settings }
     }
 
     /// Works until `shutdown` fires: then takes no more commands, gives those at work their grace, and hands back to
     /// the broker what is left. A broker that goes away is waited for.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self {
-            stage,
-            step,
-            deps,
-            settings,
-        } = self;
+        let Self { stage, step, deps, settings } = self;
         let host = Arc::new(Host {
             stage,
             step,
@@ -147,9 +133,7 @@ impl<S: Stage> Worker<S> {
                     tracing::warn!(step = step.durable(), error = %Chain(&error), "the commands of a step stopped coming; asking anew");
                     let mend = async {
                         backoff.wait().await;
-                        if let Err(error) =
-                            topology::ensure(&host.deps.nats, &host.deps.topology).await
-                        {
+                        if let Err(error) = topology::ensure(&host.deps.nats, &host.deps.topology).await {
                             tracing::warn!(error = %Chain(&error), "the broker is not ready");
                         }
                     };
@@ -157,20 +141,10 @@ impl<S: Stage> Worker<S> {
                 }
             }
         }
-        if tokio::time::timeout(host.settings.grace, drain(&mut tasks))
-            .await
-            .is_err()
-        {
-            tracing::info!(
-                step = step.durable(),
-                left = tasks.len(),
-                "the grace is over; handing commands back"
-            );
+        if tokio::time::timeout(host.settings.grace, drain(&mut tasks)).await.is_err() {
+            tracing::info!(step = step.durable(), left = tasks.len(), "the grace is over; handing commands back");
             host.halt.cancel();
-            if tokio::time::timeout(LAST_WORDS, drain(&mut tasks))
-                .await
-                .is_err()
-            {
+            if tokio::time::timeout(LAST_WORDS, drain(&mut tasks)).await.is_err() {
                 tasks.shutdown().await;
             }
         }
@@ -230,9 +204,7 @@ impl<S: Stage> Host<S> {
                 let Pulled::Message(message) = next else {
                     break;
                 };
-                let slot = held
-                    .take()
-                    .or_else(|| Arc::clone(slots).try_acquire_owned().ok());
+                let slot = held.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
                 let host = Arc::clone(self);
                 tasks.spawn(async move {
                     host.deliver(*message, terms).await;

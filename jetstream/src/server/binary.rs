@@ -14,9 +14,7 @@ const NAME: &str = "nats-server";
 pub(super) async fn find(named: Option<&Path>) -> Result<PathBuf, ServerError> {
     let candidates = match named {
         Some(path) => vec![path.to_owned()],
-        None => std::iter::once(PathBuf::from(NAME))
-            .chain(installed_by_us())
-            .collect(),
+        None => std::iter::once(PathBuf::from(NAME)).chain(installed_by_us()).collect(),
     };
     let mut refused = ServerError::NotFound;
     for candidate in candidates {
@@ -42,21 +40,14 @@ fn installed_by_us() -> Vec<PathBuf> {
 }
 
 async fn check(path: &Path) -> Result<(), ServerError> {
-    let output = Command::new(path)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .map_err(|_| ServerError::NotFound)?;
+    let output =
+        Command::new(path).arg("--version").stdin(Stdio::null()).output().await.map_err(|_| ServerError::NotFound)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let Some(version) = version_in(&text) else {
         return Err(ServerError::UnknownVersion(path.to_owned()));
     };
     if version < OLDEST {
-        return Err(ServerError::TooOld {
-            path: path.to_owned(),
-            found: text.trim().to_owned(),
-        });
+        return Err(ServerError::TooOld { path: path.to_owned(), found: text.trim().to_owned() });
     }
     Ok(())
 }

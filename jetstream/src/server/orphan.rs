@@ -10,15 +10,8 @@ use super::{ServerError, binary};
 
 /// Ends the process that the pid file names, if it is a server that runs with our settings file; any other process
 /// that has that number by now is left alone.
-pub(super) async fn end(
-    program: &Path,
-    pid_file: &Path,
-    settings: &Path,
-) -> Result<(), ServerError> {
-    let Some(pid) = fs::read_to_string(pid_file)
-        .ok()
-        .and_then(|text| text.trim().parse::<u32>().ok())
-    else {
+pub(super) async fn end(program: &Path, pid_file: &Path, settings: &Path) -> Result<(), ServerError> {
+    let Some(pid) = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse::<u32>().ok()) else {
         return Ok(());
     };
     for signal in ["quit", "stop"] {
@@ -43,10 +36,7 @@ async fn runs_with(pid: u32, settings: &Path) -> bool {
         Ok(bytes) => bytes,
         Err(_) if Path::new("/proc/self").exists() => return false,
         Err(_) => {
-            let listed = Command::new("ps")
-                .args(["-o", "command=", "-p", &pid.to_string()])
-                .output()
-                .await;
+            let listed = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output().await;
             listed.map_or_else(|_| Vec::new(), |output| output.stdout)
         }
     };

@@ -39,9 +39,7 @@ impl Poison {
     pub(crate) fn run(&self) -> Option<&RunRef> {
         match self {
             Self::Subject(_) => None,
-            Self::Json { run, .. } | Self::Contradiction { run } | Self::NoCommand { run } => {
-                Some(run)
-            }
+            Self::Json { run, .. } | Self::Contradiction { run } | Self::NoCommand { run } => Some(run),
         }
     }
 }
@@ -55,12 +53,7 @@ impl Command {
         };
         let (input, part, parts) = match event.outcome {
             Outcome::Admitted { result } | Outcome::Joined { result } => (result, None, None),
-            Outcome::Done {
-                result,
-                part,
-                parts,
-                ..
-            } => (result, part, parts),
+            Outcome::Done { result, part, parts, .. } => (result, part, parts),
             Outcome::Requested | Outcome::Failed { .. } | Outcome::Cancelled { .. } => {
                 return Err(Poison::NoCommand { run });
             }
@@ -72,12 +65,7 @@ impl Command {
         if event.run != run || part != named || part.is_some() != step.takes_parts() {
             return Err(Poison::Contradiction { run });
         }
-        Ok(Self {
-            run,
-            part,
-            parts,
-            input,
-        })
+        Ok(Self { run, part, parts, input })
     }
 }
 
@@ -93,75 +81,40 @@ mod tests {
     use crate::worker::Step;
 
     fn run() -> RunRef {
-        format!("{PREFIX}.admitted")
-            .parse::<crate::ParsedSubject>()
-            .unwrap()
-            .run
+        format!("{PREFIX}.admitted").parse::<crate::ParsedSubject>().unwrap().run
     }
 
     const PREFIX: &str = "export.acme.01k0000000000000000000000a.g1";
 
     fn event(part: Option<u32>) -> Vec<u8> {
-        let result = ResultRef {
-            key: "k".to_owned(),
-            digest: Digest::from_bytes([1; 32]),
-        };
-        let outcome = Outcome::Done {
-            result,
-            part: part.map(PartIndex),
-            parts: Some(3),
-            summary: Summary::default(),
-        };
-        serde_json::to_vec(&StageEvent {
-            v: Version,
-            run: run(),
-            outcome,
-            at: Timestamp::from(SystemTime::UNIX_EPOCH),
-        })
-        .unwrap()
+        let result = ResultRef { key: "k".to_owned(), digest: Digest::from_bytes([1; 32]) };
+        let outcome = Outcome::Done { result, part: part.map(PartIndex), parts: Some(3), summary: Summary::default() };
+        serde_json::to_vec(&StageEvent { v: Version, run: run(), outcome, at: Timestamp::from(SystemTime::UNIX_EPOCH) })
+            .unwrap()
     }
 
     #[test]
     fn a_part_command_names_its_part_in_subject_and_body() {
         let subject = format!("{PREFIX}.resolve.part.2.done");
-        assert_eq!(
-            Command::read(Step::AdaptPart, &subject, &event(Some(2)))
-                .unwrap()
-                .part,
-            Some(PartIndex(2))
-        );
-        for (step, body) in [
-            (Step::AdaptPart, event(Some(1))),
-            (Step::AdaptPart, event(None)),
-            (Step::Sign, event(Some(2))),
-        ] {
-            assert!(matches!(
-                Command::read(step, &subject, &body),
-                Err(Poison::Contradiction { .. })
-            ));
+        assert_eq!(Command::read(Step::AdaptPart, &subject, &event(Some(2))).unwrap().part, Some(PartIndex(2)));
+        for (step, body) in
+            [(Step::AdaptPart, event(Some(1))), (Step::AdaptPart, event(None)), (Step::Sign, event(Some(2)))]
+        {
+            assert!(matches!(Command::read(step, &subject, &body), Err(Poison::Contradiction { .. })));
         }
     }
 
     #[test]
     fn an_operators_retry_is_a_command() {
         let whole = format!("{PREFIX}.sign.retry.1");
-        assert_eq!(
-            Command::read(Step::Sign, &whole, &event(None)).unwrap().run,
-            run()
-        );
+        assert_eq!(Command::read(Step::Sign, &whole, &event(None)).unwrap().run, run());
         let part = format!("{PREFIX}.adapt.part.0.retry.1");
-        assert_eq!(
-            Command::read(Step::AdaptPart, &part, &event(Some(0)))
-                .unwrap()
-                .part,
-            Some(PartIndex(0))
-        );
+        assert_eq!(Command::read(Step::AdaptPart, &part, &event(Some(0))).unwrap().part, Some(PartIndex(0)));
     }
 
     #[test]
     fn what_is_no_event_is_poison_and_names_the_run_of_its_subject() {
-        let poison =
-            Command::read(Step::Sign, &format!("{PREFIX}.manifest.done"), b"{}").unwrap_err();
+        let poison = Command::read(Step::Sign, &format!("{PREFIX}.manifest.done"), b"{}").unwrap_err();
         assert_eq!(poison.run(), Some(&run()));
     }
 }

@@ -41,12 +41,7 @@ pub(crate) struct Terms {
 
 impl Terms {
     pub(crate) fn of(config: &consumer::Config) -> Self {
-        Self {
-            ack_wait: config.ack_wait,
-            max_deliver: u32::try_from(config.max_deliver)
-                .ok()
-                .filter(|most| *most > 0),
-        }
+        Self { ack_wait: config.ack_wait, max_deliver: u32::try_from(config.max_deliver).ok().filter(|most| *most > 0) }
     }
 
     fn heartbeat(self) -> Duration {
@@ -68,20 +63,15 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Whether the server will not deliver the command again.
     pub(crate) fn is_last(&self) -> bool {
-        self.terms
-            .max_deliver
-            .is_some_and(|most| self.lease.delivery() >= most)
+        self.terms.max_deliver.is_some_and(|most| self.lease.delivery() >= most)
     }
 }
 
 impl<S: Stage> Host<S> {
     pub(crate) async fn deliver(&self, message: Message, terms: Terms) {
-        let (attempt, sequence) = message.info().map_or((1, 0), |info| {
-            (
-                u32::try_from(info.delivered).unwrap_or(1).max(1),
-                info.stream_sequence,
-            )
-        });
+        let (attempt, sequence) = message
+            .info()
+            .map_or((1, 0), |info| (u32::try_from(info.delivered).unwrap_or(1).max(1), info.stream_sequence));
         let (message, acker) = message.split();
         self.deps.metrics.delivered(self.step, attempt);
         let Some(lease) = self.leases.take(&message.subject, acker, attempt) else {
@@ -114,13 +104,10 @@ impl<S: Stage> Host<S> {
             }
             Err(poison) => {
                 let run = poison.run().cloned();
-                self.settle(run.as_ref(), &Trouble::Poison(poison), &delivery)
-                    .await
+                self.settle(run.as_ref(), &Trouble::Poison(poison), &delivery).await
             }
         };
-        self.deps
-            .metrics
-            .ended(self.step, ending, started.elapsed());
+        self.deps.metrics.ended(self.step, ending, started.elapsed());
     }
 
     async fn command(&self, command: &Command, delivery: &mut Delivery) -> Ending {
@@ -132,42 +119,25 @@ impl<S: Stage> Host<S> {
             }
             // Whatever went wrong in a run that was cancelled meanwhile is of no interest.
             Err(_) if watched.token().is_cancelled() => {
-                self.settle(Some(&command.run), &Trouble::Cancelled, delivery)
-                    .await
+                self.settle(Some(&command.run), &Trouble::Cancelled, delivery).await
             }
             Err(trouble) => self.settle(Some(&command.run), &trouble, delivery).await,
         }
     }
 
     /// Does the command, or finds it done, and publishes.
-    async fn attempt(
-        &self,
-        command: &Command,
-        delivery: &mut Delivery,
-        watched: &Watched,
-    ) -> Result<Ending, Trouble> {
+    async fn attempt(&self, command: &Command, delivery: &mut Delivery, watched: &Watched) -> Result<Ending, Trouble> {
         let workspace = Workspace::new(Arc::clone(&self.deps.store), command.run.clone());
         let phase = self.step.phase();
         if watched.token().is_cancelled() {
             return Err(Trouble::Cancelled);
         }
         let life = Arc::new(Liveness::new());
-        let (result, ending) = match workspace
-            .find_result(phase, command.part)
-            .await
-            .map_err(Trouble::Record)?
-        {
+        let (result, ending) = match workspace.find_result(phase, command.part).await.map_err(Trouble::Record)? {
             Some(result) => (result, Ending::Repeated),
-            None => (
-                self.handle(command, delivery, &workspace, watched.token(), &life)
-                    .await?,
-                Ending::Done,
-            ),
+            None => (self.handle(command, delivery, &workspace, watched.token(), &life).await?, Ending::Done),
         };
-        let record = workspace
-            .read_result(&result)
-            .await
-            .map_err(Trouble::Record)?;
+        let record = workspace.read_result(&result).await.map_err(Trouble::Record)?;
         let output: S::Output = serde_json::from_slice(&record).map_err(Trouble::Output)?;
         if watched.token().is_cancelled() {
             return Err(Trouble::Cancelled);
@@ -176,14 +146,11 @@ impl<S: Stage> Host<S> {
             run: command.run.clone(),
             phase,
             part: command.part,
-            parts: command
-                .part
-                .map_or_else(|| output.fan_out(), |_| command.parts),
+            parts: command.part.map_or_else(|| output.fan_out(), |_| command.parts),
             result,
             summary: output.summary(),
         };
-        self.while_holding(delivery, self.publisher.announce(&news, &delivery.trail))
-            .await?;
+        self.while_holding(delivery, self.publisher.announce(&news, &delivery.trail)).await?;
         Ok(ending)
     }
 
@@ -196,10 +163,7 @@ impl<S: Stage> Host<S> {
         run_cancelled: &CancellationToken,
         life: &Arc<Liveness>,
     ) -> Result<ResultRef, Trouble> {
-        let record = workspace
-            .read_result(&command.input)
-            .await
-            .map_err(Trouble::Record)?;
+        let record = workspace.read_result(&command.input).await.map_err(Trouble::Record)?;
         self.correlate(&record, &mut delivery.trail);
         let input = S::Input::read(&record, command.part).map_err(Trouble::Input)?;
         drop(record);
@@ -233,16 +197,11 @@ impl<S: Stage> Host<S> {
             Ok(Err(error)) => return Err(Trouble::Stage(Box::new(error))),
             Err(crash) => {
                 return Err(Trouble::Panicked(
-                    crash
-                        .try_into_panic()
-                        .map_or_else(|end| end.to_string(), text_of_panic),
+                    crash.try_into_panic().map_or_else(|end| end.to_string(), text_of_panic),
                 ));
             }
         };
-        workspace
-            .put_result(self.step.phase(), command.part, &output)
-            .await
-            .map_err(Trouble::Record)
+        workspace.put_result(self.step.phase(), command.part, &output).await.map_err(Trouble::Record)
     }
 
     /// Keeps the lease, and returns when the stage must end before it is ready.
@@ -285,8 +244,6 @@ impl<S: Stage> Host<S> {
 fn text_of_panic(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
         Ok(text) => *text,
-        Err(other) => other
-            .downcast::<&'static str>()
-            .map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned()),
+        Err(other) => other.downcast::<&'static str>().map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned()),
     }
 }

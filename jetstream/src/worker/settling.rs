@@ -21,12 +21,7 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 
 impl<S: Stage> Host<S> {
     /// Ends a delivery that was not done.
-    pub(crate) async fn settle(
-        &self,
-        run: Option<&RunRef>,
-        trouble: &Trouble,
-        delivery: &Delivery,
-    ) -> Ending {
+    pub(crate) async fn settle(&self, run: Option<&RunRef>, trouble: &Trouble, delivery: &Delivery) -> Ending {
         let attempt = delivery.lease.delivery();
         match trouble.decision() {
             Decision::Forget => {
@@ -41,24 +36,14 @@ impl<S: Stage> Host<S> {
             Decision::Again { after, exhausted } => {
                 if !delivery.is_last() {
                     self.log(run, trouble, delivery, None);
-                    delivery
-                        .lease
-                        .tell(AckKind::Nak(Some(
-                            after.unwrap_or_else(|| self.delay(attempt)),
-                        )))
-                        .await;
+                    delivery.lease.tell(AckKind::Nak(Some(after.unwrap_or_else(|| self.delay(attempt))))).await;
                     return Ending::Redeliver;
                 }
-                let message = format!(
-                    "the {} step was tried {attempt} times; at last: {trouble}",
-                    self.step.durable()
-                );
-                self.give_up(run, trouble, delivery, (exhausted, true), message)
-                    .await
+                let message = format!("the {} step was tried {attempt} times; at last: {trouble}", self.step.durable());
+                self.give_up(run, trouble, delivery, (exhausted, true), message).await
             }
             Decision::Fail { code, bury } => {
-                self.give_up(run, trouble, delivery, (code, bury), trouble.to_string())
-                    .await
+                self.give_up(run, trouble, delivery, (code, bury), trouble.to_string()).await
             }
         }
     }
@@ -74,14 +59,8 @@ impl<S: Stage> Host<S> {
                 Some(part) => What::PartRetry(phase, part, delivery.sequence),
                 None => What::Retry(phase, delivery.sequence),
             };
-            let subject = ParsedSubject {
-                run: run.clone(),
-                what,
-            }
-            .to_string();
-            let commit = self
-                .publisher
-                .commit(&subject, delivery.payload.clone(), &delivery.trail);
+            let subject = ParsedSubject { run: run.clone(), what }.to_string();
+            let commit = self.publisher.commit(&subject, delivery.payload.clone(), &delivery.trail);
             if tokio::time::timeout(HAND_OVER, commit).await.is_ok() {
                 return delivery.lease.settle(AckKind::Ack).await;
             }
@@ -104,24 +83,14 @@ impl<S: Stage> Host<S> {
             }
             if let Some(run) = run {
                 let failed = Outcome::Failed { code, message };
-                self.publisher
-                    .tell(
-                        run,
-                        What::Failed(self.step.phase()),
-                        failed,
-                        &delivery.trail,
-                    )
-                    .await;
+                self.publisher.tell(run, What::Failed(self.step.phase()), failed, &delivery.trail).await;
             }
         };
         if self.while_holding(delivery, tell).await.is_err() {
             delivery.lease.tell(AckKind::Nak(None)).await;
             return Ending::Redeliver;
         }
-        delivery
-            .lease
-            .settle(if bury { AckKind::Term } else { AckKind::Ack })
-            .await;
+        delivery.lease.settle(if bury { AckKind::Term } else { AckKind::Ack }).await;
         Ending::Failed
     }
 
@@ -143,23 +112,11 @@ impl<S: Stage> Host<S> {
 
     fn delay(&self, attempt: u32) -> Duration {
         let delays = &self.settings.retry_delays;
-        let index = usize::try_from(attempt)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1);
-        delays
-            .get(index)
-            .or(delays.last())
-            .copied()
-            .unwrap_or(Duration::from_secs(1))
+        let index = usize::try_from(attempt).unwrap_or(usize::MAX).saturating_sub(1);
+        delays.get(index).or(delays.last()).copied().unwrap_or(Duration::from_secs(1))
     }
 
-    fn log(
-        &self,
-        run: Option<&RunRef>,
-        trouble: &Trouble,
-        delivery: &Delivery,
-        code: Option<ErrorCode>,
-    ) {
+    fn log(&self, run: Option<&RunRef>, trouble: &Trouble, delivery: &Delivery, code: Option<ErrorCode>) {
         let run_id = run.map(|run| run.run.as_str());
         let tenant = run.map(|run| run.tenant.as_str());
         let phase = self.step.logged();

@@ -25,15 +25,8 @@ pub enum Step {
 
 impl Step {
     /// Every step, in pipeline order.
-    pub const ALL: [Self; 7] = [
-        Self::Plan,
-        Self::Resolve,
-        Self::AdaptPart,
-        Self::Assemble,
-        Self::Manifest,
-        Self::Sign,
-        Self::Distribute,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Plan, Self::Resolve, Self::AdaptPart, Self::Assemble, Self::Manifest, Self::Sign, Self::Distribute];
 
     /// Name of the durable consumer, and of the step in metrics.
     pub fn durable(self) -> &'static str {
@@ -85,9 +78,6 @@ impl Step {
             Self::Distribute => "sign.done",
         };
         let part = if self.takes_parts() { ".part.*" } else { "" };
-        vec![
-            any_run(command),
-            any_run(&format!("{}{part}.retry.*", self.phase())),
-        ]
+        vec![any_run(command), any_run(&format!("{}{part}.retry.*", self.phase()))]
     }
 }

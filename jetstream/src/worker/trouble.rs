@@ -36,10 +36,7 @@ pub(crate) enum Trouble {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// Try again later; after the last try the run fails with `exhausted`.
-    Again {
-        after: Option<Duration>,
-        exhausted: ErrorCode,
-    },
+    Again { after: Option<Duration>, exhausted: ErrorCode },
     /// Hand the command back at once: nothing is wrong with it.
     HandBack,
     /// The run fails.
@@ -50,15 +47,11 @@ pub(crate) enum Decision {
 
 impl Trouble {
     pub(crate) fn decision(&self) -> Decision {
-        let again = |exhausted| Decision::Again {
-            after: None,
-            exhausted,
-        };
+        let again = |exhausted| Decision::Again { after: None, exhausted };
         match self {
-            Self::Poison(_) | Self::Input(_) | Self::Output(_) => Decision::Fail {
-                code: ErrorCode::Poisoned,
-                bury: true,
-            },
+            Self::Poison(_) | Self::Input(_) | Self::Output(_) => {
+                Decision::Fail { code: ErrorCode::Poisoned, bury: true }
+            }
             Self::Record(cause) => judged(cause),
             Self::Stage(cause) => judged(cause.as_ref()),
             Self::Panicked(_) => again(ErrorCode::Internal),
@@ -79,15 +72,9 @@ impl Trouble {
 
 fn judged(cause: &dyn Judged) -> Decision {
     match cause.verdict() {
-        Verdict::Redeliver { after } => Decision::Again {
-            after,
-            exhausted: ErrorCode::Exhausted,
-        },
+        Verdict::Redeliver { after } => Decision::Again { after, exhausted: ErrorCode::Exhausted },
         Verdict::FailRun(code) => Decision::Fail { code, bury: false },
         // The host asked for no end, or it would have said so itself: the stage must try again.
-        Verdict::Cancelled => Decision::Again {
-            after: None,
-            exhausted: ErrorCode::Internal,
-        },
+        Verdict::Cancelled => Decision::Again { after: None, exhausted: ErrorCode::Internal },
     }
 }

@@ -35,12 +35,7 @@ async fn a_cancelled_run_stops_its_stage_and_publishes_nothing() {
     let log = rig.log_of(&run).await;
     let what: Vec<&str> = log.iter().map(|(what, _)| what.as_str()).collect();
     assert_eq!(what, ["admitted", "cancelled"]);
-    assert_eq!(
-        log[1].1.outcome,
-        Outcome::Cancelled {
-            by: "alice".to_owned()
-        }
-    );
+    assert_eq!(log[1].1.outcome, Outcome::Cancelled { by: "alice".to_owned() });
     worker.stop().await;
     rig.stop().await;
 }
@@ -62,12 +57,7 @@ async fn a_stage_that_ignores_the_cancel_publishes_nothing_either() {
     soon("the stage", entered.notified()).await;
     rig.queue.cancelled(&run, "alice").await.unwrap();
     rig.idle(Step::Plan).await;
-    let what: Vec<String> = rig
-        .log_of(&run)
-        .await
-        .into_iter()
-        .map(|(what, _)| what)
-        .collect();
+    let what: Vec<String> = rig.log_of(&run).await.into_iter().map(|(what, _)| what).collect();
     assert_eq!(what, ["admitted", "cancelled"]);
     worker.stop().await;
     rig.stop().await;
@@ -91,10 +81,7 @@ async fn a_run_that_was_cancelled_before_is_not_begun_but_its_replay_is() {
     rig.admit(&run, &Note::of("x")).await;
     rig.idle(Step::Plan).await;
     assert_eq!(calls.load(Ordering::SeqCst), 0);
-    let replay = RunRef {
-        generation: Generation(2),
-        ..run
-    };
+    let replay = RunRef { generation: Generation(2), ..run };
     rig.admit(&replay, &Note::of("again")).await;
     assert_eq!(rig.result(&replay, "plan.done").await.text, "again");
     worker.stop().await;

@@ -20,21 +20,13 @@ fn failing(rig: &Rig, times: u32, verdict: Verdict) -> (Working, Arc<AtomicU32>)
         let call = counted.fetch_add(1, Ordering::SeqCst) + 1;
         assert_eq!(cx.attempt(), call);
         let verdict = verdict.clone();
-        async move {
-            if call <= times {
-                Err(Broken(verdict))
-            } else {
-                Ok(note.then("plan"))
-            }
-        }
+        async move { if call <= times { Err(Broken(verdict)) } else { Ok(note.then("plan")) } }
     });
     (rig.work(Step::Plan, toy), calls)
 }
 
 async fn failure(rig: &Rig, run: &export_contract::run::RunRef) -> ErrorCode {
-    let Outcome::Failed { code, .. } = rig.event(run, "plan.failed").await.outcome else {
-        panic!("not failed")
-    };
+    let Outcome::Failed { code, .. } = rig.event(run, "plan.failed").await.outcome else { panic!("not failed") };
     code
 }
 
@@ -47,13 +39,7 @@ async fn a_failure_that_may_pass_is_tried_again() {
     rig.idle(Step::Plan).await;
     assert_eq!(calls.load(Ordering::SeqCst), 3);
     assert_eq!(rig.dead_letters().await, []);
-    assert_eq!(
-        rig.metric(
-            "exporter_step_redeliveries_total",
-            &BTreeMap::from([("step", "plan")])
-        ),
-        2
-    );
+    assert_eq!(rig.metric("exporter_step_redeliveries_total", &BTreeMap::from([("step", "plan")])), 2);
     worker.stop().await;
     rig.stop().await;
 }
@@ -61,29 +47,16 @@ async fn a_failure_that_may_pass_is_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_try_ends_in_a_dead_letter_and_a_failed_run() {
     let rig = Rig::new().await;
-    let (worker, calls) = failing(
-        &rig,
-        u32::MAX,
-        Verdict::Redeliver {
-            after: Some(Duration::from_millis(10)),
-        },
-    );
+    let (worker, calls) = failing(&rig, u32::MAX, Verdict::Redeliver { after: Some(Duration::from_millis(10)) });
     let run = rig.admit_new("x").await;
     assert_eq!(failure(&rig, &run).await, ErrorCode::Exhausted);
     rig.idle(Step::Plan).await;
     assert_eq!(calls.load(Ordering::SeqCst), 3);
     let letters = rig.dead_letters().await;
     assert_eq!(letters.len(), 1);
-    assert_eq!(
-        (letters[0].code, letters[0].deliveries),
-        (ErrorCode::Exhausted, 3)
-    );
+    assert_eq!((letters[0].code, letters[0].deliveries), (ErrorCode::Exhausted, 3));
     assert_eq!(letters[0].reason, "the toy broke");
-    assert!(
-        letters[0].payload.contains("\"admitted\""),
-        "{}",
-        letters[0].payload
-    );
+    assert!(letters[0].payload.contains("\"admitted\""), "{}", letters[0].payload);
     worker.stop().await;
     rig.stop().await;
 }
@@ -116,11 +89,7 @@ async fn a_stage_that_panics_is_tried_again_and_fails_as_a_defect() {
     assert_eq!(failure(&rig, &bad).await, ErrorCode::Internal);
     assert_eq!(rig.result(&good, "plan.done").await.text, "good");
     rig.idle(Step::Plan).await;
-    assert!(
-        rig.dead_letters().await[0]
-            .reason
-            .contains("the toy fell apart")
-    );
+    assert!(rig.dead_letters().await[0].reason.contains("the toy fell apart"));
     worker.stop().await;
     rig.stop().await;
 }
@@ -128,31 +97,13 @@ async fn a_stage_that_panics_is_tried_again_and_fails_as_a_defect() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poisoned_command_dies_alone() {
     let rig = Rig::new().await;
-    let worker = rig.work(
-        Step::Plan,
-        Toy::<Plan>::new(|note, _| async move { Ok(note) }),
-    );
+    let worker = rig.work(Step::Plan, Toy::<Plan>::new(|note, _| async move { Ok(note) }));
     let before = rig.admit_new("before").await;
     let poisoned = rig.new_run();
-    let subject = format!(
-        "export.{}.{}.{}.admitted",
-        poisoned.tenant, poisoned.run, poisoned.generation
-    );
-    rig.nats
-        .jetstream()
-        .publish(subject.clone(), "{\"v\":7}".into())
-        .await
-        .unwrap()
-        .await
-        .unwrap();
+    let subject = format!("export.{}.{}.{}.admitted", poisoned.tenant, poisoned.run, poisoned.generation);
+    rig.nats.jetstream().publish(subject.clone(), "{\"v\":7}".into()).await.unwrap().await.unwrap();
     // No run can be named for this one.
-    rig.nats
-        .jetstream()
-        .publish("export.NO.SUCH.RUN.admitted", "?".into())
-        .await
-        .unwrap()
-        .await
-        .unwrap();
+    rig.nats.jetstream().publish("export.NO.SUCH.RUN.admitted", "?".into()).await.unwrap().await.unwrap();
     let after = rig.admit_new("after").await;
     assert_eq!(failure(&rig, &poisoned).await, ErrorCode::Poisoned);
     assert_eq!(rig.result(&before, "plan.done").await.text, "before");
@@ -160,28 +111,10 @@ async fn a_poisoned_command_dies_alone() {
     rig.idle(Step::Plan).await;
     let mut letters = rig.dead_letters().await;
     letters.sort_by_key(|letter| letter.sequence);
-    let seen: Vec<_> = letters
-        .iter()
-        .map(|letter| {
-            (
-                letter.subject.as_str(),
-                letter.deliveries,
-                letter.payload.as_str(),
-            )
-        })
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            (subject.as_str(), 1, "{\"v\":7}"),
-            ("export.NO.SUCH.RUN.admitted", 1, "?")
-        ]
-    );
-    assert!(
-        letters[0].reason.contains("schema version 7"),
-        "{}",
-        letters[0].reason
-    );
+    let seen: Vec<_> =
+        letters.iter().map(|letter| (letter.subject.as_str(), letter.deliveries, letter.payload.as_str())).collect();
+    assert_eq!(seen, [(subject.as_str(), 1, "{\"v\":7}"), ("export.NO.SUCH.RUN.admitted", 1, "?")]);
+    assert!(letters[0].reason.contains("schema version 7"), "{}", letters[0].reason);
     worker.stop().await;
     rig.stop().await;
 }
@@ -189,20 +122,12 @@ async fn a_poisoned_command_dies_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_record_fails_the_run_at_once() {
     let rig = Rig::new().await;
-    let worker = rig.work(
-        Step::Plan,
-        Toy::<Plan>::new(|note, _| async move { Ok(note) }),
-    );
+    let worker = rig.work(Step::Plan, Toy::<Plan>::new(|note, _| async move { Ok(note) }));
     let run = rig.new_run();
     let workspace = rig.workspace(&run);
-    let mut record = workspace
-        .put_record(&workspace.admission_key(), &Note::of("x"))
-        .await
-        .unwrap();
+    let mut record = workspace.put_record(&workspace.admission_key(), &Note::of("x")).await.unwrap();
     record.digest = export_contract::Digest::from_bytes([0; 32]);
-    export_pipeline::RunQueue::admitted(&rig.queue, &run, &record)
-        .await
-        .unwrap();
+    export_pipeline::RunQueue::admitted(&rig.queue, &run, &record).await.unwrap();
     assert_eq!(failure(&rig, &run).await, ErrorCode::ArtefactCorrupt);
     worker.stop().await;
     rig.stop().await;
@@ -218,23 +143,10 @@ async fn a_stage_without_progress_is_given_up_and_tried_again() {
         }
         Ok(note.then("second"))
     });
-    let worker = rig.work_with(
-        Step::Plan,
-        toy,
-        Settings {
-            stall_limit: Duration::from_millis(500),
-            ..quick()
-        },
-    );
+    let worker = rig.work_with(Step::Plan, toy, Settings { stall_limit: Duration::from_millis(500), ..quick() });
     let run = rig.admit_new("x").await;
     assert_eq!(rig.result(&run, "plan.done").await.text, "x>second");
-    assert_eq!(
-        rig.metric(
-            "exporter_step_stalls_total",
-            &BTreeMap::from([("step", "plan")])
-        ),
-        1
-    );
+    assert_eq!(rig.metric("exporter_step_stalls_total", &BTreeMap::from([("step", "plan")])), 1);
     worker.stop().await;
     rig.stop().await;
 }

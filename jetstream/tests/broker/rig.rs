@@ -17,12 +17,9 @@ use export_contract::{Generation, PartIndex, RunId};
 use export_jetstream::server::ServerConfig;
 use export_jetstream::topology::{self, DEAD_STREAM, LOG_STREAM};
 use export_jetstream::{
-    Cancellations, DeadLetter, Deps, Metrics, Nats, NatsQueue, NatsServer, Settings, Step,
-    Topology, Worker, connect,
+    Cancellations, DeadLetter, Deps, Metrics, Nats, NatsQueue, NatsServer, Settings, Step, Topology, Worker, connect,
 };
-use export_pipeline::{
-    Done, Judged, RunQueue as _, Stage, StageContext, StageInput, UnreadableInput, Verdict,
-};
+use export_pipeline::{Done, Judged, RunQueue as _, Stage, StageContext, StageInput, UnreadableInput, Verdict};
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -45,51 +42,26 @@ pub(crate) struct Rig {
 }
 
 pub(crate) fn folder(dir: &TempDir) -> ServerConfig {
-    ServerConfig {
-        max_file_store: 1 << 30,
-        ..ServerConfig::new(dir.path().join("nats"))
-    }
+    ServerConfig { max_file_store: 1 << 30, ..ServerConfig::new(dir.path().join("nats")) }
 }
 
 impl Rig {
     pub(crate) async fn new() -> Self {
-        Self::with(Topology {
-            ack_wait: Duration::from_secs(1),
-            max_deliver: 3,
-            ..Topology::default()
-        })
-        .await
+        Self::with(Topology { ack_wait: Duration::from_secs(1), max_deliver: 3, ..Topology::default() }).await
     }
 
     pub(crate) async fn with(topology: Topology) -> Self {
         // The layout's limits must fit into the small store of a test.
-        let topology = Topology {
-            log_max_bytes: 64 << 20,
-            ..topology
-        };
+        let topology = Topology { log_max_bytes: 64 << 20, ..topology };
         let dir = tempfile::tempdir().unwrap();
-        let server = NatsServer::start(folder(&dir))
-            .await
-            .expect("run `make tools` once to have a nats-server");
+        let server = NatsServer::start(folder(&dir)).await.expect("run `make tools` once to have a nats-server");
         let nats = connect(&server.url(), server.credentials()).await.unwrap();
         topology::ensure(&nats, &topology).await.unwrap();
-        let store = FolderBlobs::open(&dir.path().join("staging"))
-            .await
-            .unwrap();
+        let store = FolderBlobs::open(&dir.path().join("staging")).await.unwrap();
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).unwrap();
         let queue = NatsQueue::new(nats.clone(), metrics.clone());
-        Self {
-            server,
-            nats,
-            store: Arc::new(store),
-            topology,
-            registry,
-            metrics,
-            queue,
-            dir,
-            runs: AtomicU32::new(0),
-        }
+        Self { server, nats, store: Arc::new(store), topology, registry, metrics, queue, dir, runs: AtomicU32::new(0) }
     }
 
     pub(crate) fn deps(&self) -> Deps {
@@ -118,10 +90,7 @@ impl Rig {
     /// Puts a run with this input on the log.
     pub(crate) async fn admit(&self, run: &RunRef, input: &Note) {
         let workspace = self.workspace(run);
-        let record = workspace
-            .put_record(&workspace.admission_key(), input)
-            .await
-            .unwrap();
+        let record = workspace.put_record(&workspace.admission_key(), input).await.unwrap();
         self.queue.admitted(run, &record).await.unwrap();
     }
 
@@ -140,10 +109,7 @@ impl Rig {
         let shutdown = CancellationToken::new();
         let worker = Worker::new(toy, step, self.deps(), settings);
         let task = tokio::spawn(worker.run(shutdown.clone()));
-        Working {
-            stop: shutdown,
-            task,
-        }
+        Working { stop: shutdown, task }
     }
 
     /// Everything on the log in order: what follows the generation, and the event. Of one run, or of all.
@@ -173,10 +139,7 @@ impl Rig {
 
     /// The event of a run on the log once it is there.
     pub(crate) async fn event(&self, run: &RunRef, what: &str) -> StageEvent {
-        let subject = format!(
-            "export.{}.{}.{}.{what}",
-            run.tenant, run.run, run.generation
-        );
+        let subject = format!("export.{}.{}.{}.{what}", run.tenant, run.run, run.generation);
         let mut found = None;
         eventually(&subject, async || {
             let Ok(stream) = self.nats.jetstream().get_stream(LOG_STREAM).await else {
@@ -227,11 +190,9 @@ impl Rig {
             .filter(|family| family.name() == name)
             .flat_map(prometheus::proto::MetricFamily::get_metric);
         let fits = series.filter(|one| {
-            labels.iter().all(|(key, value)| {
-                one.get_label()
-                    .iter()
-                    .any(|pair| pair.name() == *key && pair.value() == *value)
-            })
+            labels
+                .iter()
+                .all(|(key, value)| one.get_label().iter().any(|pair| pair.name() == *key && pair.value() == *value))
         });
         #[expect(
             clippy::cast_possible_truncation,
@@ -255,12 +216,7 @@ impl Rig {
 
 /// `kill -9`.
 pub(crate) async fn kill(pid: u32) {
-    let status = tokio::process::Command::new("sh")
-        .arg("-c")
-        .arg(format!("kill -9 {pid}"))
-        .status()
-        .await
-        .unwrap();
+    let status = tokio::process::Command::new("sh").arg("-c").arg(format!("kill -9 {pid}")).status().await.unwrap();
     assert!(status.success());
 }
 
@@ -271,10 +227,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(
-        tokio::time::timeout(PATIENCE, wait).await.is_ok(),
-        "waited in vain for {what}"
-    );
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "waited in vain for {what}");
 }
 
 /// The same for one future.
@@ -285,10 +238,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// Settings under which nothing waits long.
 pub(crate) fn quick() -> Settings {
-    Settings {
-        retry_delays: vec![Duration::from_millis(50)],
-        ..Settings::default()
-    }
+    Settings { retry_delays: vec![Duration::from_millis(50)], ..Settings::default() }
 }
 
 /// A worker in its task.
@@ -314,10 +264,7 @@ pub(crate) struct Note {
 
 impl Note {
     pub(crate) fn of(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            parts: None,
-        }
+        Self { text: text.into(), parts: None }
     }
 
     pub(crate) fn then(&self, text: impl std::fmt::Display) -> Self {
@@ -378,10 +325,7 @@ impl<P: At> Toy<P> {
     where
         F: Future<Output = Result<Note, Broken>> + Send + 'static,
     {
-        Self {
-            handle: Box::new(move |note, cx| Box::pin(handle(note, cx))),
-            at: PhantomData,
-        }
+        Self { handle: Box::new(move |note, cx| Box::pin(handle(note, cx))), at: PhantomData }
     }
 }
 
@@ -400,23 +344,14 @@ impl<P: At> Stage for Toy<P> {
 pub(crate) fn pipeline(rig: &Rig, parts: u32, copies: usize) -> Vec<Working> {
     let mut working = Vec::new();
     for _ in 0..copies {
-        working.push(rig.work(
-            Step::Plan,
-            Toy::<Plan>::new(|note, _| async move { Ok(note.then("plan")) }),
-        ));
+        working.push(rig.work(Step::Plan, Toy::<Plan>::new(|note, _| async move { Ok(note.then("plan")) })));
         working.push(rig.work(
             Step::Resolve,
-            Toy::<Resolve>::new(move |note, _| async move {
-                Ok(Note {
-                    parts: Some(parts),
-                    ..note.then("resolve")
-                })
-            }),
+            Toy::<Resolve>::new(move |note, _| async move { Ok(Note { parts: Some(parts), ..note.then("resolve") }) }),
         ));
-        working.push(rig.work(
-            Step::AdaptPart,
-            Toy::<Adapt>::new(|note, cx| async move { Ok(note.then(cx.part().unwrap())) }),
-        ));
+        working.push(
+            rig.work(Step::AdaptPart, Toy::<Adapt>::new(|note, cx| async move { Ok(note.then(cx.part().unwrap())) })),
+        );
         working.push(rig.work(
             Step::Assemble,
             Toy::<Adapt>::new(|note, cx| async move {
