@@ -1,0 +1,69 @@
+# `make` shows what there is. Every recipe finds the pinned tools of tools/tools.list first.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
+
+CARGO ?= cargo
+phase := scripts/phase.sh
+
+.PHONY: help tools build demo test fmt clippy check-tests doc deny soak bench-json clean-data
+
+help: ## Show this
+	@printf 'Export Center: vulnerability evidence in, reproducible signed bundles out.\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\nFirst time here: make demo. Before a commit: make test. One crate: cargo test -p export-canon.\n'
+	@printf 'Settings: EVIDENCE=FOLDER and KEEP=1 for the demo; CARGO_TARGET_DIR is respected everywhere.\n'
+
+tools: ## Install what tests and demo need and this machine lacks (.tools, .venv)
+	@tools/install.sh demo test
+
+build: ## Build the two programs, optimised
+	$(CARGO) build --release --locked -p exportd -p exportctl
+
+demo: ## Samples (or EVIDENCE=FOLDER) in, verified bundles out; KEEP=1 leaves the server running
+	@scripts/demo.sh
+
+test: ## Everything that CI checks: format, lints, tests, documentation
+	@$(phase) tools tools/install.sh demo test
+	@$(phase) format $(MAKE) --no-print-directory fmt
+	@$(phase) lints $(MAKE) --no-print-directory clippy
+	@$(phase) documentation $(MAKE) --no-print-directory doc
+	@$(phase) dependencies $(MAKE) --no-print-directory deny
+	@$(phase) tests $(MAKE) --no-print-directory check-tests
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps --locked
+
+# What needs a tool of its own is checked where the tool is: it decides nothing that a test does not see as well.
+deny:
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked --offline check bans licenses sources; \
+	else echo 'cargo-deny is not installed: passed over'; fi
+
+# cargo-nextest keeps the heavy end-to-end tests apart (.config/nextest.toml) but runs no documentation tests.
+check-tests:
+	@if command -v cargo-nextest >/dev/null; then \
+	    $(CARGO) nextest run --workspace --locked $(if $(CI),--profile ci) && $(CARGO) test --workspace --locked --doc; \
+	else $(CARGO) test --workspace --locked; fi
+
+soak: ## The tests of large size, whole: hours, and several GB of disk
+	@tools/install.sh demo test
+	EXPORT_TESTS_SOAK=1 $(CARGO) test --release --workspace --locked -- --include-ignored --nocapture
+
+bench-json: ## Our json:raw export against jq | zstd | sha256sum, in turn
+	@tools/install.sh demo bench
+	@benches/json.sh
+
+clean-data: ## Remove what demos left in ./demo-data
+	@for file in demo-data/*/exportd.pid; do \
+	    if [ -f "$$file" ] && kill -0 "$$(cat "$$file")" 2>/dev/null; then \
+	        echo "a server still runs in $${file%/*}: kill $$(cat "$$file") first" >&2; exit 1; \
+	    fi; \
+	done
+	rm -rf demo-data
