@@ -3,11 +3,11 @@
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 
+use export_canon::digesting::Digester;
 use export_contract::Digest;
 use futures::StreamExt as _;
 use reqwest::header::{CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
 use reqwest::{Method, StatusCode};
-use sha2::{Digest as _, Sha256};
 use tokio::fs::{File, OpenOptions, rename};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::time::{Duration, sleep};
@@ -147,13 +147,13 @@ impl Client {
 
 async fn digest_of(file: &mut File) -> Result<Digest, std::io::Error> {
     file.seek(SeekFrom::Start(0)).await?;
-    let mut hasher = Sha256::new();
+    let mut digester = Digester::new();
     let mut buffer = vec![0_u8; 1 << 20];
     loop {
         let read = file.read(&mut buffer).await?;
         if read == 0 {
-            return Ok(Digest::from_bytes(hasher.finalize().into()));
+            return Ok(Digest::from_bytes(*digester.finish().sha256.as_bytes()));
         }
-        hasher.update(buffer.get(..read).unwrap_or_default());
+        digester.update(buffer.get(..read).unwrap_or_default());
     }
 }
