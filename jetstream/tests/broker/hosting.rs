@@ -9,9 +9,10 @@ use export_contract::run::Phase;
 use export_contract::{PartIndex, Timestamp, Version};
 use export_jetstream::{Join, Settings, Step};
 use export_pipeline::{RunQueue as _, Verdict};
+use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Broken, Note, Plan, Rig, Toy, Working, eventually, pipeline, quick};
+use crate::rig::{Broken, Note, Plan, Rig, Toy, Working, eventually, pipeline, quick, soon};
 
 fn joiner(rig: &Rig) -> Working {
     let stop = CancellationToken::new();
@@ -204,24 +205,43 @@ async fn a_worker_begins_no_more_commands_than_it_has_slots() {
     rig.stop().await;
 }
 
-/// Longer than the server waits for an answer: heartbeats keep the command, and if one of them is late, the delivery
-/// that follows joins the work that is going on.
+/// The heartbeat is caught on its way, and answered as if the worker had refused the command: the server delivers it
+/// again at once, to the worker that has it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_step_is_done_once() {
+async fn a_command_that_comes_again_while_it_is_at_work_joins_the_work() {
     let rig = Rig::new().await;
+    let mut answers = rig.nats.client().subscribe("$JS.ACK.EXPORT.plan.>").await.unwrap();
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);
+    let (release, gate) = tokio::sync::watch::channel(false);
     let worker = rig.work(
         Step::Plan,
         Toy::<Plan>::new(move |note: Note, _| {
             counted.fetch_add(1, Ordering::SeqCst);
+            let mut gate = gate.clone();
             async move {
-                tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+                gate.wait_for(|open| *open).await.unwrap();
                 Ok(note)
             }
         }),
     );
     let run = rig.admit_new("x").await;
+    let heartbeat = soon("a heartbeat", answers.next()).await.unwrap();
+    assert_eq!(heartbeat.payload, "+WPI");
+    rig.nats.client().publish(heartbeat.subject, "-NAK".into()).await.unwrap();
+    let again = BTreeMap::from([("step", "plan")]);
+    eventually("the second delivery", async || rig.metric("exporter_step_redeliveries_total", &again) > 0).await;
+    // The heartbeats go on, for the second delivery now.
+    let beat = async {
+        loop {
+            let answer = answers.next().await.unwrap();
+            if answer.payload == "+WPI" && answer.subject.starts_with("$JS.ACK.EXPORT.plan.2.") {
+                return;
+            }
+        }
+    };
+    soon("a heartbeat of the second delivery", beat).await;
+    release.send(true).unwrap();
     rig.event(&run, "plan.done").await;
     rig.idle(Step::Plan).await;
     assert_eq!(calls.load(Ordering::SeqCst), 1);

@@ -1,6 +1,8 @@
 //! The log, read in order.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use export_contract::message::StageEvent;
@@ -16,12 +18,19 @@ struct Memory {
     taken: Arc<Mutex<Vec<String>>>,
     /// Runs whose next event is refused, and whether for now only.
     refused: Arc<Mutex<Vec<(String, bool)>>>,
+    /// Events at hand now, and the most there ever were.
+    at_hand: Arc<(AtomicU32, AtomicU32)>,
 }
 
 #[async_trait]
 impl LogHandler for Memory {
     async fn handle(&self, subject: ParsedSubject, event: StageEvent) -> Result<(), HandlerError> {
         assert_eq!(subject.run, event.run);
+        let (now, most) = &*self.at_hand;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // Long enough for another reader to take the next event, if it may.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        now.fetch_sub(1, Ordering::SeqCst);
         let mut refused = self.refused.lock().unwrap();
         if let Some(at) = refused.iter().position(|(run, _)| *run == subject.run.run.to_string()) {
             let (_, transient) = refused.remove(at);
@@ -48,6 +57,7 @@ async fn every_event_is_taken_in_order_over_restarts_and_several_readers() {
         runs.push(rig.admit_new("x").await.run.to_string());
     }
     eventually("the first thirty", async || memory.taken.lock().unwrap().len() >= 30).await;
+    assert_eq!(memory.at_hand.1.load(Ordering::SeqCst), 1, "two events were at hand at once");
     for reader in readers {
         reader.stop().await;
     }
