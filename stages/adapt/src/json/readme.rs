@@ -9,8 +9,8 @@ pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile]) -> String {
     let rows: String = files
         .iter()
         .map(|file| {
-            let (records, plain) = (file.records.unwrap_or(0), file.plain_bytes.unwrap_or(0));
-            format!("| `{}` | {records} | {plain} | {} |\n", file.path, file.frames.unwrap_or(0))
+            let (records, bytes) = (file.records.unwrap_or(0), file.plain_bytes.unwrap_or(0));
+            format!("| `{}` | {records} | {bytes} | {} |\n", file.path, file.frames.unwrap_or(0))
         })
         .collect();
     let mut text = format!(
