@@ -69,7 +69,14 @@ pub(crate) async fn write(tools: &Tools, input: PartResolved, cx: &StageContext)
     let compression = plan.profile.config.compression;
     let (chunks, chunk_queue) = mpsc::channel(1);
     let (frames, frame_queue) = mpsc::channel(1);
-    let read = read(tools, range, index, u64::from(compression.chunk_bytes), chunks, cx);
+    let read = async {
+        match read(tools, range, index, u64::from(compression.chunk_bytes), chunks, cx).await {
+            // A cancelled part stops at once. What was read before the ledger failed is still written, so that the next
+            // worker goes on behind it.
+            Err(error @ AdaptError::Cancelled(_)) => Err(error),
+            outcome => Ok(outcome),
+        }
+    };
     let threads = tools.threads;
     let compress = async move {
         let work = move || compress(threads, compression.level, index, chunk_queue, &frames);
@@ -80,9 +87,9 @@ pub(crate) async fn write(tools: &Tools, input: PartResolved, cx: &StageContext)
     };
     let write = gather(progress, frame_queue, index, &checkpoint, cx);
     // The first error ends all three: dropping a channel's end stops its other side.
-    let outcome = tokio::try_join!(read, compress, write);
-    match outcome {
-        Ok(((), (), progress)) => {
+    match tokio::try_join!(read, compress, write) {
+        Ok((Err(error), (), _)) => Err(error),
+        Ok((Ok(()), (), progress)) => {
             if progress.records != part.records {
                 return Err(AdaptError::Count { part: index, expected: part.records, found: progress.records });
             }
