@@ -1,6 +1,7 @@
 //! Who holds a command, and whether the holder is alive.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -84,14 +85,10 @@ impl Lease {
         }
     }
 
-    /// Keeps the lease until `life` has been silent for `limit`: the server, hearing no more, then gives the command to
-    /// another worker.
-    pub(crate) async fn keep(&self, every: Duration, life: &Liveness, limit: Duration) {
+    /// Keeps the lease, for as long as it is polled.
+    pub(crate) async fn keep(&self, every: Duration) -> Infallible {
         loop {
             tokio::time::sleep(every).await;
-            if life.silence() > limit {
-                return;
-            }
             self.tell(AckKind::Progress).await;
         }
     }
@@ -118,6 +115,13 @@ impl Liveness {
 
     pub(crate) fn beat(&self) {
         self.last.store(self.age(), Ordering::Relaxed);
+    }
+
+    /// Returns when there was no progress for longer than `limit`.
+    pub(crate) async fn silent_for(&self, limit: Duration) {
+        while let Some(rest) = limit.checked_sub(self.silence()) {
+            tokio::time::sleep(rest + Duration::from_millis(1)).await;
+        }
     }
 
     fn silence(&self) -> Duration {

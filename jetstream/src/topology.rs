@@ -224,6 +224,7 @@ mod tests {
 
     /// `UPDATE_GOLDEN=1` writes the file anew.
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "how every golden file is written anew")]
     fn the_layout_for_operators_is_the_one_we_create() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/topology.json");
         let layout = serde_json::to_value(Topology::default().layout()).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{AckKind, Message, consumer};
 use bytes::Bytes;
-use export_blobs::Workspace;
+use export_blobs::{ResultError, Workspace};
 use export_contract::PartIndex;
 use export_contract::message::{ResultRef, RunAdmitted};
 use export_pipeline::{Done, Stage, StageContext, StageInput};
@@ -21,6 +21,7 @@ use crate::keepalive::{Lease, Liveness};
 use crate::metrics::Ending;
 use crate::progress::DeliveryTicks;
 use crate::publish::{DoneNews, Trail};
+use crate::report::{Backoff, Chain};
 use crate::worker::Host;
 use crate::worker::command::Command;
 use crate::worker::step::Step;
@@ -56,7 +57,7 @@ pub(crate) struct Delivery {
     pub(crate) sequence: u64,
     pub(crate) part: Option<PartIndex>,
     pub(crate) payload: Bytes,
-    pub(crate) lease: Lease,
+    pub(crate) lease: Arc<Lease>,
     pub(crate) trail: Trail,
 }
 
@@ -78,6 +79,7 @@ impl<S: Stage> Host<S> {
             tracing::debug!(subject = %message.subject, attempt, "a command that is at work here came again");
             return;
         };
+        let lease = Arc::new(lease);
         let mut delivery = Delivery {
             terms,
             subject: message.subject.to_string(),
@@ -85,27 +87,35 @@ impl<S: Stage> Host<S> {
             trail: Trail::of(message.headers.as_ref()),
             part: None,
             payload: message.payload,
-            lease,
+            lease: Arc::clone(&lease),
         };
         let started = Instant::now();
         self.deps.metrics.began(self.step);
-        let ending = match Command::read(self.step, &delivery.subject, &delivery.payload) {
-            Ok(command) => {
-                delivery.part = command.part;
-                let span = tracing::info_span!(
-                    "step",
-                    run_id = %command.run.run,
-                    tenant = %command.run.tenant,
-                    phase = self.step.logged(),
-                    part = command.part.map(|part| part.0),
-                    attempt,
-                );
-                self.command(&command, &mut delivery).instrument(span).await
+        let work = async {
+            match Command::read(self.step, &delivery.subject, &delivery.payload) {
+                Ok(command) => {
+                    delivery.part = command.part;
+                    let span = tracing::info_span!(
+                        "step",
+                        run_id = %command.run.run,
+                        tenant = %command.run.tenant,
+                        phase = self.step.logged(),
+                        part = command.part.map(|part| part.0),
+                        attempt,
+                    );
+                    self.command(&command, &mut delivery).instrument(span).await
+                }
+                Err(poison) => {
+                    let run = poison.run().cloned();
+                    self.settle(run.as_ref(), &Trouble::Poison(poison), &delivery).await
+                }
             }
-            Err(poison) => {
-                let run = poison.run().cloned();
-                self.settle(run.as_ref(), &Trouble::Poison(poison), &delivery).await
-            }
+        };
+        // Without heartbeats, as in a process that hangs, the server gives the command to another worker.
+        let ending = tokio::select! {
+            biased;
+            ending = work => ending,
+            never = lease.keep(terms.heartbeat()) => match never {},
         };
         self.deps.metrics.ended(self.step, ending, started.elapsed());
     }
@@ -133,11 +143,12 @@ impl<S: Stage> Host<S> {
             return Err(Trouble::Cancelled);
         }
         let life = Arc::new(Liveness::new());
-        let (result, ending) = match workspace.find_result(phase, command.part).await.map_err(Trouble::Record)? {
-            Some(result) => (result, Ending::Repeated),
-            None => (self.handle(command, delivery, &workspace, watched.token(), &life).await?, Ending::Done),
-        };
-        let record = workspace.read_result(&result).await.map_err(Trouble::Record)?;
+        let (result, ending) =
+            match self.patiently(watched.token(), || workspace.find_result(phase, command.part)).await? {
+                Some(result) => (result, Ending::Repeated),
+                None => (self.handle(command, delivery, &workspace, watched.token(), &life).await?, Ending::Done),
+            };
+        let record = self.patiently(watched.token(), || workspace.read_result(&result)).await?;
         let output: S::Output = serde_json::from_slice(&record).map_err(Trouble::Output)?;
         if watched.token().is_cancelled() {
             return Err(Trouble::Cancelled);
@@ -150,7 +161,7 @@ impl<S: Stage> Host<S> {
             result,
             summary: output.summary(),
         };
-        self.while_holding(delivery, self.publisher.announce(&news, &delivery.trail)).await?;
+        self.unless_halted(self.publisher.announce(&news, &delivery.trail)).await?;
         Ok(ending)
     }
 
@@ -163,7 +174,7 @@ impl<S: Stage> Host<S> {
         run_cancelled: &CancellationToken,
         life: &Arc<Liveness>,
     ) -> Result<ResultRef, Trouble> {
-        let record = workspace.read_result(&command.input).await.map_err(Trouble::Record)?;
+        let record = self.patiently(run_cancelled, || workspace.read_result(&command.input)).await?;
         self.correlate(&record, &mut delivery.trail);
         let input = S::Input::read(&record, command.part).map_err(Trouble::Input)?;
         drop(record);
@@ -183,7 +194,7 @@ impl<S: Stage> Host<S> {
         let ended = tokio::select! {
             biased;
             ended = &mut task => ended,
-            early = self.must_end(delivery, life) => {
+            early = self.must_end(life) => {
                 end.cancel();
                 // What it returns now, it returns because it was told to end.
                 if tokio::time::timeout(UNWIND, &mut task).await.is_err() {
@@ -201,13 +212,13 @@ impl<S: Stage> Host<S> {
                 ));
             }
         };
-        workspace.put_result(self.step.phase(), command.part, &output).await.map_err(Trouble::Record)
+        self.patiently(run_cancelled, || workspace.put_result(self.step.phase(), command.part, &output)).await
     }
 
-    /// Keeps the lease, and returns when the stage must end before it is ready.
-    async fn must_end(&self, delivery: &Delivery, life: &Liveness) -> Trouble {
+    /// Returns when the stage must end before it is ready.
+    async fn must_end(&self, life: &Liveness) -> Trouble {
         tokio::select! {
-            () = delivery.lease.keep(delivery.terms.heartbeat(), life, self.settings.stall_limit) => {
+            () = life.silent_for(self.settings.stall_limit) => {
                 self.deps.metrics.stalled(self.step);
                 Trouble::Stalled
             }
@@ -215,18 +226,27 @@ impl<S: Stage> Host<S> {
         }
     }
 
-    /// Awaits something that makes progress by itself, keeping the lease.
-    pub(crate) async fn while_holding(
-        &self,
-        delivery: &Delivery,
-        work: impl Future<Output = ()>,
-    ) -> Result<(), Trouble> {
-        let life = Liveness::new();
-        tokio::select! {
-            biased;
-            () = work => Ok(()),
-            () = delivery.lease.keep(delivery.terms.heartbeat(), &life, Duration::MAX) => Err(Trouble::Stalled),
-            () = self.halt.cancelled() => Err(Trouble::Halted),
+    /// Awaits something that goes on until it succeeds, unless the worker stops.
+    pub(crate) async fn unless_halted<T>(&self, work: impl Future<Output = T>) -> Result<T, Trouble> {
+        self.halt.run_until_cancelled(work).await.ok_or(Trouble::Halted)
+    }
+
+    /// Does something with result records. While staging is away it is tried again here: a command that is handed back
+    /// would use up its deliveries, and there is nothing else that could be done.
+    async fn patiently<T, F>(&self, cancelled: &CancellationToken, act: impl Fn() -> F) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, ResultError>>,
+    {
+        let mut backoff = Backoff::up_to(Duration::from_secs(10));
+        loop {
+            match act().await {
+                Err(ResultError::Store { key, cause }) if cause.is_transient() => {
+                    tracing::warn!(key, error = %Chain(&cause), "staging is away; trying again");
+                    let wait = cancelled.run_until_cancelled(backoff.wait());
+                    self.unless_halted(wait).await?.ok_or(Trouble::Cancelled)?;
+                }
+                other => return other.map_err(Trouble::Record),
+            }
         }
     }
 

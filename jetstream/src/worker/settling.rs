@@ -86,7 +86,7 @@ impl<S: Stage> Host<S> {
                 self.publisher.tell(run, What::Failed(self.step.phase()), failed, &delivery.trail).await;
             }
         };
-        if self.while_holding(delivery, tell).await.is_err() {
+        if self.unless_halted(tell).await.is_err() {
             delivery.lease.tell(AckKind::Nak(None)).await;
             return Ending::Redeliver;
         }

@@ -1,16 +1,21 @@
 //! Verdicts are obeyed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use export_blobs::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
 use export_contract::ErrorCode;
 use export_contract::message::Outcome;
-use export_jetstream::{Settings, Step};
+use export_jetstream::{Deps, Settings, Step, Topology, Worker};
 use export_pipeline::Verdict;
+use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Broken, Note, Plan, Rig, Toy, Working, quick};
+use crate::rig::{Broken, Note, Plan, Rig, Toy, Working, eventually, quick};
 
 /// A plan worker that fails as often as told, and how often it was called.
 fn failing(rig: &Rig, times: u32, verdict: Verdict) -> (Working, Arc<AtomicU32>) {
@@ -147,6 +152,83 @@ async fn a_stage_without_progress_is_given_up_and_tried_again() {
     let run = rig.admit_new("x").await;
     assert_eq!(rig.result(&run, "plan.done").await.text, "x>second");
     assert_eq!(rig.metric("exporter_step_stalls_total", &BTreeMap::from([("step", "plan")])), 1);
+    worker.stop().await;
+    rig.stop().await;
+}
+
+/// A store that is away until it is told to come back.
+#[derive(Debug)]
+struct Away {
+    inner: Arc<dyn BlobStore>,
+    refused: AtomicU32,
+    back: AtomicBool,
+}
+
+impl Away {
+    fn there(&self) -> Result<(), BlobError> {
+        if self.back.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::SeqCst);
+        Err(BlobError::Unavailable { act: "reach staging".to_owned(), cause: "it is away".into() })
+    }
+}
+
+#[async_trait]
+impl BlobStore for Away {
+    async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), BlobError> {
+        self.there()?;
+        self.inner.put(key, bytes).await
+    }
+    async fn put_if_absent(&self, key: &BlobKey, bytes: Bytes) -> Result<PutOutcome, BlobError> {
+        self.there()?;
+        self.inner.put_if_absent(key, bytes).await
+    }
+    async fn writer(&self) -> Result<Box<dyn BlobWriter>, BlobError> {
+        self.there()?;
+        self.inner.writer().await
+    }
+    async fn get(&self, key: &BlobKey, limit: u64) -> Result<Bytes, BlobError> {
+        self.there()?;
+        self.inner.get(key, limit).await
+    }
+    async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError> {
+        self.there()?;
+        self.inner.read(key, range).await
+    }
+    async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError> {
+        self.there()?;
+        self.inner.head(key).await
+    }
+    async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        self.there()?;
+        self.inner.delete(key).await
+    }
+    async fn list(&self, prefix: &BlobKey) -> Result<Vec<BlobKey>, BlobError> {
+        self.there()?;
+        self.inner.list(prefix).await
+    }
+    async fn check(&self) -> Result<(), BlobError> {
+        self.there()?;
+        self.inner.check().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staging_that_is_away_uses_up_no_deliveries() {
+    let rig = Rig::with(Topology { ack_wait: Duration::from_secs(1), max_deliver: 1, ..Topology::default() }).await;
+    let away =
+        Arc::new(Away { inner: Arc::clone(&rig.store), refused: AtomicU32::new(0), back: AtomicBool::new(false) });
+    let deps = Deps { store: Arc::<Away>::clone(&away), ..rig.deps() };
+    let toy = Toy::<Plan>::new(|note: Note, cx| async move { Ok(note.then(cx.attempt())) });
+    let stop = CancellationToken::new();
+    let worker = Worker::new(toy, Step::Plan, deps, quick());
+    let worker = Working { task: tokio::spawn(worker.run(stop.clone())), stop };
+    let run = rig.admit_new("x").await;
+    eventually("some tries", async || away.refused.load(Ordering::SeqCst) > 3).await;
+    away.back.store(true, Ordering::SeqCst);
+    assert_eq!(rig.result(&run, "plan.done").await.text, "x>1");
+    assert_eq!(rig.dead_letters().await, []);
     worker.stop().await;
     rig.stop().await;
 }
