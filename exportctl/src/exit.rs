@@ -116,11 +116,8 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_not_found_and_a_bad_flag_is_usage() {
-        let absent = Failure::File {
-            act: "read",
-            path: "x".into(),
-            cause: std::io::Error::from(std::io::ErrorKind::NotFound),
-        };
+        let absent =
+            Failure::File { act: "read", path: "x".into(), cause: std::io::Error::from(std::io::ErrorKind::NotFound) };
         assert_eq!(absent.exit(), Exit::NotFound);
         assert_eq!(Failure::Usage(String::new()).exit(), Exit::Usage);
     }

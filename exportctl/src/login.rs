@@ -17,13 +17,17 @@ pub(crate) async fn login(global: &Global, arguments: LoginArguments) -> Result<
     client.login().await.map_err(Failure::Client)?;
     let path = global.credentials.clone().or_else(kept).ok_or(Failure::NoCredentials)?;
     credentials.write(&path).map_err(Failure::Credentials)?;
-    output::note(global, &format!("logged in to {} as {}; kept in {}", client.server(), credentials.client_id, path.display()));
+    output::note(
+        global,
+        &format!("logged in to {} as {}; kept in {}", client.server(), credentials.client_id, path.display()),
+    );
     Ok(Exit::Ok)
 }
 
 /// A client with the credentials that the options, the environment or an earlier login name.
 pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
-    let path = global.credentials.clone().or_else(|| kept().filter(|path| path.exists())).ok_or(Failure::NoCredentials)?;
+    let path =
+        global.credentials.clone().or_else(|| kept().filter(|path| path.exists())).ok_or(Failure::NoCredentials)?;
     let mut credentials = Credentials::read(&path).map_err(Failure::Credentials)?;
     if let Some(tenant) = &global.tenant {
         credentials.tenant = Some(tenant.clone());
@@ -33,7 +37,10 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
 
 /// `$XDG_CONFIG_HOME/export-center/credentials.json`, else under `$HOME/.config`.
 fn kept() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "exportctl is the outermost shell: XDG paths come from the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "exportctl is the outermost shell: XDG paths come from the environment"
+    )]
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let config = variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))?;
     Some(config.join("export-center").join("credentials.json"))

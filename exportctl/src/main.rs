@@ -45,10 +45,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         command => {
             // Several TLS providers are in the tree; rustls wants to be told which one. It is told once.
             let _already_chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(Failure::Start)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Start)?;
             runtime.block_on(async {
                 tokio::select! {
                     outcome = online(&global, command) => outcome,

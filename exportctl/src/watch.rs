@@ -17,7 +17,8 @@ pub(crate) async fn watch(global: &Global, client: &Client, run: &str) -> Result
         Some(0),
         if output::bars(global) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
     );
-    if let Ok(style) = ProgressStyle::with_template("{msg:<28} [{bar:32}] {human_pos}/{human_len} records  {per_sec}  {elapsed}")
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:<28} [{bar:32}] {human_pos}/{human_len} records  {per_sec}  {elapsed}")
     {
         bar.set_style(style.progress_chars("=> "));
     }
@@ -41,7 +42,9 @@ pub(crate) async fn watch(global: &Global, client: &Client, run: &str) -> Result
                     }
                     done += metric("records").unwrap_or(0);
                     bar.set_position(done + parts.values().sum::<u64>());
-                } else if let (Some(total), Some(export_contract::run::Phase::Resolve)) = (metric("records"), event.phase) {
+                } else if let (Some(total), Some(export_contract::run::Phase::Resolve)) =
+                    (metric("records"), event.phase)
+                {
                     bar.set_length(total);
                 }
                 tell(global, &bar, &event);
