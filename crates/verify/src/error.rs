@@ -1,127 +1,207 @@
-//! What can be wrong with a bundle, by exit code.
+//! What can be wrong with a bundle, and which exit code that is.
 
+use std::io;
 use std::path::PathBuf;
 
-use export_canon::tar::TarError;
-use export_contract::Digest;
+use export_canon::CanonError;
+use export_canon::tar::{Refusal, TarError};
+use export_contract::{RecordKind, Timestamp};
 use export_signing::SignatureInvalid;
+use export_signing::bundle::BundleError;
 
-/// Why a bundle was refused.
+/// Why a bundle does not pass. Texts from the bundle are shortened and escaped before they are printed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum VerifyError {
-    /// There is no bundle.
-    #[error("no bundle at `{}`: give the folder that was downloaded, or the tar", .0.display())]
+    /// There is nothing at the path.
+    #[error("there is no `{}`", .0.display())]
     NotFound(PathBuf),
-    /// A file cannot be read.
+    /// The operating system does not give the bytes.
     #[error("cannot read `{}`", path.display())]
     Read {
-        /// Which.
+        /// Which file.
         path: PathBuf,
         /// Why.
         #[source]
-        cause: std::io::Error,
+        cause: io::Error,
     },
-    /// No key was given.
-    #[error("no key was given, and a signature by an unknown key proves nothing")]
-    NoKey,
-    /// A signature is not there.
-    #[error("`{0}` is missing")]
-    SignatureMissing(String),
-    /// A signature by one of the keys is claimed and does not verify.
-    #[error("the signature of {what} does not verify")]
+    /// A signature does not belong to these bytes.
+    #[error("the signature of {what} in `{file}` is not valid")]
     SignatureInvalid {
-        /// Over which file.
+        /// What was signed.
         what: &'static str,
-        /// Why.
+        /// The file with the signature.
+        file: &'static str,
+        /// Why; absent where the text is no signature at all.
         #[source]
         cause: Option<SignatureInvalid>,
     },
-    /// Another key signed.
-    #[error("{what} was signed by another key (hint {hint})")]
+    /// There is no signature.
+    #[error("{what} has no signature beside it (looked for {files})")]
+    SignatureMissing {
+        /// What should be signed.
+        what: &'static str,
+        /// The files that would have it.
+        files: &'static str,
+    },
+    /// No key was given, and the policy does not allow to go without.
+    #[error("no public key was given, so no signature can be checked")]
+    NoKey,
+    /// Signed, but by none of the keys given.
+    #[error("{what} is signed by key {signer}, not by {}", expected.join(" or "))]
     WrongSigner {
+        /// What was signed.
+        what: &'static str,
+        /// Id of the key that the signature names, or that verifies it.
+        signer: String,
+        /// Ids of the keys given.
+        expected: Vec<String>,
+    },
+    /// Bytes are not those that were signed or listed.
+    #[error("`{what}` is {found}, expected is {expected}")]
+    DigestMismatch {
         /// Which file.
-        what: &'static str,
-        /// What the bundle says of the key.
-        hint: String,
-    },
-    /// Bytes are not those that were signed for.
-    #[error("{what} has digest {found}, {expected} was signed for")]
-    Digest {
-        /// Which.
         what: String,
-        /// Signed for.
-        expected: Digest,
-        /// Found.
-        found: Digest,
+        /// Digest or length that was promised.
+        expected: String,
+        /// Digest or length there is.
+        found: String,
     },
-    /// A number is not the one that was signed for.
-    #[error("{what}: found {found}, {expected} was signed for")]
-    Count {
-        /// Which number of which file.
+    /// Not a bundle of ours, or one made to harm.
+    #[error("`{what}` is malformed or hostile: {problem}")]
+    Malformed {
+        /// Which file.
         what: String,
-        /// Signed for.
-        expected: u64,
-        /// Found.
-        found: u64,
-    },
-    /// A file is not what it should be, or is not allowed.
-    #[error("{0}")]
-    Malformed(String),
-    /// A file cannot be parsed.
-    #[error("{what} cannot be read")]
-    Unreadable {
-        /// Which.
-        what: &'static str,
-        /// Why.
+        /// What is wrong with it.
         #[source]
-        cause: Box<dyn std::error::Error + Send + Sync>,
+        problem: Problem,
     },
-    /// Another schema or version.
-    #[error("export.json has schema `{schema}` version `{version}`, this build reads version 1")]
-    Schema {
-        /// Found.
+    /// The evidence is older than the policy takes.
+    #[error("the evidence is as of {as_of}, {age} seconds ago; at most {max_age} are accepted")]
+    TooOld {
+        /// The manifest's `asOf`.
+        as_of: Timestamp,
+        /// Its age in seconds.
+        age: i64,
+        /// The most seconds accepted.
+        max_age: i64,
+    },
+    /// The profile's own time limit is over.
+    #[error("the evidence was fresh until {0} by its profile")]
+    NotFresh(Timestamp),
+    /// A maximum age was asked for and cannot be judged.
+    #[error("the age of the evidence cannot be judged: {0}")]
+    AgeUnknown(&'static str),
+    /// The tar ends before its end.
+    #[error("`{0}` is cut off")]
+    CutOff(String),
+    /// A file that belongs to the bundle is not there.
+    #[error("`{0}` is missing")]
+    FileMissing(String),
+    /// The exporter itself says that a source is not whole.
+    #[error("source `{name}` ({kind}) could not be read to its end when the bundle was made")]
+    SourceFailed {
+        /// Publisher or pack.
+        name: String,
+        /// Kind of its records.
+        kind: RecordKind,
+    },
+}
+
+/// What is wrong with a malformed file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Not a regular file.
+    #[error("it is not a regular file")]
+    NotAFile,
+    /// Longer than is read.
+    #[error("it has {bytes} bytes, at most {limit} are read")]
+    TooLarge {
+        /// How many it has.
+        bytes: u64,
+        /// How many are read.
+        limit: u64,
+    },
+    /// Not JSON, or not the members that belong there.
+    #[error("it is not the JSON document that belongs there")]
+    Json(#[source] serde_json::Error),
+    /// No canonical form exists.
+    #[error("it has no RFC 8785 form")]
+    Canonical(#[source] CanonError),
+    /// Not a Sigstore bundle as they are read here.
+    #[error("it is not a Sigstore bundle of a key")]
+    Bundle(#[source] BundleError),
+    /// Another schema or version than this build reads.
+    #[error(
+        "its schema is `{schema}` version `{version}`; this build reads `{}` version 1.x",
+        export_contract::manifest::SCHEMA
+    )]
+    Version {
+        /// The schema named.
         schema: String,
-        /// Found.
+        /// The version named.
         version: String,
     },
-    /// The tar is hostile or damaged.
-    #[error("the bundle tar is refused")]
-    Tar(#[source] TarError),
-    /// A `.zst` file does not decompress.
-    #[error("`{path}` does not decompress")]
-    Decompress {
-        /// Which.
-        path: String,
-        /// Why.
-        #[source]
-        cause: std::io::Error,
+    /// The archive is refused.
+    #[error("the archive is refused")]
+    Archive(#[source] TarError),
+    /// Compressed data is damaged, or more than was promised.
+    #[error("its compressed data is damaged or more than promised")]
+    Compressed(#[source] io::Error),
+    /// A count differs from the manifest's.
+    #[error("it has {found} {what}, export.json says {expected}")]
+    Count {
+        /// What was counted.
+        what: &'static str,
+        /// What the manifest says.
+        expected: u64,
+        /// How many there are.
+        found: u64,
     },
-    /// Too old.
-    #[error("the bundle is too old: {0}")]
-    TooOld(String),
-    /// Something is missing.
-    #[error("the bundle is incomplete: `{0}` is missing")]
-    Incomplete(String),
+    /// A rule of the format is broken.
+    #[error("{0}")]
+    Rule(&'static str),
 }
 
 impl VerifyError {
-    /// The exit code (architecture section 8).
+    /// The exit code of this fault (architecture, section 8): 10 signature invalid, 11 missing, 12 wrong signer, 13 digest mismatch,
+    /// 14 malformed or hostile, 15 too old, 17 incomplete; 2 where no key was given, 4 where there is nothing, 1 where the machine
+    /// does not give the bytes.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotFound(_) => 4,
             Self::Read { .. } => 1,
             Self::NoKey => 2,
+            Self::NotFound(_) => 4,
             Self::SignatureInvalid { .. } => 10,
-            Self::SignatureMissing(_) => 11,
+            Self::SignatureMissing { .. } => 11,
             Self::WrongSigner { .. } => 12,
-            Self::Digest { .. } | Self::Count { .. } => 13,
-            Self::Malformed(_)
-            | Self::Unreadable { .. }
-            | Self::Schema { .. }
-            | Self::Tar(_)
-            | Self::Decompress { .. } => 14,
-            Self::TooOld(_) => 15,
-            Self::Incomplete(_) => 17,
+            Self::DigestMismatch { .. } => 13,
+            Self::Malformed { .. } => 14,
+            Self::TooOld { .. } | Self::NotFresh(_) | Self::AgeUnknown(_) => 15,
+            Self::CutOff(_) | Self::FileMissing(_) | Self::SourceFailed { .. } => 17,
         }
     }
+
+    pub(crate) fn malformed(what: &str, problem: Problem) -> Self {
+        Self::Malformed { what: shown(what), problem }
+    }
+
+    pub(crate) fn rule(what: &str, rule: &'static str) -> Self {
+        Self::malformed(what, Problem::Rule(rule))
+    }
+
+    /// The archive's own faults: an end too early is not malice.
+    pub(crate) fn archive(what: &str, cause: TarError) -> Self {
+        match cause {
+            TarError::Refused { refusal: Refusal::Truncated, .. } => Self::CutOff(shown(what)),
+            TarError::Read { cause, .. } => Self::Read { path: PathBuf::from(what), cause },
+            refused => Self::malformed(what, Problem::Archive(refused)),
+        }
+    }
+}
+
+/// A text of the bundle as it may be printed: at most 200 characters, controls escaped.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(200).flat_map(char::escape_debug).collect()
 }

@@ -1,123 +1,165 @@
-//! What is told to the caller.
+//! What was proven of a bundle, and what was not.
 
-use export_canon::digesting::sha256;
 use export_contract::manifest::{ExportManifest, ManifestSource, SourceState};
-use export_contract::{Digest, Timestamp};
-use export_signing::PublicKey;
-use export_signing::statement::Statement;
+use export_contract::{Digest, RecordKind, TenantId, Timestamp};
 use serde::Serialize;
 
-use crate::contents::Bundle;
+use crate::archive::Archive;
+use crate::attestation::Attestation;
+use crate::container::ExportJson;
+use crate::signature::Signature;
 
-/// What was proven of a bundle, and what was not.
+/// The outcome of a verification that found no fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// What was proven, a sentence each.
+    pub proven: Vec<String>,
+    /// What a reader might take for proven and is not, a sentence each.
+    pub not_proven: Vec<String>,
     /// Whose evidence.
-    pub tenant: String,
-    /// Which profile and revision.
+    pub tenant: TenantId,
+    /// Which profile and revision: `json:raw r1`.
     pub profile: String,
-    /// Newest evidence.
+    /// Newest observation in the ledger when the bundle was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// How old that is, seconds.
+    /// Seconds since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub age_seconds: Option<i64>,
-    /// Records.
-    pub records: u64,
-    /// Files, the manifest not counted.
-    pub files: u64,
-    /// Bytes of the tar.
-    pub bytes: u64,
+    /// Until when the profile calls this fresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh_until: Option<Timestamp>,
+    /// Id of the key that signed `export.json`: SHA-256 over its SPKI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
     /// Digest of the tar.
     pub bundle_digest: Digest,
+    /// Bytes of the tar.
+    pub bytes: u64,
     /// Digest of `export.json`.
     pub manifest_digest: Digest,
-    /// Id of the key that signed.
-    pub key_id: String,
-    /// What is certain.
-    pub proven: Vec<String>,
-    /// What is not.
-    pub not_proven: Vec<String>,
-    /// Sources of the ledger that are not, or not wholly, in the bundle.
+    /// Equal for two bundles with the same contents.
+    pub rerun_hash: Digest,
+    /// Files in the tar, the manifest not counted.
+    pub files: u64,
+    /// Records, decompressed and counted.
+    pub records: u64,
+    /// Sources of the ledger that are not in the bundle.
     pub absent_sources: Vec<AbsentSource>,
 }
 
-/// A source that is not, or not wholly, in the bundle.
+/// A source that is not in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AbsentSource {
-    /// Its name.
+    /// Publisher or pack.
     pub name: String,
-    /// The kind of its records.
-    pub kind: String,
+    /// Kind of its records.
+    pub kind: RecordKind,
     /// Why.
     pub state: SourceState,
 }
 
-/// What a bundle says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Inspection {
-    /// Its manifest, unproven.
-    pub manifest: ExportManifest,
-    /// The known files beside the tar.
-    pub files: Vec<String>,
+/// The findings of all checks.
+pub(crate) struct Evidence {
+    pub(crate) manifest: ExportManifest,
+    pub(crate) export_json: ExportJson,
+    pub(crate) signature: Option<Signature>,
+    pub(crate) archive: Archive,
+    pub(crate) attestation: Attestation,
+    pub(crate) age: Option<i64>,
+    pub(crate) max_age: Option<i64>,
 }
 
 impl Report {
-    pub(crate) fn new(
-        manifest: &ExportManifest,
-        export_json: &[u8],
-        bundle: &Bundle,
-        key: &PublicKey,
-        provenance: Option<Statement>,
-        age_seconds: Option<i64>,
-    ) -> Self {
-        let key_id = key.key_id();
-        let mut proven = vec![
-            format!("export.json was signed by key {key_id}"),
-            format!(
-                "{} files with {} records are the ones that were signed for, none is missing or too many",
-                bundle.files, bundle.records
-            ),
-        ];
-        let mut not_proven = Vec::new();
-        match provenance {
-            Some(statement) => {
-                let run = statement.predicate.run_details.metadata;
-                proven.push(format!(
-                    "the provenance names this bundle: run {}, {} to {}",
-                    run.invocation_id, run.started_on, run.finished_on
-                ));
-            }
-            None => not_proven.push("who asked for it and when: there is no provenance".to_owned()),
-        }
-        match (manifest.as_of, age_seconds) {
-            (Some(as_of), Some(age)) => proven.push(format!("its evidence is as of {as_of}, {age} s ago")),
-            (Some(as_of), None) => proven.push(format!("its evidence is as of {as_of}")),
-            (None, _) => not_proven.push("how old its evidence is".to_owned()),
-        }
-        not_proven.push("when it was signed: there is no transparency log entry or timestamp".to_owned());
+    pub(crate) fn new(evidence: Evidence) -> Self {
+        let (proven, not_proven) = told(&evidence);
+        let Evidence { manifest, export_json, signature, archive, age, .. } = evidence;
+        let profile = &manifest.profile;
+        let profile = format!("{}:{} {}", profile.kind, profile.variant, profile.revision);
         Self {
-            tenant: manifest.tenant.to_string(),
-            profile: format!("{}:{} {}", manifest.profile.kind, manifest.profile.variant, manifest.profile.revision),
-            as_of: manifest.as_of,
-            age_seconds,
-            records: bundle.records,
-            files: bundle.files,
-            bytes: bundle.bytes,
-            bundle_digest: bundle.digest.clone(),
-            manifest_digest: Digest::from_bytes(*sha256(export_json).as_bytes()),
-            key_id,
             proven,
             not_proven,
-            absent_sources: manifest.sources.iter().filter_map(absent).collect(),
+            tenant: manifest.tenant,
+            profile,
+            as_of: manifest.as_of,
+            age_seconds: age,
+            fresh_until: manifest.fresh_until,
+            key_id: signature.map(|signature| signature.key_id),
+            bundle_digest: archive.digest,
+            bytes: archive.bytes,
+            manifest_digest: export_json.digest,
+            rerun_hash: manifest.rerun_hash,
+            files: archive.files,
+            records: archive.records,
+            absent_sources: manifest.sources.into_iter().filter_map(absent).collect(),
         }
     }
 }
 
-fn absent(source: &ManifestSource) -> Option<AbsentSource> {
-    (source.state != SourceState::Complete).then(|| AbsentSource {
-        name: source.name.clone(),
-        kind: source.kind.to_string(),
-        state: source.state,
-    })
+fn absent(source: ManifestSource) -> Option<AbsentSource> {
+    let ManifestSource { name, kind, state, .. } = source;
+    (state != SourceState::Complete).then_some(AbsentSource { name, kind, state })
+}
+
+/// The two lists of sentences.
+fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
+    let Evidence { manifest, export_json, signature, archive, attestation, age, max_age } = evidence;
+    let (mut proven, mut not_proven) = (Vec::new(), Vec::new());
+    match signature {
+        Some(signature) => proven.push(format!(
+            "export.json ({}) is signed by key {} ({})",
+            export_json.digest,
+            signature.key_id,
+            signature.files.join(", ")
+        )),
+        None => not_proven.push("who made the bundle: no key was given, so no signature was checked".to_owned()),
+    }
+    proven.push(format!(
+        "bundle.tar ({}) holds export.json, the {} files that it lists and no others, each with its digest and length",
+        archive.digest, archive.files
+    ));
+    proven.push(format!("the compressed files hold {} records, decompressed and counted", archive.records));
+    if !archive.uncounted.is_empty() {
+        not_proven.push(format!("the number of records in {}: they are not lines", archive.uncounted.join(", ")));
+    }
+    match attestation {
+        Attestation::Found(found) => {
+            let story = format!(
+                "bundle.tar and export.json are from run {}, which ended {}",
+                found.invocation, found.finished_on
+            );
+            match &found.key_id {
+                Some(key_id) => proven.push(format!("provenance, signed by key {key_id}, says that {story}")),
+                None => not_proven.push(format!("provenance says that {story}, but its signature was not checked")),
+            }
+            if !found.elsewhere.is_empty() {
+                not_proven
+                    .push(format!("provenance is also about {}, which was not looked at", found.elsewhere.join(", ")));
+            }
+        }
+        Attestation::Unsigned => {
+            not_proven.push("how the bundle was made: provenance.json is there, but not signed".to_owned());
+        }
+        Attestation::Absent => not_proven.push("how the bundle was made: there is no provenance".to_owned()),
+    }
+    match (manifest.as_of, age, max_age) {
+        (Some(as_of), Some(age), Some(max_age)) => {
+            proven.push(format!("the evidence is as of {as_of}, {age} seconds ago; up to {max_age} are accepted"));
+        }
+        (Some(as_of), Some(age), None) => not_proven.push(format!(
+            "that the evidence is recent: it is as of {as_of}, {age} seconds ago, and no maximum age was given"
+        )),
+        (Some(as_of), None, _) => not_proven.push(format!("that the evidence is recent: it is as of {as_of}")),
+        (None, ..) => not_proven.push("that the evidence is recent: the ledger was empty".to_owned()),
+    }
+    not_proven.push("when it was signed: there is no transparency log entry or timestamp".to_owned());
+    let absent = |state| manifest.sources.iter().filter(|source| source.state == state).count();
+    let (excluded, empty) = (absent(SourceState::Excluded), absent(SourceState::Empty));
+    if excluded + empty > 0 {
+        not_proven.push(format!(
+            "anything about {excluded} sources that the profile or the selectors leave out, and {empty} that had nothing for them"
+        ));
+    }
+    (proven, not_proven)
 }

@@ -1,78 +1,136 @@
-//! The signature over `export.json`: the detached one and, where it is there, the Sigstore bundle.
+//! Signatures: whose they are, over which bytes.
 
-use export_canon::digesting::sha256;
+use export_canon::digesting::Sha256Digest;
+use export_contract::Digest;
 use export_signing::PublicKey;
-use export_signing::bundle::{Bundle, from_base64, to_base64};
+use export_signing::bundle::{Bundle, from_base64};
 
-use crate::error::VerifyError;
-use crate::layout::Layout;
+use crate::container::{Container, EXPORT_JSON, ExportJson};
+use crate::error::{Problem, VerifyError};
+use crate::policy::Policy;
 
-const WHAT: &str = "export.json";
+const DETACHED: &str = "export.json.sig";
+const BUNDLED: &str = "export.json.sigstore.json";
+/// A P-256 signature has at most 72 bytes in DER, 96 in base64.
+const MAX_DETACHED: u64 = 1 << 10;
+const MAX_BUNDLE: u64 = 64 << 10;
+const MAX_PEM: u64 = 16 << 10;
 
-/// The key of `keys` that signed.
-pub(crate) fn check<'a>(
-    layout: &Layout,
-    export_json: &[u8],
-    keys: &'a [PublicKey],
-) -> Result<&'a PublicKey, VerifyError> {
-    if keys.is_empty() {
-        return Err(VerifyError::NoKey);
+/// A signature over `export.json` that verifies.
+#[derive(Debug)]
+pub(crate) struct Signature {
+    pub(crate) key_id: String,
+    pub(crate) files: Vec<&'static str>,
+}
+
+/// Checks every signature over `export.json` that is there: one is needed, and none may be wrong. `None` where the policy does without.
+pub(crate) fn check(
+    container: &Container,
+    export_json: &ExportJson,
+    policy: &Policy,
+) -> Result<Option<Signature>, VerifyError> {
+    if policy.keys.is_empty() {
+        return if policy.allow_unsigned { Ok(None) } else { Err(VerifyError::NoKey) };
     }
-    let detached = layout.read("export.json.sig")?;
-    let bundle = layout.read("export.json.sigstore.json")?.map(|text| parse(&text)).transpose()?;
-    let text = detached.ok_or_else(|| VerifyError::SignatureMissing("export.json.sig".to_owned()))?;
-    let signature = std::str::from_utf8(&text)
-        .ok()
-        .and_then(|text| from_base64(text.trim_end()))
-        .ok_or_else(|| VerifyError::Malformed("export.json.sig is not base64".to_owned()))?;
-    let hint = bundle.as_ref().map(|bundle| bundle.verification_material.public_key.hint.clone());
-    let key = signer(keys, export_json, &signature, hint.as_deref())?;
-    if let Some(bundle) = bundle {
-        check_bundle(&bundle, export_json, key)?;
+    let judge = Judge::new(container, policy)?;
+    let mut found = None;
+    let mut files = Vec::new();
+    if let Some(text) = container.beside(BUNDLED, MAX_BUNDLE)? {
+        let key = of_bundle(&judge, &text, export_json)?;
+        found = Some(key.key_id());
+        files.push(BUNDLED);
+    }
+    if let Some(text) = container.beside(DETACHED, MAX_DETACHED)? {
+        let not_one = || VerifyError::SignatureInvalid { what: EXPORT_JSON, file: DETACHED, cause: None };
+        let signature = std::str::from_utf8(&text).ok().and_then(from_base64).ok_or_else(not_one)?;
+        let key = judge.signer(EXPORT_JSON, DETACHED, &export_json.bytes, &signature, None)?;
+        found = Some(key.key_id());
+        files.push(DETACHED);
+    }
+    let missing =
+        VerifyError::SignatureMissing { what: EXPORT_JSON, files: "export.json.sig, export.json.sigstore.json" };
+    found.map(|key_id| Some(Signature { key_id, files })).ok_or(missing)
+}
+
+fn of_bundle<'a>(judge: &'a Judge<'_>, text: &[u8], export_json: &ExportJson) -> Result<&'a PublicKey, VerifyError> {
+    let bundle = read_bundle(BUNDLED, text)?;
+    let message =
+        bundle.message_signature.ok_or_else(|| VerifyError::rule(BUNDLED, "it holds no message signature"))?;
+    let hint = &bundle.verification_material.public_key.hint;
+    let not_one = || VerifyError::SignatureInvalid { what: EXPORT_JSON, file: BUNDLED, cause: None };
+    let signature = from_base64(&message.signature).ok_or_else(not_one)?;
+    let key = judge.signer(EXPORT_JSON, BUNDLED, &export_json.bytes, &signature, Some(hint))?;
+    if message.message_digest.algorithm != "SHA2_256" {
+        return Err(VerifyError::rule(BUNDLED, "its digest is not SHA2_256"));
+    }
+    let named = from_base64(&message.message_digest.digest).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let named = named.map(Digest::from_bytes).ok_or_else(|| VerifyError::rule(BUNDLED, "its digest is no SHA-256"))?;
+    if named != export_json.digest {
+        return Err(VerifyError::DigestMismatch {
+            what: EXPORT_JSON.to_owned(),
+            expected: named.to_string(),
+            found: export_json.digest.to_string(),
+        });
     }
     Ok(key)
 }
 
-/// Reads a Sigstore bundle strictly.
-pub(crate) fn parse(text: &[u8]) -> Result<Bundle, VerifyError> {
-    Bundle::parse(text).map_err(|cause| VerifyError::Unreadable { what: "a Sigstore bundle", cause: Box::new(cause) })
+/// Reads a bundle of a key: no transparency log entries, because nobody here could check them.
+pub(crate) fn read_bundle(name: &str, text: &[u8]) -> Result<Bundle, VerifyError> {
+    let bundle = Bundle::parse(text).map_err(|cause| VerifyError::malformed(name, Problem::Bundle(cause)))?;
+    if bundle.verification_material.tlog_entries.is_empty() {
+        Ok(bundle)
+    } else {
+        Err(VerifyError::rule(name, "it has transparency log entries, which are not read here"))
+    }
 }
 
-/// The key under which the signature verifies. If none, the hint tells a foreign signature from a broken one.
-fn signer<'a>(
+/// The keys that may have signed, and the one that says it did.
+#[derive(Debug)]
+pub(crate) struct Judge<'a> {
     keys: &'a [PublicKey],
-    message: &[u8],
-    signature: &[u8],
-    hint: Option<&str>,
-) -> Result<&'a PublicKey, VerifyError> {
-    let mut cause = None;
-    for key in keys {
-        match key.verify(message, signature) {
-            Ok(()) => return Ok(key),
-            Err(error) => cause = Some(error),
-        }
-    }
-    match hint {
-        Some(hint) if keys.iter().all(|key| key.hint() != hint) => {
-            Err(VerifyError::WrongSigner { what: WHAT, hint: hint.chars().take(64).collect() })
-        }
-        _ => Err(VerifyError::SignatureInvalid { what: WHAT, cause }),
-    }
+    /// The key that came with the bundle. It proves nothing; it only tells a foreign signature from a broken one.
+    shipped: Option<PublicKey>,
 }
 
-fn check_bundle(bundle: &Bundle, export_json: &[u8], key: &PublicKey) -> Result<(), VerifyError> {
-    let malformed = |problem: &str| VerifyError::Malformed(format!("export.json.sigstore.json {problem}"));
-    let signed = bundle.message_signature.as_ref().ok_or_else(|| malformed("holds no message signature"))?;
-    if bundle.verification_material.public_key.hint != key.hint() {
-        let hint = bundle.verification_material.public_key.hint.chars().take(64).collect();
-        return Err(VerifyError::WrongSigner { what: "export.json.sigstore.json", hint });
+impl<'a> Judge<'a> {
+    pub(crate) fn new(container: &Container, policy: &'a Policy) -> Result<Self, VerifyError> {
+        let pem = container.beside("cosign.pub", MAX_PEM)?;
+        let shipped = pem.and_then(|pem| String::from_utf8(pem).ok()).and_then(|pem| PublicKey::from_pem(&pem).ok());
+        Ok(Self { keys: &policy.keys, shipped })
     }
-    if signed.message_digest.algorithm != "SHA2_256"
-        || signed.message_digest.digest != to_base64(sha256(export_json).as_bytes())
-    {
-        return Err(VerifyError::SignatureInvalid { what: "export.json.sigstore.json", cause: None });
+
+    /// The key, of those given, whose signature this is; `hint` is what the bundle says.
+    pub(crate) fn signer(
+        &self,
+        what: &'static str,
+        file: &'static str,
+        message: &[u8],
+        signature: &[u8],
+        hint: Option<&str>,
+    ) -> Result<&PublicKey, VerifyError> {
+        let mut cause = None;
+        for key in self.keys {
+            match key.verify(message, signature) {
+                Ok(()) if hint.is_none_or(|hint| hint == key.hint()) => return Ok(key),
+                Ok(()) => return Err(VerifyError::rule(file, "it names another key than the one that signed")),
+                Err(error) => cause = Some(error),
+            }
+        }
+        let named = hint.filter(|hint| self.keys.iter().all(|key| key.hint() != *hint));
+        let named = match named.map(|hint| from_base64(hint).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())) {
+            Some(None) => return Err(VerifyError::rule(file, "the key it names is no SHA-256")),
+            Some(Some(bytes)) => Some(Sha256Digest::from(bytes).hex()),
+            None => None,
+        };
+        let shipped =
+            || self.shipped.as_ref().filter(|key| key.verify(message, signature).is_ok()).map(PublicKey::key_id);
+        match named.or_else(shipped) {
+            Some(signer) => {
+                let expected = self.keys.iter().map(PublicKey::key_id).collect();
+                Err(VerifyError::WrongSigner { what, signer, expected })
+            }
+            None => Err(VerifyError::SignatureInvalid { what, file, cause }),
+        }
     }
-    let signature = from_base64(&signed.signature).ok_or_else(|| malformed("has a signature that is not base64"))?;
-    key.verify(export_json, &signature)
-        .map_err(|cause| VerifyError::SignatureInvalid { what: "export.json.sigstore.json", cause: Some(cause) })
 }

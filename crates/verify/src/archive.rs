@@ -1,0 +1,137 @@
+//! The tar against the manifest: the files listed and no others, byte for byte, in the one form that the writer makes of them.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek as _, SeekFrom};
+use std::path::PathBuf;
+
+use export_canon::digesting::DigestingReader;
+use export_canon::tar::{END_OF_ARCHIVE, TarLimits, TarReader, header_bytes, padding};
+use export_contract::Digest;
+use export_contract::manifest::{ExportManifest, ManifestContent, PATH};
+
+use crate::container::{BUNDLE, Container, ExportJson};
+use crate::content::{self, Counted};
+use crate::error::{VerifyError, shown};
+
+/// Bytes read at a time.
+const PIECE: usize = 256 << 10;
+
+/// What was found in the tar.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: u64,
+    /// The manifest is not counted.
+    pub(crate) files: u64,
+    /// Records that were decompressed and counted.
+    pub(crate) records: u64,
+    /// Files with records that could not be counted.
+    pub(crate) uncounted: Vec<String>,
+}
+
+/// A file that the tar must hold.
+enum Expected<'a> {
+    Content(&'a ManifestContent),
+    ExportJson(&'a ExportJson),
+}
+
+impl Expected<'_> {
+    fn path(&self) -> &str {
+        match self {
+            Self::Content(content) => &content.path,
+            Self::ExportJson(_) => PATH,
+        }
+    }
+}
+
+/// Streams the tar once and compares it with the manifest.
+pub(crate) fn check(
+    container: &Container,
+    manifest: &ExportManifest,
+    export_json: &ExportJson,
+) -> Result<Archive, VerifyError> {
+    let mut expected: Vec<Expected<'_>> = manifest.contents.iter().map(Expected::Content).collect();
+    expected.push(Expected::ExportJson(export_json));
+    expected.sort_by(|a, b| a.path().cmp(b.path()));
+
+    let (file, _) = container.bundle()?;
+    let mut framing = Framing::new(container)?;
+    let mut reader = BufReader::with_capacity(PIECE, DigestingReader::new(file));
+    let mut archive = TarReader::new(&mut reader, TarLimits::default());
+    let mut expected = expected.into_iter();
+    let (mut files, mut records, mut uncounted) = (0, 0, Vec::new());
+    while let Some(mut entry) = archive.next_entry().map_err(|cause| VerifyError::archive(BUNDLE, cause))? {
+        let path = entry.path().to_owned();
+        let next = in_turn(expected.next(), &path)?;
+        framing.entry(&path, entry.size())?;
+        let size = entry.size();
+        match next {
+            Expected::Content(content) => {
+                files += 1;
+                match content::check(container, content, size, &mut entry)? {
+                    Counted::Records(found) => records += found,
+                    Counted::Unknown => uncounted.push(path),
+                    Counted::NoRecords => {}
+                }
+            }
+            Expected::ExportJson(ExportJson { bytes, digest }) => {
+                content::check_bytes(container, PATH, digest, bytes.len() as u64, size, &mut entry)?;
+            }
+        }
+    }
+    if let Some(missing) = expected.next() {
+        return Err(VerifyError::FileMissing(shown(missing.path())));
+    }
+    framing.end()?;
+    let (_, digested) = reader.into_inner().finish();
+    let digest = Digest::from_bytes(*digested.sha256.as_bytes());
+    Ok(Archive { digest, bytes: digested.bytes, files, records, uncounted })
+}
+
+/// Both lists are in ascending order, so the first difference tells which of the two has a file too many.
+fn in_turn<'a>(expected: Option<Expected<'a>>, path: &str) -> Result<Expected<'a>, VerifyError> {
+    match expected {
+        Some(expected) if expected.path() == path => Ok(expected),
+        Some(expected) if expected.path() < path => Err(VerifyError::FileMissing(shown(expected.path()))),
+        _ => Err(VerifyError::rule(path, "it is in the bundle, but export.json does not list it")),
+    }
+}
+
+/// Compares headers, padding and length with what the writer makes of the same files. Owners, times, modes, superfluous headers and
+/// bytes after the end would otherwise be free to hold anything.
+struct Framing {
+    file: File,
+    length: u64,
+    at: u64,
+}
+
+impl Framing {
+    fn new(container: &Container) -> Result<Self, VerifyError> {
+        let (file, length) = container.bundle()?;
+        Ok(Self { file, length, at: 0 })
+    }
+
+    fn entry(&mut self, path: &str, size: u64) -> Result<(), VerifyError> {
+        let expected = header_bytes(path, size).map_err(|cause| VerifyError::archive(path, cause))?;
+        let mut found = vec![0; expected.len()];
+        let read = self.file.seek(SeekFrom::Start(self.at)).and_then(|_| self.file.read_exact(&mut found));
+        match read {
+            Ok(()) if found == expected => {}
+            Err(cause) if cause.kind() != std::io::ErrorKind::UnexpectedEof => {
+                return Err(VerifyError::Read { path: PathBuf::from(BUNDLE), cause });
+            }
+            _ => return Err(VerifyError::rule(path, "its header in the archive is not in the deterministic form")),
+        }
+        self.at += expected.len() as u64 + size + padding(size).len() as u64;
+        Ok(())
+    }
+
+    /// The end marker, which the reader has seen to be zeros, and nothing after it.
+    fn end(self) -> Result<(), VerifyError> {
+        if self.at + END_OF_ARCHIVE.len() as u64 == self.length {
+            Ok(())
+        } else {
+            Err(VerifyError::rule(BUNDLE, "it goes on after its end marker"))
+        }
+    }
+}

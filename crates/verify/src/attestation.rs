@@ -1,0 +1,121 @@
+//! Provenance: signed, and about this bundle.
+
+use export_contract::Digest;
+use export_signing::dsse::{IN_TOTO, pre_authentication};
+use export_signing::statement::{PROVENANCE_TYPE, STATEMENT_TYPE, Statement, Subject};
+
+use crate::archive::Archive;
+use crate::container::{BUNDLE, Container, EXPORT_JSON, ExportJson};
+use crate::error::{Problem, VerifyError, shown};
+use crate::policy::Policy;
+use crate::signature::{Judge, read_bundle};
+
+const PLAIN: &str = "provenance.json";
+const SIGNED: &str = "provenance.sigstore.json";
+const MAX_PLAIN: u64 = 16 << 20;
+/// base64 takes a third more, and the bundle is around it.
+const MAX_SIGNED: u64 = 24 << 20;
+/// What sigstore-go takes too.
+const MAX_SUBJECTS: usize = 1024;
+
+/// What provenance there is.
+#[derive(Debug)]
+pub(crate) enum Attestation {
+    /// None.
+    Absent,
+    /// Only a statement that nobody signed.
+    Unsigned,
+    /// A statement about this bundle in an envelope.
+    Found(Box<Found>),
+}
+
+/// A statement about this bundle.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The key that signed it; `None` where the policy does without.
+    pub(crate) key_id: Option<String>,
+    /// The run that made the bundle, and when it ended, as the statement says.
+    pub(crate) invocation: String,
+    pub(crate) finished_on: String,
+    /// Subjects that are elsewhere.
+    pub(crate) elsewhere: Vec<String>,
+}
+
+/// Checks the provenance that is there.
+pub(crate) fn check(
+    container: &Container,
+    archive: &Archive,
+    export_json: &ExportJson,
+    policy: &Policy,
+) -> Result<Attestation, VerifyError> {
+    let plain = container.beside(PLAIN, MAX_PLAIN)?;
+    let Some(text) = container.beside(SIGNED, MAX_SIGNED)? else {
+        if policy.require_provenance {
+            return Err(VerifyError::SignatureMissing { what: PLAIN, files: SIGNED });
+        }
+        return Ok(if plain.is_some() { Attestation::Unsigned } else { Attestation::Absent });
+    };
+    let bundle = read_bundle(SIGNED, &text)?;
+    let envelope = bundle.dsse_envelope.ok_or_else(|| VerifyError::rule(SIGNED, "it holds no envelope"))?;
+    let not_one = || VerifyError::SignatureInvalid { what: PLAIN, file: SIGNED, cause: None };
+    let (payload, signature) = envelope.open().ok_or_else(not_one)?;
+    let key_id = if policy.keys.is_empty() {
+        None
+    } else {
+        let message = pre_authentication(&envelope.payload_type, &payload);
+        let hint = &bundle.verification_material.public_key.hint;
+        let judge = Judge::new(container, policy)?;
+        Some(judge.signer(PLAIN, SIGNED, &message, &signature, Some(hint))?.key_id())
+    };
+    if envelope.payload_type != IN_TOTO {
+        return Err(VerifyError::rule(SIGNED, "its payload is not an in-toto statement"));
+    }
+    if plain.is_some_and(|plain| plain != payload) {
+        return Err(VerifyError::DigestMismatch {
+            what: PLAIN.to_owned(),
+            expected: "what provenance.sigstore.json signs".to_owned(),
+            found: "another text".to_owned(),
+        });
+    }
+    let statement: Statement =
+        serde_json::from_slice(&payload).map_err(|cause| VerifyError::malformed(SIGNED, Problem::Json(cause)))?;
+    let elsewhere = about(&statement, archive, export_json)?;
+    let metadata = statement.predicate.run_details.metadata;
+    Ok(Attestation::Found(Box::new(Found {
+        key_id,
+        invocation: shown(&metadata.invocation_id),
+        finished_on: shown(&metadata.finished_on),
+        elsewhere,
+    })))
+}
+
+/// Whether the statement is about this tar and this manifest; gives its other subjects.
+fn about(statement: &Statement, archive: &Archive, export_json: &ExportJson) -> Result<Vec<String>, VerifyError> {
+    if statement.kind != STATEMENT_TYPE || statement.predicate_type != PROVENANCE_TYPE {
+        return Err(VerifyError::rule(SIGNED, "it is not SLSA provenance v1 in an in-toto statement v1"));
+    }
+    if statement.subject.len() > MAX_SUBJECTS {
+        return Err(VerifyError::rule(SIGNED, "it has more than 1024 subjects"));
+    }
+    for (name, digest) in [(BUNDLE, &archive.digest), (EXPORT_JSON, &export_json.digest)] {
+        let subjects: Vec<&Subject> = statement.subject.iter().filter(|subject| subject.name == name).collect();
+        let [subject] = subjects.as_slice() else {
+            return Err(VerifyError::rule(SIGNED, "it does not name bundle.tar and export.json once each"));
+        };
+        same_digest(name, subject, digest)?;
+    }
+    let others = statement.subject.iter().filter(|subject| subject.name != BUNDLE && subject.name != EXPORT_JSON);
+    Ok(others.map(|subject| shown(&subject.name)).collect())
+}
+
+fn same_digest(name: &str, subject: &Subject, found: &Digest) -> Result<(), VerifyError> {
+    let expected = subject.digest.get("sha256").map(String::as_str).unwrap_or_default();
+    if expected == found.hex() {
+        return Ok(());
+    }
+    Err(VerifyError::DigestMismatch {
+        what: name.to_owned(),
+        expected: format!("sha256:{} by provenance", shown(expected)),
+        found: found.to_string(),
+    })
+}

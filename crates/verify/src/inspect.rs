@@ -1,0 +1,46 @@
+//! What a bundle says of itself, unproven.
+
+use std::path::Path;
+
+use export_contract::Digest;
+use export_contract::manifest::ExportManifest;
+use serde::Serialize;
+
+use crate::container::{Container, EXPORT_JSON};
+use crate::error::{Problem, VerifyError};
+
+/// A bundle's own words. Nothing here was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    /// Always `false`; stands here so that nobody takes this document for a [`Report`](crate::Report).
+    pub verified: bool,
+    /// Bytes of the tar.
+    pub bundle_bytes: u64,
+    /// The known files that lie beside the tar.
+    pub files: Vec<&'static str>,
+    /// Digest of `export.json`.
+    pub manifest_digest: Digest,
+    /// `export.json`.
+    pub manifest: ExportManifest,
+}
+
+/// Shows what the bundle in `path` says of itself. No signature and no digest is checked.
+///
+/// # Errors
+/// When there is no bundle, or its `export.json` cannot be read.
+pub fn inspect(path: &Path) -> Result<Inspection, VerifyError> {
+    let container = Container::open(path)?;
+    let (_, bundle_bytes) = container.bundle()?;
+    let export_json = container.export_json()?;
+    // Straight into the typed form: members that are not known take no memory.
+    let manifest: ExportManifest = serde_json::from_slice(&export_json.bytes)
+        .map_err(|cause| VerifyError::malformed(EXPORT_JSON, Problem::Json(cause)))?;
+    Ok(Inspection {
+        verified: false,
+        bundle_bytes,
+        files: container.files_beside(),
+        manifest_digest: export_json.digest,
+        manifest,
+    })
+}
