@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use export_jetstream::{Join, NatsQueue, Tail};
+use export_jetstream::{Exhaustion, Join, NatsQueue, Tail};
 use export_orchestrator::{Caps, Orchestrator, Pace, Patience, Ports, system_clock};
 use tokio::time::Duration;
 
@@ -34,6 +34,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
     let tail = Tail::new(process.nats.clone(), process.topology.clone(), process.metrics.clone());
     let recording = Recording(orchestrator.clone());
     process.tasks.spawn(tail.run(recording, stop.clone()));
+    process.tasks.spawn(Exhaustion::new(process.nats.clone(), process.metrics.clone()).run(stop.clone()));
     process.tasks.spawn(Join::new(process.nats.clone(), process.metrics.clone()).run(stop.clone()));
     process.tasks.spawn(async move {
         orchestrator

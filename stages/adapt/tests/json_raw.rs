@@ -204,6 +204,28 @@ impl World {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_larger_than_the_room_in_flight_pass_one_after_the_other() {
+    let world = World::new().await;
+    let tenant: TenantId = "acme".parse().unwrap();
+    let mut import = world.ledger.begin_import(&tenant).await.unwrap();
+    for number in 0..6 {
+        let raw = format!(r#"{{"id":"BIG-{number}","text":"{}"}}"#, "x".repeat(16 << 20));
+        let mut big = record(50 * number);
+        big.key.document_id = format!("big/{number}");
+        big.raw = Bytes::from(raw);
+        import.put(vec![big]).await.unwrap();
+    }
+    let watermark = import.commit().await.unwrap();
+    let mut resolved = world.resolved(1, Frames::Multi).await;
+    resolved.plan.watermark = watermark.sequence;
+    let selection =
+        Selection { tenant: tenant.clone(), watermark: watermark.sequence, selectors: resolved.plan.selectors.clone() };
+    let parts = world.ledger.cut(&selection, RecordKind::Sbom, 250, 0).await.unwrap();
+    let adapted = world.adapt(&resolved, &parts[0], 1).await.unwrap();
+    assert!(adapted.plain_bytes > 6 * (16 << 20), "{}", adapted.plain_bytes);
+}
+
 /// Advisories of some 3 KB that do not compress to nothing, and a few SBOMs; there is no VEX.
 fn record(number: usize) -> NewRecord {
     let noise: String = (0..1000).map(|n| format!("{:x}", (number * 7919 + n * 104_729) % 65_521)).collect();

@@ -29,14 +29,16 @@ use crate::guard::forbidden_member;
 
 /// Frames of one segment: 32 MiB of lines at the default chunk size, and one checkpoint.
 const SEGMENT_FRAMES: usize = 8;
-/// Bytes in flight between reader and writer, stored and plain together. A chunk that is larger passes alone.
+/// Bytes that wait to be compressed, stored and plain together. A chunk that is larger waits alone.
 const IN_FLIGHT: u32 = 40 << 20;
 
 /// The lines of one frame.
 struct Chunk {
     lines: Vec<StoredLine>,
     plain: usize,
-    room: OwnedSemaphorePermit,
+    /// Given back once the lines are unpacked. It must not be held until the frame is delivered: frames are delivered while
+    /// the next chunk is submitted, and the reader would wait for room before it reads that one.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// A frame on its way to the writer, with the lines it was made from (their texts are gone).
@@ -44,7 +46,6 @@ struct Finished {
     bytes: Bytes,
     frame: Frame,
     lines: Vec<StoredLine>,
-    room: OwnedSemaphorePermit,
 }
 
 pub(crate) async fn write(tools: &Tools, input: PartResolved, cx: &StageContext) -> Result<PartAdapted, AdaptError> {
@@ -155,7 +156,7 @@ async fn send(chunks: &mpsc::Sender<Chunk>, room: &Arc<Semaphore>, lines: Vec<St
     let stored: usize = lines.iter().map(|line| line.line.len()).sum();
     let wanted = u32::try_from(stored + plain).unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
     let Ok(room) = room.clone().acquire_many_owned(wanted).await else { return false };
-    chunks.send(Chunk { lines, plain, room }).await.is_ok()
+    chunks.send(Chunk { lines, plain, room: Some(room) }).await.is_ok()
 }
 
 /// Turns chunks into frames, in order. Blocks.
@@ -167,13 +168,12 @@ fn compress(
     frames: &mpsc::Sender<Finished>,
 ) -> Result<(), AdaptError> {
     let sink = |frame: export_canon::zst::Frame<'_, Chunk>| {
-        let Chunk { lines, room, .. } = frame.made;
+        let lines = frame.made.lines;
         let records = u32::try_from(lines.len()).unwrap_or(u32::MAX);
         let finished = Finished {
             bytes: Bytes::copy_from_slice(frame.bytes),
             frame: Frame { bytes: frame.info.compressed, plain: frame.info.plain, records },
             lines,
-            room,
         };
         // The writer stops early only with an error of its own, which then is the part's.
         let _writer_stopped = frames.blocking_send(finished);
@@ -226,6 +226,7 @@ fn unpack(mut chunk: Chunk, plain: &mut Vec<u8>) -> Result<Chunk, AdaptError> {
             plain.extend_from_slice(&text);
             line.line = Bytes::new();
         }
+        chunk.room = None;
         Ok(chunk)
     })
 }
@@ -239,11 +240,10 @@ async fn gather(
     cx: &StageContext,
 ) -> Result<Progress, AdaptError> {
     let mut open = OpenSegment::default();
-    while let Some(Finished { bytes, frame, lines, room }) = frames.recv().await {
+    while let Some(Finished { bytes, frame, lines }) = frames.recv().await {
         open.bytes.push(bytes);
         open.frames.push(frame);
         open.lines.extend(lines);
-        drop(room);
         let plain: u64 = open.frames.iter().map(|frame| u64::from(frame.plain)).sum();
         cx.progress(
             ProgressStep::AdapterChunk,
