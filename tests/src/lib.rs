@@ -1,1 +1,22 @@
-//! export-tests
+//! Starts whole deployments for the end-to-end tests: the programs as they ship, each in a process of its own.
+//!
+//! A test makes a [`Deployment`], puts evidence into it, asks for runs as any client would, and may kill and restart
+//! what it likes. Everything lives in a temporary folder and ends with the value; after a failure the ends of all logs
+//! are printed first.
+
+mod api;
+mod broker;
+mod bundle;
+mod deployment;
+mod process;
+mod programs;
+mod runs;
+mod turn;
+
+pub use api::Api;
+pub use bundle::Bundle;
+pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Store};
+pub use process::Process;
+pub use programs::{Programs, evidence_folder, output, programs, python, workspace};
+pub use runs::{Finished, finish, start};
+pub use turn::{Turn, heavy, light};

@@ -1,0 +1,41 @@
+//! The configuration file that all processes of a deployment share.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use super::Deployment;
+
+impl Deployment {
+    pub(super) fn settings(&self) -> PathBuf {
+        self.folder.path().join("export.toml")
+    }
+
+    pub(super) fn write_settings(&self) -> anyhow::Result<()> {
+        let nats = match &self.broker {
+            Some(broker) => format!("url = \"{}\"", broker.url()),
+            // A bare name is looked for by exportd itself.
+            None if Self::broker_program().is_absolute() => {
+                format!("server_program = \"{}\"", Self::broker_program().display())
+            }
+            None => String::new(),
+        };
+        let store = match &self.ferret {
+            None => "driver = \"sqlite\"".to_owned(),
+            Some(ferret) => {
+                let uri = self.folder.path().join("mongodb.uri");
+                std::fs::write(&uri, ferret.uri()).context("cannot write the connection string")?;
+                format!("driver = \"mongodb\"\nuri_file = \"{}\"\ndatabase = \"export_tests\"", uri.display())
+            }
+        };
+        // Short times, so that what waits for a dead process waits seconds.
+        let text = format!(
+            "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n\n[nats]\n{nats}\n\n[store]\n{store}\n\n\
+             [workers]\nadapt_threads = {threads}\nack_wait_seconds = 3\nreconcile_seconds = 1\nsilent_seconds = 3\n\n\
+             [log]\nform = \"json\"\n",
+            data = self.data().display(),
+            threads = self.setup.adapt_threads,
+        );
+        std::fs::write(self.settings(), text).context("cannot write the configuration")
+    }
+}

@@ -1,0 +1,7 @@
+//! The system as its users meet it: evidence in, requests over HTTP, verified bundles out.
+//!
+//! Every test starts a deployment of its own (see `export_tests`). Start reading at [`json_raw`].
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod json_raw;
