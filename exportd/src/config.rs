@@ -41,7 +41,7 @@ pub(crate) struct Config {
 }
 
 /// The broker.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Nats {
     /// Address such as `nats://host:4222`; not set: `exportd all` starts a server of its own.
@@ -54,6 +54,18 @@ pub(crate) struct Nats {
     pub(crate) server_program: PathBuf,
     /// Copies of the log: 1, or 3 with three servers.
     pub(crate) replicas: usize,
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            user: String::new(),
+            password_file: PathBuf::new(),
+            server_program: PathBuf::new(),
+            replicas: 1,
+        }
+    }
 }
 
 /// Which driver a store has.
@@ -253,7 +265,7 @@ impl Default for Config {
             data_dir: PathBuf::from("export-data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            nats: Nats { replicas: 1, ..Nats::default() },
+            nats: Nats::default(),
             store: Store::default(),
             staging: Staging::default(),
             signing: Signing::default(),
@@ -427,6 +439,14 @@ mod tests {
         assert_eq!(config.limits.active_runs, 7);
         let config = load("", &[("EXPORT_ALLOW_PROFILES", "json:raw, trivy:db")]).unwrap();
         assert_eq!(config.allow.profiles.len(), 2);
+    }
+
+    #[test]
+    fn a_section_given_in_part_keeps_the_other_defaults() {
+        let defaults = load("", &[]).unwrap();
+        for section in ["nats", "store", "staging", "signing", "authority", "allow", "limits", "workers", "log"] {
+            assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
+        }
     }
 
     #[test]
