@@ -1,6 +1,7 @@
 //! Provenance: signed, and about this bundle.
 
 use export_contract::Digest;
+use export_signing::bundle::MAX_BYTES;
 use export_signing::dsse::{IN_TOTO, pre_authentication};
 use export_signing::statement::{PROVENANCE_TYPE, STATEMENT_TYPE, Statement, Subject};
 
@@ -13,8 +14,7 @@ use crate::signature::{Judge, read_bundle};
 const PLAIN: &str = "provenance.json";
 const SIGNED: &str = "provenance.sigstore.json";
 const MAX_PLAIN: u64 = 16 << 20;
-/// base64 takes a third more, and the bundle is around it.
-const MAX_SIGNED: u64 = 24 << 20;
+const MAX_SIGNED: u64 = MAX_BYTES as u64;
 /// What sigstore-go takes too.
 const MAX_SUBJECTS: usize = 1024;
 

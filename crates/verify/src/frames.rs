@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn frames_are_counted_and_their_table_compared_whatever_the_pieces() {
         let noise: Vec<u8> = (0..700_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-        let bytes = file(&[b"", b"a", &[7; 300], &[8; 100_000], &noise]);
+        let bytes = file(&[b"", b"a", &[7; 300], &vec![8; 100_000], &noise]);
         for piece in [1, 2, 3, 7, 1000, bytes.len()] {
             assert_eq!(walk(&bytes, piece, 5), (5, Ok(())), "{piece}");
         }
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_stream_of_one_frame_needs_no_table() {
         let mut encoder = StreamEncoder::new(3, 400_000).unwrap();
-        let mut bytes = encoder.write(&[1; 400_000]).unwrap();
+        let mut bytes = encoder.write(&vec![1; 400_000]).unwrap();
         bytes.extend(encoder.finish().unwrap());
         assert_eq!(walk(&bytes, 1, 1), (1, Ok(())));
     }
