@@ -13,6 +13,9 @@ use export_canon::digesting::sha256;
 /// The one media type that is written and read.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
+/// Longest bundle that is read.
+pub const MAX_BYTES: usize = 24 << 20;
+
 /// A bundle: what verifies it, and either a message signature or an envelope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -71,6 +74,9 @@ pub struct MessageDigest {
 /// Why a text is not a bundle that is read here.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
+    /// Longer than [`MAX_BYTES`].
+    #[error("a bundle of {0} bytes is longer than the {MAX_BYTES} that are read")]
+    TooLarge(usize),
     /// Not JSON, or a member too many or too few.
     #[error("not a Sigstore bundle v0.3 of a key")]
     Parse(#[source] serde_json::Error),
@@ -107,6 +113,9 @@ impl Bundle {
     /// # Errors
     /// See [`BundleError`].
     pub fn parse(text: &[u8]) -> Result<Self, BundleError> {
+        if text.len() > MAX_BYTES {
+            return Err(BundleError::TooLarge(text.len()));
+        }
         let bundle: Self = serde_json::from_slice(text).map_err(BundleError::Parse)?;
         if bundle.media_type != MEDIA_TYPE {
             return Err(BundleError::MediaType(bundle.media_type));

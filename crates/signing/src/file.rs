@@ -145,8 +145,18 @@ fn write_once(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> 
         Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
             Err(KeyFileError::File { act: "create", path: path.to_owned(), cause })
         }
-        _ => Ok(()),
+        _ => make_durable(path),
     }
+}
+
+/// A key that signed something and is gone after a power cut would be a loss for good: its name must be on disk too.
+fn make_durable(path: &Path) -> Result<(), KeyFileError> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| KeyFileError::File {
+        act: "make durable",
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> Result<PathBuf, KeyFileError> {

@@ -32,6 +32,7 @@ pub trait Signer: Send + Sync + fmt::Debug {
     /// Signs and verifies a nonce; for readiness.
     async fn check(&self) -> Result<(), SignError> {
         let nonce: [u8; 32] = rand::random();
-        self.sign(&nonce).await.map(|_| ())
+        let signature = self.sign(&nonce).await?;
+        self.public_key().verify(&nonce, &signature).map_err(SignError::Invalid)
     }
 }

@@ -58,6 +58,39 @@ fn a_key_is_never_overwritten_and_needs_its_password() {
     assert!(text.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----"));
 }
 
+#[test]
+fn of_makers_at_once_all_get_the_same_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let password = Password::new(b"p".to_vec());
+    let maker = || {
+        generate_key_pair(folder.path(), &password).unwrap();
+        let signer = FileSigner::open(&folder.path().join("cosign.key"), &password).unwrap();
+        (signer.public_key().key_id(), std::fs::read_to_string(folder.path().join("cosign.pub")).unwrap())
+    };
+    let keys: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(maker)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(keys.iter().all(|key| key == &keys[0]));
+    assert_eq!(PublicKey::from_pem(&keys[0].1).unwrap().key_id(), keys[0].0);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn the_public_half_is_restored_and_a_foreign_one_replaced() {
+    let (folder, signer) = made();
+    let public = folder.path().join("cosign.pub");
+    for text in [None, Some("of another key")] {
+        match text {
+            Some(text) => std::fs::write(&public, text).unwrap(),
+            None => std::fs::remove_file(&public).unwrap(),
+        }
+        generate_key_pair(folder.path(), &Password::new(b"correct horse".to_vec())).unwrap();
+        assert_eq!(std::fs::read_to_string(&public).unwrap(), signer.public_key().pem());
+    }
+}
+
 #[tokio::test]
 async fn bundles_are_read_strictly() {
     let (_folder, signer) = made();
