@@ -35,11 +35,13 @@ async fn append_all(
     cx: &StageContext,
 ) -> Result<(), ManifestError> {
     let mut headers = Headers::new();
+    let mut written = 0;
     for (path, artefact) in files {
         let header =
             headers.file(path, artefact.bytes).map_err(|cause| ManifestError::Archive { path: path.clone(), cause })?;
         put(writer, path, Bytes::from(header)).await?;
-        append_body(writer, path, artefact, cx).await?;
+        append_body(writer, path, artefact, written, cx).await?;
+        written += artefact.bytes;
         put(writer, path, Bytes::from_static(padding(artefact.bytes))).await?;
     }
     put(writer, "the bundle", Bytes::from_static(&END_OF_ARCHIVE)).await
@@ -49,6 +51,7 @@ async fn append_body(
     writer: &mut ArtefactWriter,
     path: &str,
     artefact: &Artefact,
+    written: u64,
     cx: &StageContext,
 ) -> Result<(), ManifestError> {
     let read = cx.workspace().read_artefact(&artefact.digest).await;
@@ -57,7 +60,7 @@ async fn append_body(
     while let Some(piece) = pieces.try_next().await.map_err(|cause| staging(path, cause))? {
         cx.check().map_err(ManifestError::Cancelled)?;
         digester.update(&piece);
-        cx.progress(ProgressStep::StageProgress, 0, digester.bytes());
+        cx.progress(ProgressStep::StageProgress, 0, written + digester.bytes());
         put(writer, path, piece).await?;
     }
     let found = digester.finish();

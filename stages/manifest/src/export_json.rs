@@ -1,13 +1,13 @@
 //! `export.json`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use export_canon::digesting::sha256;
-use export_contract::Digest;
 use export_contract::manifest::{
     ExportManifest, ManifestCompression, ManifestContent, ManifestProfile, ManifestSource, SCHEMA, SourceState, VERSION,
 };
-use export_contract::message::{BundleFile, LedgerSource, RunAdapted, RunPlanned, SourceRead};
+use export_contract::message::{BundleFile, RunAdapted, RunPlanned, SourceRead};
+use export_contract::{Digest, RecordKind};
 
 /// The manifest of what adapt wrote.
 pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
@@ -55,23 +55,31 @@ fn content(file: &BundleFile) -> ManifestContent {
     }
 }
 
-/// Every source that the ledger knows, exported or not: "no data" and "no findings" must never look alike (design D11).
+/// Every source that the ledger knows, exported or not: "no data" and "no findings" must never look alike (design D11). A source that
+/// was read is named even if the plan did not know it.
 fn states(plan: &RunPlanned, read: &[SourceRead]) -> Vec<ManifestSource> {
-    let mut known: Vec<&LedgerSource> = plan.sources.iter().collect();
-    known.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    known
+    let mut records: BTreeMap<(RecordKind, &str), u64> =
+        plan.sources.iter().map(|source| ((source.kind, source.name.as_str()), 0)).collect();
+    for source in read {
+        *records.entry((source.kind, &source.name)).or_default() += source.records;
+    }
+    let selectors = &plan.selectors;
+    let left_out = |kind, name| {
+        !selectors.kinds.contains(&kind) || (!selectors.sources.is_empty() && !selectors.sources.contains(name))
+    };
+    let state = |kind, name, records| match records {
+        0 if left_out(kind, name) => SourceState::Excluded,
+        0 => SourceState::Empty,
+        _ => SourceState::Complete,
+    };
+    records
         .into_iter()
-        .map(|source| {
-            let found = read.iter().find(|read| read.kind == source.kind && read.name == source.name);
-            let records = found.map_or(0, |read| read.records);
-            let left_out = !plan.selectors.kinds.contains(&source.kind)
-                || (!plan.selectors.sources.is_empty() && !plan.selectors.sources.contains(&source.name));
-            let state = match (left_out, records) {
-                (true, _) => SourceState::Excluded,
-                (false, 0) => SourceState::Empty,
-                (false, _) => SourceState::Complete,
-            };
-            ManifestSource { name: source.name.clone(), kind: source.kind, watermark: plan.watermark, records, state }
+        .map(|((kind, name), records)| ManifestSource {
+            name: name.to_owned(),
+            kind,
+            watermark: plan.watermark,
+            records,
+            state: state(kind, name, records),
         })
         .collect()
 }
@@ -80,6 +88,5 @@ fn states(plan: &RunPlanned, read: &[SourceRead]) -> Vec<ManifestSource> {
 fn rerun_hash(contents: &[ManifestContent]) -> Digest {
     let mut digests: Vec<&str> = contents.iter().map(|content| content.digest.as_str()).collect();
     digests.sort_unstable();
-    debug_assert!(contents.iter().map(|content| &content.path).collect::<BTreeSet<_>>().len() == contents.len());
     Digest::from_bytes(*sha256(digests.join("\n").as_bytes()).as_bytes())
 }
