@@ -3,7 +3,7 @@
 use export_blobs::BlobError;
 use export_canon::CanonError;
 use export_contract::ErrorCode;
-use export_pipeline::{Judged, Verdict};
+use export_pipeline::{Cancelled, Judged, Verdict};
 use export_signing::SignError;
 
 /// Why a run was not signed.
@@ -12,6 +12,9 @@ pub enum SignStageError {
     /// `export.json` cannot be read back.
     #[error("cannot read export.json back")]
     Manifest(#[source] BlobError),
+    /// The staged `export.json` is not the one that manifest wrote; signing it would vouch for the damage.
+    #[error("the staged export.json does not have the digest that manifest promised")]
+    Corrupt,
     /// The signer gave nothing that verifies.
     #[error("cannot sign {what}")]
     Sign {
@@ -48,17 +51,22 @@ pub enum SignStageError {
         #[source]
         cause: BlobError,
     },
+    /// The run was cancelled.
+    #[error(transparent)]
+    Cancelled(Cancelled),
 }
 
 impl Judged for SignStageError {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Manifest(cause) | Self::Stage { cause, .. } => cause.verdict(),
+            Self::Corrupt => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
             Self::Sign { cause: SignError::Unavailable(_), .. } => Verdict::Redeliver { after: None },
             Self::Sign { cause: SignError::Refused(_) | SignError::Invalid(_), .. } => {
                 Verdict::FailRun(ErrorCode::SigningFailed)
             }
             Self::Write { .. } | Self::Serialise { .. } => Verdict::FailRun(ErrorCode::Internal),
+            Self::Cancelled(_) => Verdict::Cancelled,
         }
     }
 }

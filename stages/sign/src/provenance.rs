@@ -47,7 +47,7 @@ pub(crate) fn statement(manifest: &ManifestWritten, finished: Timestamp) -> Stat
                 build_type: BUILD_TYPE.to_owned(),
                 external_parameters: external,
                 internal_parameters: internal,
-                resolved_dependencies: manifest.sources.iter().map(|source| dependency(manifest, source)).collect(),
+                resolved_dependencies: inputs(manifest),
             },
             run_details: RunDetails {
                 builder: Builder {
@@ -65,6 +65,16 @@ pub(crate) fn statement(manifest: &ManifestWritten, finished: Timestamp) -> Stat
             },
         },
     }
+}
+
+/// Everything that went in, by digest.
+fn inputs(manifest: &ManifestWritten) -> Vec<Dependency> {
+    let snapshot = manifest.plan.policy_snapshot.iter().map(|snapshot| Dependency {
+        uri: format!("urn:export-center:policy-snapshot:{}", snapshot.id),
+        digest: BTreeMap::from([("sha256".to_owned(), snapshot.digest.hex().to_owned())]),
+        annotations: BTreeMap::new(),
+    });
+    manifest.sources.iter().map(|source| dependency(manifest, source)).chain(snapshot).collect()
 }
 
 /// A source of the ledger: what was read of it, by digest.

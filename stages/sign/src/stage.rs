@@ -5,14 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use export_canon::digesting::sha256;
 use export_canon::jcs;
 use export_contract::message::{Artefact, ManifestWritten, RunSigned};
 use export_contract::run::Phase;
-use export_contract::{Timestamp, Version};
+use export_contract::{Digest, Timestamp, Version};
 use export_pipeline::{Stage, StageContext};
-use export_signing::Signer;
 use export_signing::bundle::{Bundle, to_base64};
 use export_signing::dsse::{Envelope, IN_TOTO, pre_authentication};
+use export_signing::{SignError, Signer};
 
 use crate::error::SignStageError;
 use crate::provenance::statement;
@@ -20,8 +21,8 @@ use crate::provenance::statement;
 /// Tells the time for `finishedOn`; nothing else reads it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Largest `export.json` that is signed.
-const MAX_MANIFEST: u64 = 256 << 20;
+/// Largest `export.json` that is signed; the verifier reads no larger one.
+const MAX_MANIFEST: u64 = 64 << 20;
 
 /// Signs runs.
 pub struct Sign {
@@ -42,7 +43,12 @@ impl Sign {
     }
 
     async fn signature(&self, what: &'static str, message: &[u8]) -> Result<Vec<u8>, SignStageError> {
-        self.signer.sign(message).await.map_err(|cause| SignStageError::Sign { what, cause })
+        let failed = |cause| SignStageError::Sign { what, cause };
+        let signature = self.signer.sign(message).await.map_err(failed)?;
+        // Whatever keeps the key, a signature that does not verify leaves this stage under no circumstances.
+        let verified = self.signer.public_key().verify(message, &signature);
+        verified.map_err(|cause| failed(SignError::Invalid(cause)))?;
+        Ok(signature)
     }
 }
 
@@ -53,9 +59,13 @@ impl Stage for Sign {
     type Error = SignStageError;
 
     async fn handle(&self, manifest: ManifestWritten, cx: &StageContext) -> Result<RunSigned, SignStageError> {
+        cx.check().map_err(SignStageError::Cancelled)?;
         let key = self.signer.public_key();
         let read = cx.workspace().get_artefact(&manifest.export_json.digest, MAX_MANIFEST).await;
         let export_json = read.map_err(SignStageError::Manifest)?;
+        if Digest::from_bytes(*sha256(&export_json).as_bytes()) != manifest.export_json.digest {
+            return Err(SignStageError::Corrupt);
+        }
         let signature = self.signature("export.json", &export_json).await?;
 
         let statement = statement(&manifest, (self.clock)());
