@@ -9,12 +9,16 @@ use crate::target::TargetError;
 /// Why a bundle was not handed over.
 #[derive(Debug, thiserror::Error)]
 pub enum DistributeError {
-    /// The profile wants a way that is not registered here.
+    /// This build cannot hand over in the way that the profile wants.
+    #[error("this build has no driver for distribution `{}`; take it out of the profile's `config.distribution`", .0.as_str())]
+    NoDriver(DistributionKind),
+    /// The profile wants a way that the configuration does not allow.
     #[error(
-        "distribution `{}` has no driver in this deployment; allow it in `allow.distribution` or take it out of the profile",
+        "distribution `{}` is not allowed here; add it to `allow.distribution` of the distribute role, or take it out of the \
+         profile's `config.distribution`",
         .0.as_str()
     )]
-    NoTarget(DistributionKind),
+    NotAllowed(DistributionKind),
     /// A target failed.
     #[error("cannot hand the bundle over by `{}`", kind.as_str())]
     Target {
@@ -32,7 +36,7 @@ pub enum DistributeError {
 impl Judged for DistributeError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::NoTarget(_) => Verdict::FailRun(ErrorCode::DistributionRefused),
+            Self::NoDriver(_) | Self::NotAllowed(_) => Verdict::FailRun(ErrorCode::DistributionRefused),
             Self::Target { cause: TargetError::Unavailable(_), .. } => Verdict::Redeliver { after: None },
             Self::Target { cause: TargetError::Refused(_), .. } => Verdict::FailRun(ErrorCode::DistributionFailed),
             Self::Cancelled(_) => Verdict::Cancelled,

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use export_contract::message::{RunDistributed, RunSigned};
+use export_contract::profile::DistributionKind;
 use export_contract::run::Phase;
 use export_contract::{Timestamp, Version};
 use export_pipeline::{Stage, StageContext};
 
 use crate::error::DistributeError;
-use crate::target::Target;
+use crate::target::{Target, has_driver};
 
 /// Tells the time for `expiresAt`; nothing else reads it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -44,14 +45,19 @@ impl Stage for Distribute {
     async fn handle(&self, signed: RunSigned, cx: &StageContext) -> Result<RunDistributed, DistributeError> {
         let config = &signed.manifest.plan.profile.config;
         let expires_at = config.retention_days.map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY));
+        // All ways are looked up first: a run that cannot be handed over whole is not handed over in part.
+        let find = |kind| self.targets.iter().find(|target| target.kind() == kind).ok_or_else(|| refusal(kind));
+        let targets = config.distribution.iter().copied().map(find).collect::<Result<Vec<_>, _>>()?;
         let mut distributions = Vec::new();
-        for kind in config.distribution.iter().copied() {
+        for target in targets {
             cx.check().map_err(DistributeError::Cancelled)?;
-            let target =
-                self.targets.iter().find(|target| target.kind() == kind).ok_or(DistributeError::NoTarget(kind))?;
             let distributed = target.distribute(&signed, expires_at).await;
-            distributions.push(distributed.map_err(|cause| DistributeError::Target { kind, cause })?);
+            distributions.push(distributed.map_err(|cause| DistributeError::Target { kind: target.kind(), cause })?);
         }
         Ok(RunDistributed { v: Version, signed, distributions })
     }
+}
+
+fn refusal(kind: DistributionKind) -> DistributeError {
+    if has_driver(kind) { DistributeError::NotAllowed(kind) } else { DistributeError::NoDriver(kind) }
 }

@@ -35,6 +35,11 @@ pub trait Target: Send + Sync + fmt::Debug {
 /// The list. A new driver is a line here.
 const TARGETS: &[fn() -> Arc<dyn Target>] = &[|| Arc::new(Download)];
 
+/// Whether this build has a driver of that kind, allowed or not.
+pub(crate) fn has_driver(kind: DistributionKind) -> bool {
+    TARGETS.iter().any(|make| make().kind() == kind)
+}
+
 /// The drivers of the list that `allow` names.
 pub fn registered(allow: &BTreeSet<DistributionKind>) -> Vec<Arc<dyn Target>> {
     TARGETS.iter().map(|make| make()).filter(|target| allow.contains(&target.kind())).collect()

@@ -1,0 +1,124 @@
+//! The distribute stage on a staging folder.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use export_blobs::BlobStore;
+use export_blobs::folder::FolderBlobs;
+use export_contract::message::{Distribution, RunSigned};
+use export_contract::profile::DistributionKind;
+use export_contract::{ErrorCode, Timestamp};
+use export_distribute::{Distribute, DistributeError, Target, TargetError, registered};
+use export_pipeline::contract_check::{context, contract_check};
+use export_pipeline::{Judged as _, Stage as _, Verdict};
+
+const SAMPLE: &str = include_str!("../../../crates/contract/tests/wire/run_signed.v1.json");
+
+fn signed() -> RunSigned {
+    serde_json::from_str(SAMPLE).unwrap()
+}
+
+fn stage(targets: Vec<Arc<dyn Target>>) -> Distribute {
+    Distribute::new(targets, Arc::new(|| "2026-02-01T00:00:00Z".parse::<Timestamp>().unwrap()))
+}
+
+async fn store() -> (tempfile::TempDir, Arc<dyn BlobStore>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(FolderBlobs::open(folder.path()).await.unwrap());
+    (folder, store)
+}
+
+async fn refusal(stage: Distribute, signed: RunSigned) -> DistributeError {
+    let (_folder, store) = store().await;
+    let cx = context::<Distribute>(store, signed.manifest.plan.run.clone(), None, 1);
+    stage.handle(signed, &cx).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn the_stage_keeps_its_contract_and_names_the_download() {
+    let (_folder, store) = store().await;
+    let signed = signed();
+    let run = signed.manifest.plan.run.clone();
+    let stage = stage(registered(&BTreeSet::from([DistributionKind::Http])));
+    let distributed = contract_check(&stage, store, run.clone(), None, || signed.clone()).await;
+    let expected = Distribution {
+        kind: DistributionKind::Http,
+        location: format!("/api/export/runs/{}/download", run.run),
+        sha256: signed.manifest.bundle.digest.clone(),
+        size_bytes: signed.manifest.bundle.bytes,
+        // The sample's profile keeps distributions for 30 days.
+        expires_at: Some("2026-03-03T00:00:00Z".parse().unwrap()),
+    };
+    assert_eq!(distributed.distributions, [expected]);
+}
+
+#[tokio::test]
+async fn without_retention_nothing_expires() {
+    let (_folder, store) = store().await;
+    let mut signed = signed();
+    signed.manifest.plan.profile.config.retention_days = None;
+    let cx = context::<Distribute>(store, signed.manifest.plan.run.clone(), None, 1);
+    let distributed = stage(registered(&BTreeSet::from([DistributionKind::Http]))).handle(signed, &cx).await.unwrap();
+    assert_eq!(distributed.distributions[0].expires_at, None);
+}
+
+#[tokio::test]
+async fn a_way_that_is_not_allowed_is_refused_with_its_setting() {
+    let error = refusal(stage(registered(&BTreeSet::new())), signed()).await;
+    assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::DistributionRefused));
+    assert!(error.to_string().contains("`http` is not allowed here; add it to `allow.distribution`"), "{error}");
+}
+
+#[derive(Debug)]
+struct Counting(AtomicU32);
+
+#[async_trait]
+impl Target for Counting {
+    fn kind(&self) -> DistributionKind {
+        DistributionKind::Http
+    }
+
+    async fn distribute(&self, _signed: &RunSigned, _expires: Option<Timestamp>) -> Result<Distribution, TargetError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Err(TargetError::Refused(Box::new(io::Error::other("only counts"))))
+    }
+}
+
+#[tokio::test]
+async fn a_way_without_a_driver_is_refused_before_anything_is_handed_over() {
+    let counting = Arc::new(Counting(AtomicU32::new(0)));
+    let mut signed = signed();
+    signed.manifest.plan.profile.config.distribution =
+        BTreeSet::from([DistributionKind::Http, DistributionKind::Object]);
+    let error = refusal(stage(vec![counting.clone()]), signed).await;
+    assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::DistributionRefused));
+    assert!(error.to_string().contains("no driver for distribution `object`"), "{error}");
+    assert_eq!(counting.0.load(Ordering::SeqCst), 0);
+}
+
+#[derive(Debug)]
+struct Failing(fn(Box<io::Error>) -> TargetError);
+
+#[async_trait]
+impl Target for Failing {
+    fn kind(&self) -> DistributionKind {
+        DistributionKind::Http
+    }
+
+    async fn distribute(&self, _signed: &RunSigned, _expires: Option<Timestamp>) -> Result<Distribution, TargetError> {
+        Err(self.0(Box::new(io::Error::other("no"))))
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_away_is_tried_again_and_one_that_refuses_fails_the_run() {
+    let away = refusal(stage(vec![Arc::new(Failing(|cause| TargetError::Unavailable(cause)))]), signed()).await;
+    assert_eq!(away.verdict(), Verdict::Redeliver { after: None });
+    let refused = refusal(stage(vec![Arc::new(Failing(|cause| TargetError::Refused(cause)))]), signed()).await;
+    assert_eq!(refused.verdict(), Verdict::FailRun(ErrorCode::DistributionFailed));
+}
