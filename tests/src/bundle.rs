@@ -104,13 +104,14 @@ impl Bundle {
         Ok(verdict.status.success())
     }
 
-    /// What Python reads in the unpacked bundle, and how it compares with the documents in `originals`; see `reader.py`.
+    /// What Python reads in the unpacked bundle, and how it compares with the documents of the folders `originals`; see
+    /// `reader.py`.
     ///
     /// # Errors
     /// When Python fails.
-    pub fn read_with_python(unpacked: &Path, originals: &Path) -> anyhow::Result<Value> {
+    pub fn read_with_python(unpacked: &Path, originals: &[PathBuf]) -> anyhow::Result<Value> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/end_to_end/reader.py");
-        let report = output(python().arg(script).arg(unpacked).arg(originals))?;
+        let report = output(python().arg(script).arg(unpacked).args(originals))?;
         serde_json::from_str(&report).context("the report of reader.py is no JSON")
     }
 }
