@@ -51,18 +51,10 @@ pub fn is_forbidden(member: &str) -> bool {
 /// # Errors
 /// [`AocViolation::Derived`].
 pub fn check_members<'a>(members: impl IntoIterator<Item = &'a str>) -> Result<(), AocViolation> {
-    let mut found: Vec<String> = members
-        .into_iter()
-        .filter(|member| is_forbidden(member))
-        .map(str::to_owned)
-        .collect();
+    let mut found: Vec<String> = members.into_iter().filter(|member| is_forbidden(member)).map(str::to_owned).collect();
     found.sort_unstable();
     found.dedup();
-    if found.is_empty() {
-        Ok(())
-    } else {
-        Err(AocViolation::Derived { members: found })
-    }
+    if found.is_empty() { Ok(()) } else { Err(AocViolation::Derived { members: found }) }
 }
 
 /// Checks the top-level members of a serialised record, such as an export line. What is inside them is
@@ -71,9 +63,7 @@ pub fn check_members<'a>(members: impl IntoIterator<Item = &'a str>) -> Result<(
 /// # Errors [`AocViolation`].
 pub fn check_line(line: &[u8]) -> Result<(), AocViolation> {
     let mut reader = serde_json::Deserializer::from_slice(line);
-    let members = reader
-        .deserialize_map(Names)
-        .map_err(AocViolation::NotAnObject)?;
+    let members = reader.deserialize_map(Names).map_err(AocViolation::NotAnObject)?;
     check_members(members.iter().map(String::as_str))
 }
 
@@ -104,9 +94,7 @@ mod tests {
     fn every_forbidden_member_and_every_effective_one_is_found() {
         for member in FORBIDDEN {
             let line = format!(r#"{{"tenant":"t","{member}":1}}"#);
-            let Err(AocViolation::Derived { members }) = check_line(line.as_bytes()) else {
-                panic!("{member}")
-            };
+            let Err(AocViolation::Derived { members }) = check_line(line.as_bytes()) else { panic!("{member}") };
             assert_eq!(members, [member]);
         }
         assert!(is_forbidden("effective_anything") && is_forbidden("Severity"));
@@ -122,14 +110,9 @@ mod tests {
     #[test]
     fn an_escaped_name_does_not_slip_through_and_names_come_sorted_once() {
         let line = br#"{"\u0073everity":1,"cvss":2,"severity":3}"#;
-        let Err(AocViolation::Derived { members }) = check_line(line) else {
-            panic!("not found")
-        };
+        let Err(AocViolation::Derived { members }) = check_line(line) else { panic!("not found") };
         assert_eq!(members, ["cvss", "severity"]);
-        assert!(matches!(
-            check_line(b"[1]"),
-            Err(AocViolation::NotAnObject(_))
-        ));
+        assert!(matches!(check_line(b"[1]"), Err(AocViolation::NotAnObject(_))));
         assert!(check_members(["tenant", "kind"]).is_ok());
     }
 
@@ -137,8 +120,7 @@ mod tests {
     fn an_envelope_passes_by_construction() {
         let line = r#"{"content":{"format":"osv","raw":{"severity":1},"spec_version":""},"content_hash":"sha256:HASH","document_id":"d","kind":"advisory","linkset":{"aliases":[],"cpes":[],"purls":[],"references":[]},"observed_at":"2026-01-01T00:00:00Z","source":"s","subject":"A","tenant":"t"}"#
             .replace("HASH", &"0".repeat(64));
-        let envelope: export_contract::evidence::Envelope<'_> =
-            serde_json::from_str(&line).unwrap();
+        let envelope: export_contract::evidence::Envelope<'_> = serde_json::from_str(&line).unwrap();
         assert!(check_line(&serde_json::to_vec(&envelope).unwrap()).is_ok());
     }
 }

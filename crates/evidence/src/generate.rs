@@ -51,12 +51,8 @@ pub async fn generate(
     progress: Arc<dyn ImportProgress>,
 ) -> Result<ImportSummary, ImportError> {
     // A value without maps of our own making always serialises; an empty text would be refused and counted.
-    let texts = documents(seed, records).map(|generated| {
-        (
-            generated.source,
-            serde_json::to_vec(&generated.document).unwrap_or_default(),
-        )
-    });
+    let texts = documents(seed, records)
+        .map(|generated| (generated.source, serde_json::to_vec(&generated.document).unwrap_or_default()));
     import_documents(ledger, policy, texts, options, progress).await
 }
 
@@ -68,11 +64,9 @@ fn document(seed: u64, number: u64) -> Generated {
             source: "synthetic/cyclonedx",
             document: sbom::document(random, number),
         },
-        9 | 17 => Generated {
-            kind: RecordKind::Vex,
-            source: "synthetic/openvex",
-            document: vex::document(random, number),
-        },
+        9 | 17 => {
+            Generated { kind: RecordKind::Vex, source: "synthetic/openvex", document: vex::document(random, number) }
+        }
         _ => Generated {
             kind: RecordKind::Advisory,
             source: "synthetic/osv",
@@ -84,11 +78,8 @@ fn document(seed: u64, number: u64) -> Generated {
 /// Minutes after the beginning of 2024, so that time windows have something to select.
 fn time(minutes: u64) -> String {
     const START_OF_2024_SECONDS: i64 = 1_704_067_200;
-    let seconds = START_OF_2024_SECONDS
-        + i64::try_from(minutes % (2 * 365 * 24 * 60)).unwrap_or_default() * 60;
-    Timestamp::from_micros(seconds * 1_000_000)
-        .map(String::from)
-        .unwrap_or_default()
+    let seconds = START_OF_2024_SECONDS + i64::try_from(minutes % (2 * 365 * 24 * 60)).unwrap_or_default() * 60;
+    Timestamp::from_micros(seconds * 1_000_000).map(String::from).unwrap_or_default()
 }
 
 /// The CVE number of the vulnerability that advisory `number` is about.

@@ -66,13 +66,7 @@ pub struct ImportOptions {
 impl ImportOptions {
     /// Default limits, no reject file, sources called by folders and packs.
     pub fn new(tenant: TenantId, observed_at: Timestamp) -> Self {
-        Self {
-            tenant,
-            observed_at,
-            source_name: None,
-            reject_file: None,
-            limits: ImportLimits::default(),
-        }
+        Self { tenant, observed_at, source_name: None, reject_file: None, limits: ImportLimits::default() }
     }
 }
 
@@ -93,22 +87,14 @@ pub struct ImportLimits {
 impl Default for ImportLimits {
     /// 256 MiB a document, 64 GiB a file, 1 : 2,000 (real packs reach 1 : 100), 50 million entries.
     fn default() -> Self {
-        Self {
-            document_bytes: 256 << 20,
-            unpacked_bytes: 64 << 30,
-            ratio: 2_000,
-            entries: 50_000_000,
-        }
+        Self { document_bytes: 256 << 20, unpacked_bytes: 64 << 30, ratio: 2_000, entries: 50_000_000 }
     }
 }
 
 impl ImportLimits {
     /// What a file of that length may unpack to.
     fn plain_bytes_of(&self, bytes: u64) -> u64 {
-        bytes
-            .saturating_mul(self.ratio)
-            .max(self.document_bytes)
-            .min(self.unpacked_bytes)
+        bytes.saturating_mul(self.ratio).max(self.document_bytes).min(self.unpacked_bytes)
     }
 }
 
@@ -176,14 +162,9 @@ pub async fn import(
     let found = {
         let paths = paths.to_owned();
         let walked = tokio::task::spawn_blocking(move || walk::walk(&paths)).await;
-        walked
-            .map_err(|_| ImportError::Stopped("walk"))?
-            .map_err(|(path, cause)| ImportError::Input { path, cause })?
+        walked.map_err(|_| ImportError::Stopped("walk"))?.map_err(|(path, cause)| ImportError::Input { path, cause })?
     };
-    progress.started(
-        found.files.len() as u64,
-        found.files.iter().map(|file| file.bytes).sum(),
-    );
+    progress.started(found.files.len() as u64, found.files.iter().map(|file| file.bytes).sum());
     let (limits, told) = (options.limits, Arc::clone(&progress));
     let feed = move |out: &mut Batcher| input::read_all(found, &limits, &*told, out);
     import_fed(ledger, policy, feed, options, progress).await
@@ -213,10 +194,7 @@ async fn import_fed(
         ImportError::RejectFile { path, cause }
     };
     let rejects = RejectFile::create(options.reject_file.as_deref()).map_err(reject_failed)?;
-    let session = ledger
-        .begin_import(&options.tenant)
-        .await
-        .map_err(ImportError::Store)?;
+    let session = ledger.begin_import(&options.tenant).await.map_err(ImportError::Store)?;
     let mut writer = Writer::new(session, policy, options.tenant.clone(), rejects);
     let outcome = match Lanes::start(feed, &options) {
         Ok(lanes) => run(lanes, &mut writer, &*progress).await,
@@ -233,11 +211,7 @@ async fn import_fed(
 }
 
 /// Carries everything from the lanes to the writer.
-async fn run(
-    mut lanes: Lanes,
-    writer: &mut Writer<'_>,
-    progress: &dyn ImportProgress,
-) -> Result<(), WriteError> {
+async fn run(mut lanes: Lanes, writer: &mut Writer<'_>, progress: &dyn ImportProgress) -> Result<(), WriteError> {
     while let Some(converted) = lanes.next().await {
         let documents = converted.outcomes.len() as u64;
         writer.write(converted.outcomes).await?;
@@ -268,35 +242,16 @@ impl Lanes {
         options: &ImportOptions,
     ) -> Result<Self, ImportError> {
         let budget = Arc::new(Budget::new(BYTES_ON_THE_WAY));
-        let mut lanes = Self {
-            budget: Arc::clone(&budget),
-            results: Vec::new(),
-            turn: 0,
-            threads: Vec::new(),
-        };
+        let mut lanes = Self { budget: Arc::clone(&budget), results: Vec::new(), turn: 0, threads: Vec::new() };
         let mut inputs = Vec::new();
         for _ in 0..WORKERS {
             let (batches, input) = sync_channel::<Batch>(2);
             let (output, results) = mpsc::channel(2);
-            let mut converter = Converter::new(
-                &options.limits,
-                options.observed_at,
-                options.source_name.clone(),
-            );
+            let mut converter = Converter::new(&options.limits, options.observed_at, options.source_name.clone());
             lanes.spawn("parser", move || {
                 for batch in input {
-                    let outcomes = batch
-                        .items
-                        .into_iter()
-                        .map(|item| converter.convert(item))
-                        .collect();
-                    if output
-                        .blocking_send(Converted {
-                            outcomes,
-                            bytes: batch.bytes,
-                        })
-                        .is_err()
-                    {
+                    let outcomes = batch.items.into_iter().map(|item| converter.convert(item)).collect();
+                    if output.blocking_send(Converted { outcomes, bytes: batch.bytes }).is_err() {
                         return;
                     }
                 }
@@ -311,15 +266,9 @@ impl Lanes {
         Ok(lanes)
     }
 
-    fn spawn(
-        &mut self,
-        name: &'static str,
-        work: impl FnOnce() + Send + 'static,
-    ) -> Result<(), ImportError> {
+    fn spawn(&mut self, name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), ImportError> {
         let builder = thread::Builder::new().name(format!("import-{name}"));
-        let handle = builder
-            .spawn(work)
-            .map_err(|_| ImportError::Stopped(name))?;
+        let handle = builder.spawn(work).map_err(|_| ImportError::Stopped(name))?;
         self.threads.push((name, handle));
         Ok(())
     }

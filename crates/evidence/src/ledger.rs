@@ -106,7 +106,10 @@ pub struct StoredLine {
 
 impl fmt::Debug for StoredLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredLine").field("key", &self.key).field("plain_bytes", &self.plain_bytes).finish_non_exhaustive()
+        f.debug_struct("StoredLine")
+            .field("key", &self.key)
+            .field("plain_bytes", &self.plain_bytes)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,14 +4,17 @@
 //! - [`predicate`]: what selectors mean. The drivers compile them; a property test holds the three equal.
 
 pub mod aoc;
+pub mod generate;
 pub mod import;
 pub mod ledger;
 pub mod policy;
 pub mod predicate;
 
+mod batch;
 mod compile;
 pub mod lease;
 mod line;
+mod mongo;
 mod sqlite;
 #[cfg(feature = "testing")]
 pub mod suite;
@@ -20,4 +23,5 @@ pub use ledger::{
     EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PutRecord, ReadRange, Selection, StoredLine,
     Watermark,
 };
+pub use mongo::MongoLedger;
 pub use sqlite::SqliteLedger;

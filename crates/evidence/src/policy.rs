@@ -38,9 +38,7 @@ pub struct PolicySnapshot {
 
 impl fmt::Debug for PolicySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PolicySnapshot")
-            .field("snapshot_id", &self.snapshot_id)
-            .finish_non_exhaustive()
+        f.debug_struct("PolicySnapshot").field("snapshot_id", &self.snapshot_id).finish_non_exhaustive()
     }
 }
 
@@ -96,10 +94,7 @@ pub struct Enrichment {
 
 impl fmt::Debug for Enrichment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enrichment")
-            .field("name", &self.name)
-            .field("source", &self.source)
-            .finish_non_exhaustive()
+        f.debug_struct("Enrichment").field("name", &self.name).field("source", &self.source).finish_non_exhaustive()
     }
 }
 
@@ -108,11 +103,7 @@ impl fmt::Debug for Enrichment {
 #[async_trait]
 pub trait PolicyStore: Send + Sync + fmt::Debug {
     /// Puts a snapshot; one of the same id is replaced.
-    async fn put_snapshot(
-        &self,
-        tenant: &TenantId,
-        snapshot: PolicySnapshot,
-    ) -> Result<PutRecord, LedgerError>;
+    async fn put_snapshot(&self, tenant: &TenantId, snapshot: PolicySnapshot) -> Result<PutRecord, LedgerError>;
 
     /// Puts findings, in order; one of the same snapshot and key is replaced.
     async fn put_findings(
@@ -122,11 +113,7 @@ pub trait PolicyStore: Send + Sync + fmt::Debug {
     ) -> Result<Vec<PutRecord>, LedgerError>;
 
     /// Puts a catalogue; one of the same name is replaced.
-    async fn put_enrichment(
-        &self,
-        tenant: &TenantId,
-        enrichment: Enrichment,
-    ) -> Result<PutRecord, LedgerError>;
+    async fn put_enrichment(&self, tenant: &TenantId, enrichment: Enrichment) -> Result<PutRecord, LedgerError>;
 
     /// The tenant's snapshots, oldest first: by `generated_at`, then id.
     async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<PolicySnapshot>, LedgerError>;

@@ -55,7 +55,8 @@ impl EvidenceLedger for SqliteLedger {
         let tenant = tenant.clone();
         self.read(format!("read the watermark of tenant `{tenant}`"), move |connection| {
             let sql = "SELECT watermark, as_of FROM tenants WHERE tenant = ?1";
-            let row = connection.prepare_cached(sql)?.query_row([tenant.as_str()], |row| Ok((row.get(0)?, row.get(1)?)));
+            let row =
+                connection.prepare_cached(sql)?.query_row([tenant.as_str()], |row| Ok((row.get(0)?, row.get(1)?)));
             row.optional()?.map_or(Ok(Watermark::default()), |(sequence, as_of)| watermark_of(sequence, as_of))
         })
         .await

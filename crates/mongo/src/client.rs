@@ -25,25 +25,14 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
 /// When `uri` is no connection string, or its name cannot be resolved.
 pub async fn connect(uri: &str, database: &str) -> Result<Database, MongoError> {
     let act = "use the MongoDB connection string";
-    let mut options = ClientOptions::parse(uri)
-        .await
-        .map_err(|cause| MongoError::failed(act, cause))?;
-    options
-        .app_name
-        .get_or_insert_with(|| "export-center".to_owned());
+    let mut options = ClientOptions::parse(uri).await.map_err(|cause| MongoError::failed(act, cause))?;
+    options.app_name.get_or_insert_with(|| "export-center".to_owned());
     options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+    options.server_selection_timeout.get_or_insert(CONNECT_TIMEOUT);
+    options.read_concern.get_or_insert_with(ReadConcern::majority);
     options
-        .server_selection_timeout
-        .get_or_insert(CONNECT_TIMEOUT);
-    options
-        .read_concern
-        .get_or_insert_with(ReadConcern::majority);
-    options.write_concern.get_or_insert_with(|| {
-        WriteConcern::builder()
-            .w(Acknowledgment::Majority)
-            .journal(true)
-            .build()
-    });
+        .write_concern
+        .get_or_insert_with(|| WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
     let client = Client::with_options(options).map_err(|cause| MongoError::failed(act, cause))?;
     Ok(client.database(database))
 }
@@ -53,12 +42,7 @@ pub async fn connect(uri: &str, database: &str) -> Result<Database, MongoError> 
 /// # Errors
 /// [`MongoError`], transient where nobody answers.
 pub async fn ping(database: &Database) -> Result<(), MongoError> {
-    perform(
-        "reach the MongoDB server",
-        database.run_command(doc! { "ping": 1 }),
-    )
-    .await
-    .map(drop)
+    perform("reach the MongoDB server", database.run_command(doc! { "ping": 1 })).await.map(drop)
 }
 
 /// Performs one operation of the driver within the time that any operation may take. `act` completes the sentence
@@ -72,9 +56,6 @@ pub async fn perform<T>(
 ) -> Result<T, MongoError> {
     match tokio::time::timeout(OPERATION_TIMEOUT, operation.into_future()).await {
         Ok(outcome) => outcome.map_err(|cause| MongoError::failed(act, cause)),
-        Err(_) => Err(MongoError::TimedOut {
-            act: act.to_owned(),
-            limit: OPERATION_TIMEOUT,
-        }),
+        Err(_) => Err(MongoError::TimedOut { act: act.to_owned(), limit: OPERATION_TIMEOUT }),
     }
 }

@@ -27,20 +27,16 @@ pub enum MongoError {
 }
 
 /// Codes of the server that mean "not now": see the retryable errors of the driver specification
-/// "Retryable Writes", and `LockTimeout`, `ExceededTimeLimit`, `WriteConflict`, `MaxTimeMSExpired`.
-const TRANSIENT_CODES: [i32; 18] = [
-    6, 7, 24, 50, 64, 89, 91, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436,
-];
+/// "Retryable Writes", and `LockTimeout`, `CursorNotFound`, `ExceededTimeLimit`, `WriteConflict`, `MaxTimeMSExpired`.
+const TRANSIENT_CODES: [i32; 19] =
+    [6, 7, 24, 43, 50, 64, 89, 91, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436];
 
 const DUPLICATE_KEY: i32 = 11000;
 
 impl MongoError {
     /// The error of an act that the driver reports.
     pub fn failed(act: &str, cause: Error) -> Self {
-        Self::Failed {
-            act: act.to_owned(),
-            cause: Box::new(cause),
-        }
+        Self::Failed { act: act.to_owned(), cause: Box::new(cause) }
     }
 
     /// Whether the same call may succeed later: no server, no answer, a change of primary.
@@ -77,8 +73,7 @@ fn codes(error: &Error) -> Vec<i32> {
 }
 
 fn is_transient(error: &Error) -> bool {
-    let locked =
-        |message: &str| message.contains("SQLITE_BUSY") || message.contains("database is locked");
+    let locked = |message: &str| message.contains("SQLITE_BUSY") || message.contains("database is locked");
     match error.kind.as_ref() {
         ErrorKind::Io(_)
         | ErrorKind::ConnectionPoolCleared { .. }
@@ -90,9 +85,7 @@ fn is_transient(error: &Error) -> bool {
         _ => {
             error.contains_label("RetryableWriteError")
                 || error.contains_label("TransientTransactionError")
-                || codes(error)
-                    .iter()
-                    .any(|code| TRANSIENT_CODES.contains(code))
+                || codes(error).iter().any(|code| TRANSIENT_CODES.contains(code))
         }
     }
 }

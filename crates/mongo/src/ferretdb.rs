@@ -53,14 +53,8 @@ impl FerretDb {
     /// See [`StartError`]; a test should fail on it.
     pub async fn start() -> Result<Option<Self>, StartError> {
         let without = std::env::var_os("EXPORT_TESTS_WITHOUT").unwrap_or_default();
-        if without
-            .to_string_lossy()
-            .split(',')
-            .any(|name| name.trim() == "ferretdb")
-        {
-            tracing::warn!(
-                "EXPORT_TESTS_WITHOUT names ferretdb: a test that needs it is passed over"
-            );
+        if without.to_string_lossy().split(',').any(|name| name.trim() == "ferretdb") {
+            tracing::warn!("EXPORT_TESTS_WITHOUT names ferretdb: a test that needs it is passed over");
             return Ok(None);
         }
         let binary = binary().ok_or(StartError::Missing)?;
@@ -97,11 +91,8 @@ impl FerretDb {
             .stderr(log_file)
             .spawn()
             .map_err(failed("start ferretdb"))?;
-        let mut server = Self {
-            child,
-            uri: format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=1000"),
-            _folder: folder,
-        };
+        let mut server =
+            Self { child, uri: format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=1000"), _folder: folder };
         let said = || std::fs::read_to_string(&log).unwrap_or_default();
         let Ok(database) = server.database("admin").await else {
             return Ok(Err(said()));

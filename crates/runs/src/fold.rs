@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use export_contract::Timestamp;
-use export_contract::event::{EventType, RunEvent};
+use export_contract::event::EventType;
 use export_contract::message::{Distribution, InputRange};
 use export_contract::run::{Phase, Run, RunProgress, RunRef, RunStatus};
 
@@ -15,17 +15,8 @@ pub(crate) fn written(run: &Run) -> Result<NewEvent, Illegal> {
     if run.status != RunStatus::Pending || run.generation != export_contract::Generation::FIRST {
         return Err(Illegal::NotPending);
     }
-    let (event_type, message) = (
-        EventType::RunPending,
-        format!("{} requested", run.profile_kind),
-    );
-    Ok(ledger_event(
-        run,
-        event_type,
-        message,
-        run.requested_at,
-        Some(run.requested_by.clone()),
-    ))
+    let (event_type, message) = (EventType::RunPending, format!("{} requested", run.profile_kind));
+    Ok(ledger_event(run, event_type, message, run.requested_at, Some(run.requested_by.clone())))
 }
 
 /// The run with a slot, and the fact that it got one; `None` when it does not wait for one.
@@ -44,32 +35,16 @@ pub(crate) fn admitted(run: &Run, now: Timestamp) -> Option<(Run, NewEvent)> {
 
 /// The run as cancelled, and the fact that it was; `None` when it ended before.
 pub(crate) fn aborted(run: &Run, by: &str, now: Timestamp) -> Option<(Run, NewEvent)> {
-    let event = ledger_event(
-        run,
-        EventType::RunAborted,
-        format!("cancelled by {by}"),
-        now,
-        Some(by.to_owned()),
-    );
-    let outcome = StepOutcome {
-        terminal: Some(RunStatus::Aborted),
-        ..StepOutcome::default()
-    };
+    let event = ledger_event(run, EventType::RunAborted, format!("cancelled by {by}"), now, Some(by.to_owned()));
+    let outcome = StepOutcome { terminal: Some(RunStatus::Aborted), ..StepOutcome::default() };
     applied(run, &run.reference(), &event, &outcome).map(|run| (run, event))
 }
 
 /// The run after a fact; `None` when the fact is of another generation, or the run is in no state to take it.
-pub(crate) fn applied(
-    run: &Run,
-    wanted: &RunRef,
-    event: &NewEvent,
-    outcome: &StepOutcome,
-) -> Option<Run> {
+pub(crate) fn applied(run: &Run, wanted: &RunRef, event: &NewEvent, outcome: &StepOutcome) -> Option<Run> {
     if run.reference() != *wanted
         || run.status.is_terminal()
-        || outcome
-            .terminal
-            .is_some_and(|next| !run.status.may_become(next))
+        || outcome.terminal.is_some_and(|next| !run.status.may_become(next))
     {
         return None;
     }
@@ -90,25 +65,9 @@ pub(crate) fn applied(
     if let Some(status) = outcome.terminal {
         run.status = status;
         run.completed_at = Some(event.at);
-        run.duration_ms = run
-            .started_at
-            .map(|started| millis_between(started, event.at));
+        run.duration_ms = run.started_at.map(|started| millis_between(started, event.at));
     }
     Some(run)
-}
-
-/// The timeline entry of a fact.
-pub(crate) fn entry(run: &Run, event: &NewEvent, ordinal: u64) -> RunEvent {
-    RunEvent {
-        ordinal,
-        run_id: run.id.clone(),
-        event_type: event.event_type,
-        phase: event.phase,
-        message: event.message.clone(),
-        at: event.at,
-        metrics: event.metrics.clone(),
-        actor: event.actor.clone(),
-    }
 }
 
 /// Brings inputs into the order in which they are shown: by part, then kind and source.
@@ -121,13 +80,7 @@ pub(crate) fn sort_distributions(distributions: &mut [Distribution]) {
     distributions.sort_by(|a, b| (a.kind, &a.location).cmp(&(b.kind, &b.location)));
 }
 
-fn ledger_event(
-    run: &Run,
-    event_type: EventType,
-    message: String,
-    at: Timestamp,
-    actor: Option<String>,
-) -> NewEvent {
+fn ledger_event(run: &Run, event_type: EventType, message: String, at: Timestamp, actor: Option<String>) -> NewEvent {
     NewEvent {
         key: format!("{}.{}", run.generation, event_type.as_str()),
         event_type,

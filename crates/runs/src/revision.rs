@@ -38,9 +38,7 @@ fn built_in_since() -> Timestamp {
 
 /// The six profiles that every tenant has without a row, in revision 1.
 pub(crate) fn built_ins(tenant: &TenantId) -> impl Iterator<Item = Profile> {
-    ProfileKind::ALL
-        .into_iter()
-        .map(|kind| Profile::built_in(tenant.clone(), kind, built_in_since()))
+    ProfileKind::ALL.into_iter().map(|kind| Profile::built_in(tenant.clone(), kind, built_in_since()))
 }
 
 /// Revision 1 of a built-in profile.
@@ -58,11 +56,7 @@ pub(crate) fn same_content(a: &Profile, b: &Profile) -> bool {
 }
 
 /// Judges the write of `wanted` by a caller who read revision `expected`, when `newest` is what the ledger holds.
-pub(crate) fn revise(
-    newest: Option<&Profile>,
-    wanted: &Profile,
-    expected: u32,
-) -> Result<Revised, Illegal> {
+pub(crate) fn revise(newest: Option<&Profile>, wanted: &Profile, expected: u32) -> Result<Revised, Illegal> {
     let Some(newest) = newest.filter(|newest| newest.revision == expected) else {
         return Ok(Revised::Stale);
     };

@@ -21,8 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::revision::Illegal;
 use crate::store::{
-    Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError,
-    StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,
 };
 
 /// The schema, step by step; steps are only ever appended.
@@ -40,8 +39,7 @@ impl SqliteRuns {
     /// # Errors
     /// When the file cannot be opened or written, or a later version of this program wrote it.
     pub fn open(path: &Path) -> Result<Self, RunStoreError> {
-        let database =
-            Database::open(path, SCHEMA).map_err(|cause| failed("open the run ledger", cause))?;
+        let database = Database::open(path, SCHEMA).map_err(|cause| failed("open the run ledger", cause))?;
         Ok(Self { database })
     }
 }
@@ -52,9 +50,7 @@ impl RunStore for SqliteRuns {
         let act = "list profiles";
         let tenant = tenant.clone();
         self.database
-            .read(act, move |connection| {
-                profiles::newest_of_all(connection, &tenant)
-            })
+            .read(act, move |connection| profiles::newest_of_all(connection, &tenant))
             .await
             .map_err(|cause| failed(act, cause))
     }
@@ -68,41 +64,23 @@ impl RunStore for SqliteRuns {
         let act = "read a profile";
         let (tenant, id) = (tenant.clone(), id.clone());
         self.database
-            .read(act, move |connection| {
-                profiles::find(connection, &tenant, &id, revision)
-            })
+            .read(act, move |connection| profiles::find(connection, &tenant, &id, revision))
             .await
             .map_err(|cause| failed(act, cause))
     }
 
-    async fn create_profile(
-        &self,
-        profile: &Profile,
-    ) -> Result<CreateOutcome<Profile>, RunStoreError> {
+    async fn create_profile(&self, profile: &Profile) -> Result<CreateOutcome<Profile>, RunStoreError> {
         let act = "create a profile";
         let profile = profile.clone();
-        let outcome = self
-            .database
-            .try_write(act, move |transaction| {
-                profiles::create(transaction, profile)
-            })
-            .await;
+        let outcome = self.database.try_write(act, move |transaction| profiles::create(transaction, profile)).await;
         judged(act, outcome)
     }
 
-    async fn update_profile(
-        &self,
-        profile: &Profile,
-        expected: u32,
-    ) -> Result<bool, RunStoreError> {
+    async fn update_profile(&self, profile: &Profile, expected: u32) -> Result<bool, RunStoreError> {
         let act = "update a profile";
         let profile = profile.clone();
-        let outcome = self
-            .database
-            .try_write(act, move |transaction| {
-                profiles::update(transaction, &profile, expected)
-            })
-            .await;
+        let outcome =
+            self.database.try_write(act, move |transaction| profiles::update(transaction, &profile, expected)).await;
         judged(act, outcome)
     }
 
@@ -113,14 +91,9 @@ impl RunStore for SqliteRuns {
     ) -> Result<CreateOutcome<Run>, RunStoreError> {
         let act = "create a run";
         let run = run.clone();
-        let idempotency =
-            idempotency.map(|(key, fingerprint)| (key.to_owned(), fingerprint.to_owned()));
-        let outcome = self
-            .database
-            .try_write(act, move |transaction| {
-                runs::create(transaction, run, idempotency.as_ref())
-            })
-            .await;
+        let idempotency = idempotency.map(|(key, fingerprint)| (key.to_owned(), fingerprint.to_owned()));
+        let outcome =
+            self.database.try_write(act, move |transaction| runs::create(transaction, run, idempotency.as_ref())).await;
         judged(act, outcome)
     }
 
@@ -128,9 +101,7 @@ impl RunStore for SqliteRuns {
         let act = "read a run";
         let (tenant, id) = (tenant.clone(), id.clone());
         self.database
-            .read(act, move |connection| {
-                runs::find_whole(connection, &tenant, &id)
-            })
+            .read(act, move |connection| runs::find_whole(connection, &tenant, &id))
             .await
             .map_err(|cause| failed(act, cause))
     }
@@ -139,9 +110,7 @@ impl RunStore for SqliteRuns {
         let act = "list runs";
         let (tenant, filter) = (tenant.clone(), filter.clone());
         self.database
-            .read(act, move |connection| {
-                runs::page(connection, &tenant, &filter)
-            })
+            .read(act, move |connection| runs::page(connection, &tenant, &filter))
             .await
             .map_err(|cause| failed(act, cause))
     }
@@ -156,41 +125,25 @@ impl RunStore for SqliteRuns {
         let act = "read the timeline of a run";
         let (tenant, id) = (tenant.clone(), id.clone());
         self.database
-            .read(act, move |connection| {
-                timeline::read(connection, &tenant, &id, after, limit)
-            })
+            .read(act, move |connection| timeline::read(connection, &tenant, &id, after, limit))
             .await
             .map_err(|cause| failed(act, cause))
     }
 
-    async fn admit(
-        &self,
-        tenant: &TenantId,
-        cap: u32,
-        now: Timestamp,
-    ) -> Result<Admission, RunStoreError> {
+    async fn admit(&self, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission, RunStoreError> {
         let act = "admit runs";
         let tenant = tenant.clone();
         self.database
-            .write(act, move |transaction| {
-                runs::admit(transaction, &tenant, cap, now)
-            })
+            .write(act, move |transaction| runs::admit(transaction, &tenant, cap, now))
             .await
             .map_err(|cause| failed(act, cause))
     }
 
-    async fn record(
-        &self,
-        run: &RunRef,
-        event: &NewEvent,
-        outcome: &StepOutcome,
-    ) -> Result<bool, RunStoreError> {
+    async fn record(&self, run: &RunRef, event: &NewEvent, outcome: &StepOutcome) -> Result<bool, RunStoreError> {
         let act = "record a step of a run";
         let (run, event, outcome) = (run.clone(), event.clone(), outcome.clone());
         self.database
-            .write(act, move |transaction| {
-                runs::record(transaction, &run, &event, &outcome)
-            })
+            .write(act, move |transaction| runs::record(transaction, &run, &event, &outcome))
             .await
             .map_err(|cause| failed(act, cause))
     }
@@ -205,19 +158,14 @@ impl RunStore for SqliteRuns {
         let act = "cancel a run";
         let (tenant, id, by) = (tenant.clone(), id.clone(), by.to_owned());
         self.database
-            .write(act, move |transaction| {
-                runs::cancel(transaction, &tenant, &id, &by, now)
-            })
+            .write(act, move |transaction| runs::cancel(transaction, &tenant, &id, &by, now))
             .await
             .map_err(|cause| failed(act, cause))
     }
 
     async fn tenants_waiting(&self) -> Result<Vec<TenantId>, RunStoreError> {
         let act = "find waiting tenants";
-        self.database
-            .read(act, runs::tenants_waiting)
-            .await
-            .map_err(|cause| failed(act, cause))
+        self.database.read(act, runs::tenants_waiting).await.map_err(|cause| failed(act, cause))
     }
 
     async fn silent_runs(
@@ -228,34 +176,25 @@ impl RunStore for SqliteRuns {
     ) -> Result<Vec<Run>, RunStoreError> {
         let act = "find silent runs";
         self.database
-            .read(act, move |connection| {
-                runs::silent(connection, status, silent_since, limit)
-            })
+            .read(act, move |connection| runs::silent(connection, status, silent_since, limit))
             .await
             .map_err(|cause| failed(act, cause))
     }
 
     async fn active(&self) -> Result<BTreeMap<TenantId, u32>, RunStoreError> {
         let act = "count running runs";
-        self.database
-            .read(act, runs::active)
-            .await
-            .map_err(|cause| failed(act, cause))
+        self.database.read(act, runs::active).await.map_err(|cause| failed(act, cause))
     }
 
     async fn check(&self) -> Result<(), RunStoreError> {
         // Tables and indexes were made at opening, so what is left to prove is that both ways work.
         let act = "reach the run ledger";
         self.database
-            .write(act, |transaction| {
-                transaction.query_row("SELECT count(*) FROM export_profiles", [], |_| Ok(()))
-            })
+            .write(act, |transaction| transaction.query_row("SELECT count(*) FROM export_profiles", [], |_| Ok(())))
             .await
             .map_err(|cause| failed(act, cause))?;
         self.database
-            .read(act, |connection| {
-                connection.query_row("SELECT count(*) FROM export_profiles", [], |_| Ok(()))
-            })
+            .read(act, |connection| connection.query_row("SELECT count(*) FROM export_profiles", [], |_| Ok(())))
             .await
             .map_err(|cause| failed(act, cause))
     }
@@ -264,28 +203,16 @@ impl RunStore for SqliteRuns {
 fn failed(act: &str, cause: SqliteError) -> RunStoreError {
     let act = act.to_owned();
     if cause.is_transient() {
-        RunStoreError::Unavailable {
-            act,
-            cause: Box::new(cause),
-        }
+        RunStoreError::Unavailable { act, cause: Box::new(cause) }
     } else {
-        RunStoreError::Refused {
-            act,
-            cause: Box::new(cause),
-        }
+        RunStoreError::Refused { act, cause: Box::new(cause) }
     }
 }
 
-fn judged<T>(
-    act: &str,
-    outcome: Result<Result<T, Illegal>, SqliteError>,
-) -> Result<T, RunStoreError> {
+fn judged<T>(act: &str, outcome: Result<Result<T, Illegal>, SqliteError>) -> Result<T, RunStoreError> {
     outcome
         .map_err(|cause| failed(act, cause))?
-        .map_err(|cause| RunStoreError::Refused {
-            act: act.to_owned(),
-            cause: Box::new(cause),
-        })
+        .map_err(|cause| RunStoreError::Refused { act: act.to_owned(), cause: Box::new(cause) })
 }
 
 fn to_json<T: Serialize>(value: &T) -> export_sqlite::rusqlite::Result<String> {

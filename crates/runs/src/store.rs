@@ -9,6 +9,7 @@ use export_contract::message::{Distribution, InputRange, PolicySnapshotRef};
 use export_contract::profile::Profile;
 use export_contract::run::{Phase, Run, RunBundle, RunProgress, RunRef, RunStatus};
 use export_contract::{ErrorCode, ProfileId, RunId, TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// What failed, by outcome. The vendor's error is the source.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +88,8 @@ pub struct NewEvent {
 }
 
 /// What recording a step changes in the run beside its timeline. `None` and zero leave a field as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StepOutcome {
     /// The phase that is now at work.
     pub phase: Option<Phase>,
@@ -147,15 +149,11 @@ pub trait RunStore: Send + Sync + fmt::Debug {
 
     /// Writes revision 1 of a profile. The same content under the same id is [`CreateOutcome::Existing`]
     /// (`created_by` and `created_at` are not compared).
-    async fn create_profile(
-        &self,
-        profile: &Profile,
-    ) -> Result<CreateOutcome<Profile>, RunStoreError>;
+    async fn create_profile(&self, profile: &Profile) -> Result<CreateOutcome<Profile>, RunStoreError>;
 
     /// Writes a profile whose newest revision is `expected`: with `profile.revision == expected` its name, description and
     /// labels change in place, with `expected + 1` a new revision is added. `false` when another writer was first.
-    async fn update_profile(&self, profile: &Profile, expected: u32)
-    -> Result<bool, RunStoreError>;
+    async fn update_profile(&self, profile: &Profile, expected: u32) -> Result<bool, RunStoreError>;
 
     /// Writes a pending run with its first event (`run.pending`). With an idempotency key, the same key gives the same run:
     /// `fingerprint` is a digest of the request body and decides between `Existing` and `Conflict`.
@@ -182,21 +180,11 @@ pub trait RunStore: Send + Sync + fmt::Debug {
 
     /// Gives free slots of a tenant to its oldest pending runs: at most `cap` runs of it are `running` afterwards.
     /// Writes their `run.running` events. Never admits one run twice, however many orchestrators ask.
-    async fn admit(
-        &self,
-        tenant: &TenantId,
-        cap: u32,
-        now: Timestamp,
-    ) -> Result<Admission, RunStoreError>;
+    async fn admit(&self, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission, RunStoreError>;
 
     /// Appends `event` and applies `outcome`, once: `false` when a fact of that key was recorded before, the run's
     /// generation is another one, the run is terminal already, or there is no such run.
-    async fn record(
-        &self,
-        run: &RunRef,
-        event: &NewEvent,
-        outcome: &StepOutcome,
-    ) -> Result<bool, RunStoreError>;
+    async fn record(&self, run: &RunRef, event: &NewEvent, outcome: &StepOutcome) -> Result<bool, RunStoreError>;
 
     /// Aborts a run that has not ended, with a `run.aborted` event that names the actor.
     async fn cancel(

@@ -57,12 +57,10 @@ pub(crate) fn open(path: &Path, purpose: Use) -> rusqlite::Result<Connection> {
 pub(crate) fn open_writer(path: &Path, schema: &[&str]) -> Result<Connection, SqliteError> {
     let give_up = Instant::now() + BUSY_TIMEOUT;
     loop {
-        match open(path, Use::Write)
-            .map_err(failed("open the database"))
-            .and_then(|mut connection| {
-                migrate(&mut connection, path, schema)?;
-                Ok(connection)
-            }) {
+        match open(path, Use::Write).map_err(failed("open the database")).and_then(|mut connection| {
+            migrate(&mut connection, path, schema)?;
+            Ok(connection)
+        }) {
             Err(SqliteError::Failed { cause, .. })
                 if is_transient(&cause)
                     && cause.sqlite_error_code() != Some(rusqlite::ErrorCode::CannotOpen)
@@ -78,38 +76,26 @@ pub(crate) fn open_writer(path: &Path, schema: &[&str]) -> Result<Connection, Sq
 fn migrate(connection: &mut Connection, path: &Path, schema: &[&str]) -> Result<(), SqliteError> {
     let act = "bring the database to the current schema";
     let version = |connection: &Connection| {
-        connection
-            .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
-            .map_err(failed(act))
+        connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map_err(failed(act))
     };
     let applied = |version: i64| -> Result<usize, SqliteError> {
         let found = usize::try_from(version).unwrap_or(usize::MAX);
         if found <= schema.len() {
             return Ok(found);
         }
-        Err(SqliteError::NewerSchema {
-            path: path.display().to_string(),
-            found,
-            known: schema.len(),
-        })
+        Err(SqliteError::NewerSchema { path: path.display().to_string(), found, known: schema.len() })
     };
     if applied(version(connection)?)? == schema.len() {
         return Ok(());
     }
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(failed(act))?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(act))?;
     // Read again under the lock: another process may have been faster.
     let done = applied(version(&transaction)?)?;
     for step in schema.iter().skip(done) {
         transaction.execute_batch(step).map_err(failed(act))?;
     }
     transaction
-        .pragma_update(
-            None,
-            "user_version",
-            i64::try_from(schema.len()).unwrap_or(i64::MAX),
-        )
+        .pragma_update(None, "user_version", i64::try_from(schema.len()).unwrap_or(i64::MAX))
         .map_err(failed(act))?;
     transaction.commit().map_err(failed(act))
 }

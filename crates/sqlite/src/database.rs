@@ -29,9 +29,7 @@ struct Inner {
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database")
-            .field("path", &self.inner.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Database").field("path", &self.inner.path).finish_non_exhaustive()
     }
 }
 
@@ -74,11 +72,7 @@ impl Database {
         let _permit = self.inner.reading.acquire().await.ok();
         let inner = Arc::clone(&self.inner);
         blocking(act, move || {
-            let idle = inner
-                .idle_readers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop();
+            let idle = inner.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = match idle {
                 Some(connection) => connection,
                 None => connection::open(&inner.path, Use::Read)?,
@@ -87,11 +81,7 @@ impl Database {
             let snapshot = connection.unchecked_transaction()?;
             let value = work(&snapshot)?;
             drop(snapshot);
-            inner
-                .idle_readers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+            inner.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             Ok(value)
         })
         .await
@@ -107,12 +97,7 @@ impl Database {
         T: Send + 'static,
         W: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        match self
-            .try_write(act, move |transaction| {
-                work(transaction).map(Ok::<T, Infallible>)
-            })
-            .await?
-        {
+        match self.try_write(act, move |transaction| work(transaction).map(Ok::<T, Infallible>)).await? {
             Ok(value) => Ok(value),
             Err(never) => match never {},
         }
@@ -157,10 +142,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, SqliteError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome.map_err(failed(act)),
-        Err(cause) => Err(SqliteError::Stopped {
-            act: act.to_owned(),
-            cause,
-        }),
+        Err(cause) => Err(SqliteError::Stopped { act: act.to_owned(), cause }),
     }
 }
 

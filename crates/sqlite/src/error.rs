@@ -47,31 +47,18 @@ impl SqliteError {
 
     /// Whether a unique index or primary key refused the write.
     pub fn is_duplicate(&self) -> bool {
-        use rusqlite::ffi::{
-            SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE,
-        };
-        let Self::Failed {
-            cause: rusqlite::Error::SqliteFailure(failure, _),
-            ..
-        } = self
-        else {
+        use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE};
+        let Self::Failed { cause: rusqlite::Error::SqliteFailure(failure, _), .. } = self else {
             return false;
         };
-        [
-            SQLITE_CONSTRAINT_PRIMARYKEY,
-            SQLITE_CONSTRAINT_ROWID,
-            SQLITE_CONSTRAINT_UNIQUE,
-        ]
-        .contains(&failure.extended_code)
+        [SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE]
+            .contains(&failure.extended_code)
     }
 }
 
 /// Names the act that a SQLite error interrupted.
 pub(crate) fn failed(act: &str) -> impl FnOnce(rusqlite::Error) -> SqliteError + '_ {
-    move |cause| SqliteError::Failed {
-        act: act.to_owned(),
-        cause,
-    }
+    move |cause| SqliteError::Failed { act: act.to_owned(), cause }
 }
 
 pub(crate) fn is_transient(error: &rusqlite::Error) -> bool {
@@ -92,9 +79,6 @@ pub(crate) fn is_transient(error: &rusqlite::Error) -> bool {
 
 /// The error of a closure that found a value in column `column` which it cannot read, such as text that is not the
 /// expected JSON. Never transient.
-pub fn undecodable(
-    column: usize,
-    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> rusqlite::Error {
+pub fn undecodable(column: usize, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, cause.into())
 }

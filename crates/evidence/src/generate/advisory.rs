@@ -38,11 +38,7 @@ pub(super) fn document(random: &mut Random, number: u64) -> Value {
     });
     if random.below(4) > 0 {
         let vector = *random.one_of(&VECTORS);
-        let kind = if vector.starts_with("CVSS:4") {
-            "CVSS_V4"
-        } else {
-            "CVSS_V3"
-        };
+        let kind = if vector.starts_with("CVSS:4") { "CVSS_V4" } else { "CVSS_V3" };
         document["severity"] = json!([{"type": kind, "score": vector}]);
     }
     if random.below(25) == 0 {

@@ -39,28 +39,15 @@ impl Package {
             "Packagist" => format!("syn/{short}"),
             _ => short.clone(),
         };
-        Self {
-            ecosystem,
-            name,
-            purl: format!("{prefix}{short}"),
-        }
+        Self { ecosystem, name, purl: format!("{prefix}{short}") }
     }
 
     pub(super) fn range_type(&self) -> &'static str {
-        if matches!(self.ecosystem, "npm" | "Go" | "crates.io") {
-            "SEMVER"
-        } else {
-            "ECOSYSTEM"
-        }
+        if matches!(self.ecosystem, "npm" | "Go" | "crates.io") { "SEMVER" } else { "ECOSYSTEM" }
     }
 }
 
 /// A version number.
 pub(super) fn version(random: &mut Random) -> String {
-    format!(
-        "{}.{}.{}",
-        random.below(9),
-        random.below(30),
-        random.below(20)
-    )
+    format!("{}.{}.{}", random.below(9), random.below(30), random.below(20))
 }

@@ -36,12 +36,7 @@ pub(super) fn document(random: &mut Random, number: u64) -> Value {
 fn component(random: &mut Random, package: &Package, kind: &str) -> Value {
     let version = version(random);
     let purl = format!("{}@{version}", package.purl);
-    let sha1 = format!(
-        "{:016x}{:016x}{:08x}",
-        random.next(),
-        random.next(),
-        random.next() >> 32
-    );
+    let sha1 = format!("{:016x}{:016x}{:08x}", random.next(), random.next(), random.next() >> 32);
     json!({
         "type": kind,
         "bom-ref": purl,

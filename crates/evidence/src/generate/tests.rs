@@ -15,12 +15,7 @@ fn the_same_seed_gives_the_same_documents_and_a_longer_run_begins_with_a_shorter
 
 #[test]
 fn the_documents_of_a_seed_never_change() {
-    let first = serde_json::to_vec(
-        &documents(1, 40)
-            .map(|generated| generated.document)
-            .collect::<Vec<_>>(),
-    )
-    .unwrap();
+    let first = serde_json::to_vec(&documents(1, 40).map(|generated| generated.document).collect::<Vec<_>>()).unwrap();
     let canonical = canonicalize(&first, &Limits::default()).unwrap();
     let digest = export_canon::digesting::sha256(&canonical).hex();
     assert_eq!(
@@ -38,17 +33,7 @@ fn kinds_and_sizes_are_those_of_real_evidence() {
         (*count, *total) = (*count + 1, *total + bytes);
     }
     let count = |kind| counts[&kind].0;
-    assert_eq!(
-        (
-            count(RecordKind::Advisory),
-            count(RecordKind::Vex),
-            count(RecordKind::Sbom)
-        ),
-        (3_400, 400, 200)
-    );
+    assert_eq!((count(RecordKind::Advisory), count(RecordKind::Vex), count(RecordKind::Sbom)), (3_400, 400, 200));
     let mean = counts.values().map(|(_, total)| total).sum::<u64>() / 4_000;
-    assert!(
-        (2_000..4_500).contains(&mean),
-        "mean size {mean}: {counts:?}"
-    );
+    assert!((2_000..4_500).contains(&mean), "mean size {mean}: {counts:?}");
 }

@@ -8,9 +8,7 @@ use super::random::Random;
 pub(super) fn document(random: &mut Random, number: u64) -> Value {
     let product = Package::any(random);
     let product = format!("{}@{}", product.purl, version(random));
-    let statements: Vec<Value> = (0..4 + random.below(10))
-        .map(|_| statement(random, number, &product))
-        .collect();
+    let statements: Vec<Value> = (0..4 + random.below(10)).map(|_| statement(random, number, &product)).collect();
     json!({
         "@context": "https://openvex.dev/ns/v0.2.0",
         "@id": format!("https://vex.example.org/synthetic/{number}"),

@@ -18,11 +18,7 @@ struct State {
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            state: Mutex::default(),
-            freed: Condvar::new(),
-        }
+        Self { limit, state: Mutex::default(), freed: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -33,10 +29,7 @@ impl Budget {
     pub(crate) fn take(&self, bytes: usize) -> bool {
         let mut state = self.state();
         while !state.closed && state.used > 0 && state.used + bytes > self.limit {
-            state = self
-                .freed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.used += bytes;
         !state.closed

@@ -49,23 +49,11 @@ pub(crate) struct Converter {
 
 impl Converter {
     /// `source` replaces the names of all sources.
-    pub(crate) fn new(
-        limits: &ImportLimits,
-        observed_at: Timestamp,
-        source: Option<String>,
-    ) -> Self {
+    pub(crate) fn new(limits: &ImportLimits, observed_at: Timestamp, source: Option<String>) -> Self {
         let max_bytes = usize::try_from(limits.document_bytes).unwrap_or(usize::MAX);
         // Real SBOMs repeat member names. Refusing them would lose evidence, so both stay, in their order.
-        let canonicalizer = Canonicalizer::new(Limits {
-            max_bytes,
-            ..Limits::default()
-        })
-        .keep_duplicates();
-        Self {
-            canonicalizer,
-            observed_at,
-            source,
-        }
+        let canonicalizer = Canonicalizer::new(Limits { max_bytes, ..Limits::default() }).keep_duplicates();
+        Self { canonicalizer, observed_at, source }
     }
 
     pub(crate) fn convert(&mut self, item: Item) -> Outcome {
@@ -89,12 +77,7 @@ impl Converter {
         let raw = match self.canonical(document.bytes) {
             Ok(raw) => raw,
             Err((code, reason)) => {
-                return Outcome::Refused(Refusal {
-                    position,
-                    code,
-                    reason,
-                    source,
-                });
+                return Outcome::Refused(Refusal { position, code, reason, source });
             }
         };
         // Canonical text is UTF-8.
@@ -114,68 +97,37 @@ impl Converter {
             }),
             Recognised::Snapshot(fields) => {
                 let snapshot = self.snapshot(fields, raw.clone());
-                Outcome::Snapshot {
-                    snapshot,
-                    folder,
-                    source,
-                }
+                Outcome::Snapshot { snapshot, folder, source }
             }
-            Recognised::Finding(fields) => Outcome::Finding {
-                finding: finding(fields, raw.clone()),
-                folder,
-                source,
-                position,
-            },
-            Recognised::Unknown(reason) => Outcome::Refused(Refusal {
-                position,
-                code: RefusalCode::UnknownFormat,
-                reason,
-                source,
-            }),
+            Recognised::Finding(fields) => {
+                Outcome::Finding { finding: finding(fields, raw.clone()), folder, source, position }
+            }
+            Recognised::Unknown(reason) => {
+                Outcome::Refused(Refusal { position, code: RefusalCode::UnknownFormat, reason, source })
+            }
         }
     }
 
     /// The canonical text. A byte order mark at the beginning is white space to us: common tools write one,
     /// and it means nothing.
     fn canonical(&mut self, bytes: Bytes) -> Result<Bytes, (RefusalCode, String)> {
-        let bytes = if bytes.starts_with(b"\xef\xbb\xbf") {
-            bytes.slice(3..)
-        } else {
-            bytes
-        };
+        let bytes = if bytes.starts_with(b"\xef\xbb\xbf") { bytes.slice(3..) } else { bytes };
         match self.canonicalizer.canonicalize(&bytes) {
             Ok(std::borrow::Cow::Borrowed(text)) => Ok(bytes.slice_ref(text)),
             Ok(std::borrow::Cow::Owned(text)) => Ok(Bytes::from(text)),
             Err(error @ (CanonError::TooLarge { .. } | CanonError::TooDeep { .. })) => {
                 Err((RefusalCode::TooLarge, error.to_string()))
             }
-            Err(error) => {
-                Err(foreign::name(&bytes).unwrap_or((RefusalCode::Malformed, error.to_string())))
-            }
+            Err(error) => Err(foreign::name(&bytes).unwrap_or((RefusalCode::Malformed, error.to_string()))),
         }
     }
 
-    fn record(
-        &self,
-        extract: Extract,
-        source: String,
-        path: &str,
-        raw: Bytes,
-    ) -> (NewRecord, Identity) {
-        let names = identity::name(
-            path,
-            extract.id.as_deref(),
-            extract.subject.as_deref(),
-            &raw,
-        );
+    fn record(&self, extract: Extract, source: String, path: &str, raw: Bytes) -> (NewRecord, Identity) {
+        let names = identity::name(path, extract.id.as_deref(), extract.subject.as_deref(), &raw);
         let identity = Identity::new(extract.kind, &source, &names.document_id, &raw);
         let record = NewRecord {
             kind: extract.kind,
-            key: RecordKey {
-                subject: names.subject,
-                document_id: names.document_id,
-                source,
-            },
+            key: RecordKey { subject: names.subject, document_id: names.document_id, source },
             ecosystems: extract.ecosystems.into_iter().collect(),
             observed_at: self.observed_at,
             linkset: extract.links.finish(extract.id.as_deref()),
@@ -191,10 +143,7 @@ impl Converter {
             snapshot_id: fields.snapshot_id.unwrap_or_default(),
             policy_version: fields.policy_version,
             inputs_hash: fields.inputs_hash,
-            generated_at: fields
-                .generated_at
-                .and_then(|time| time.parse().ok())
-                .unwrap_or(self.observed_at),
+            generated_at: fields.generated_at.and_then(|time| time.parse().ok()).unwrap_or(self.observed_at),
             digest: digest(&raw),
             raw,
         }

@@ -11,19 +11,17 @@ const SPDX_TO_JSON: &str = "is not JSON; convert it with `pyspdxtools --outfile 
 /// The code and reason for a text that does not begin like JSON, if it is something known.
 pub(crate) fn name(bytes: &[u8]) -> Option<(RefusalCode, String)> {
     let head = bytes.get(..bytes.len().min(LOOKED_AT)).unwrap_or_default();
-    if head.starts_with(b"PK\x03\x04")
-        || head.starts_with(&[0x1f, 0x8b])
-        || head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(&[0x1f, 0x8b]) || head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
     {
-        let reason = "it is compressed, but its name does not say so; name it .zip, .json.zst or .jsonl.zst, or unpack it";
+        let reason =
+            "it is compressed, but its name does not say so; name it .zip, .json.zst or .jsonl.zst, or unpack it";
         return Some((RefusalCode::UnsupportedFormat, reason.to_owned()));
     }
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let line_begins = |word: &str| text.lines().any(|line| line.trim_start().starts_with(word));
     if text.starts_with("version https://git-lfs.github.com/spec/") {
-        let reason =
-            "a Git LFS pointer stands where the document should be; fetch it with `git lfs pull`";
+        let reason = "a Git LFS pointer stands where the document should be; fetch it with `git lfs pull`";
         return Some((RefusalCode::GitLfsPointer, reason.to_owned()));
     }
     let (format, advice) = if text.starts_with('<') {
@@ -43,10 +41,7 @@ pub(crate) fn name(bytes: &[u8]) -> Option<(RefusalCode, String)> {
     } else {
         return None;
     };
-    Some((
-        RefusalCode::UnsupportedFormat,
-        format!("format {format} {advice}"),
-    ))
+    Some((RefusalCode::UnsupportedFormat, format!("format {format} {advice}")))
 }
 
 #[cfg(test)]
@@ -57,22 +52,10 @@ mod tests {
     #[test]
     fn foreign_formats_are_called_by_name() {
         let cases: [(&str, &str); 6] = [
-            (
-                "<?xml version=\"1.0\"?>\n<bom xmlns=\"http://cyclonedx.org/schema/bom/1.4\"/>",
-                "CycloneDX XML",
-            ),
-            (
-                "<rdf:RDF xmlns:spdx=\"http://spdx.org/rdf/terms#\">",
-                "SPDX RDF/XML",
-            ),
-            (
-                "# comment\nSPDXVersion: SPDX-2.3\nDataLicense: CC0-1.0",
-                "SPDX tag-value",
-            ),
-            (
-                "---\nSPDXID: SPDXRef-DOCUMENT\nspdxVersion: SPDX-2.2",
-                "SPDX YAML",
-            ),
+            ("<?xml version=\"1.0\"?>\n<bom xmlns=\"http://cyclonedx.org/schema/bom/1.4\"/>", "CycloneDX XML"),
+            ("<rdf:RDF xmlns:spdx=\"http://spdx.org/rdf/terms#\">", "SPDX RDF/XML"),
+            ("# comment\nSPDXVersion: SPDX-2.3\nDataLicense: CC0-1.0", "SPDX tag-value"),
+            ("---\nSPDXID: SPDXRef-DOCUMENT\nspdxVersion: SPDX-2.2", "SPDX YAML"),
             ("<html>", "XML"),
             ("PK\u{3}\u{4}", "compressed"),
         ];

@@ -118,11 +118,7 @@ pub(crate) enum Recognised {
 /// `folder_kind` is the kind that the folder's name promises, which decides where a format serves two kinds.
 pub(crate) fn recognise(doc: Value<'_>, path: &str, folder_kind: Option<RecordKind>) -> Recognised {
     if !doc.is_object() {
-        let found = if doc.is_array() {
-            "an array"
-        } else {
-            "a single value"
-        };
+        let found = if doc.is_array() { "an array" } else { "a single value" };
         return Recognised::Unknown(format!("the document is {found}, no object"));
     }
     let record = |extract: Extract| Recognised::Record(Box::new(extract));
@@ -153,15 +149,8 @@ pub(crate) fn recognise(doc: Value<'_>, path: &str, folder_kind: Option<RecordKi
     } else if osv::matches(doc) {
         record(osv::extract(doc))
     } else {
-        let names: Vec<_> = doc
-            .members()
-            .take(6)
-            .map(|(name, _)| name.chars().take(40).collect::<String>())
-            .collect();
-        Recognised::Unknown(format!(
-            "its members ({}) are those of no known format",
-            names.join(", ")
-        ))
+        let names: Vec<_> = doc.members().take(6).map(|(name, _)| name.chars().take(40).collect::<String>()).collect();
+        Recognised::Unknown(format!("its members ({}) are those of no known format", names.join(", ")))
     }
 }
 

@@ -22,9 +22,8 @@ pub(crate) struct Names {
 }
 
 fn usable(name: Option<&str>) -> Option<&str> {
-    name.map(str::trim).filter(|name| {
-        !name.is_empty() && name.len() <= MAX_NAME_BYTES / 2 && !name.chars().any(char::is_control)
-    })
+    name.map(str::trim)
+        .filter(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES / 2 && !name.chars().any(char::is_control))
 }
 
 /// Names the record of a document; see the module.
@@ -33,10 +32,7 @@ pub(crate) fn name(path: &str, id: Option<&str>, subject: Option<&str>, raw: &[u
     let path = if path.is_empty() {
         None
     } else {
-        usable(Some(path)).map_or_else(
-            || Some(short_digest(path.as_bytes())),
-            |path| Some(path.to_owned()),
-        )
+        usable(Some(path)).map_or_else(|| Some(short_digest(path.as_bytes())), |path| Some(path.to_owned()))
     };
     let document_id = match (path, id) {
         (Some(path), Some(id)) => format!("{path}#{id}"),
@@ -44,13 +40,8 @@ pub(crate) fn name(path: &str, id: Option<&str>, subject: Option<&str>, raw: &[u
         (None, Some(id)) => id.to_owned(),
         (None, None) => short_digest(raw),
     };
-    let subject = usable(subject)
-        .or(id)
-        .map_or_else(|| document_id.clone(), str::to_owned);
-    Names {
-        document_id,
-        subject,
-    }
+    let subject = usable(subject).or(id).map_or_else(|| document_id.clone(), str::to_owned);
+    Names { document_id, subject }
 }
 
 fn short_digest(bytes: &[u8]) -> String {
@@ -71,10 +62,7 @@ impl Identity {
             digester.update(&(part.len() as u64).to_le_bytes());
             digester.update(part.as_bytes());
         }
-        Self {
-            name: *digester.finish().sha256.as_bytes(),
-            content: *sha256(raw).as_bytes(),
-        }
+        Self { name: *digester.finish().sha256.as_bytes(), content: *sha256(raw).as_bytes() }
     }
 }
 
@@ -121,10 +109,7 @@ mod tests {
         assert_eq!(ids("a/b.json", Some("X-1")), "a/b.json#X-1");
         assert_eq!(ids("a/b.json", None), "a/b.json");
         assert_eq!(ids("", Some(" X-1 ")), "X-1");
-        assert_eq!(
-            ids("", None),
-            "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-        );
+        assert_eq!(ids("", None), "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
         assert_eq!(ids("a", Some("bad\u{0}id")), "a");
         assert!(ids(&"x".repeat(5_000), None).starts_with("sha256:"));
     }
@@ -141,12 +126,7 @@ mod tests {
     fn same_name_with_other_content_gets_a_number_and_with_the_same_content_is_the_same() {
         let mut repeats = Repeats::default();
         let mut number = |source: &str, content: &str| {
-            repeats.number(Identity::new(
-                RecordKind::Vex,
-                source,
-                "id",
-                content.as_bytes(),
-            ))
+            repeats.number(Identity::new(RecordKind::Vex, source, "id", content.as_bytes()))
         };
         let numbers = [
             number("s", "a"),

@@ -47,28 +47,12 @@ pub(crate) fn read_all(
         out.push(Item::Skipped(source))?;
     }
     for (path, cause) in found.unreadable {
-        let position = Position {
-            path: path.clone(),
-            entry: None,
-            line: None,
-            upstream_path: None,
-        };
+        let position = Position { path: path.clone(), entry: None, line: None, upstream_path: None };
         let reason = format!("cannot read: {cause}");
-        out.push(Item::Refused(Refusal {
-            position,
-            code: RefusalCode::Unreadable,
-            reason,
-            source: path,
-        }))?;
+        out.push(Item::Refused(Refusal { position, code: RefusalCode::Unreadable, reason, source: path }))?;
     }
     for file in found.files {
-        FileReader {
-            file: Arc::new(file),
-            limits,
-            progress,
-            out: &mut *out,
-        }
-        .read()?;
+        FileReader { file: Arc::new(file), limits, progress, out: &mut *out }.read()?;
         progress.file_read();
     }
     out.flush()
@@ -81,25 +65,10 @@ pub(crate) fn read_made(
 ) -> Result<(), GivenUp> {
     let mut files: BTreeMap<&str, Arc<InputFile>> = BTreeMap::new();
     for (source, bytes) in documents {
-        let file = Arc::clone(
-            files
-                .entry(source)
-                .or_insert_with(|| Arc::new(InputFile::made(source))),
-        );
-        let position = Position {
-            path: source.to_owned(),
-            entry: None,
-            line: None,
-            upstream_path: None,
-        };
+        let file = Arc::clone(files.entry(source).or_insert_with(|| Arc::new(InputFile::made(source))));
+        let position = Position { path: source.to_owned(), entry: None, line: None, upstream_path: None };
         let (path, folder) = (String::new(), String::new());
-        out.push(Item::Document(RawDocument {
-            file,
-            position,
-            path,
-            folder,
-            bytes: Bytes::from(bytes),
-        }))?;
+        out.push(Item::Document(RawDocument { file, position, path, folder, bytes: Bytes::from(bytes) }))?;
     }
     out.flush()
 }
@@ -115,20 +84,13 @@ struct FileReader<'a> {
 impl FileReader<'_> {
     fn read(&mut self) -> Result<(), GivenUp> {
         if let Shape::Foreign(advice) = self.file.shape {
-            return self.refuse(
-                self.position(),
-                RefusalCode::UnsupportedFormat,
-                advice.to_owned(),
-            );
+            return self.refuse(self.position(), RefusalCode::UnsupportedFormat, advice.to_owned());
         }
         let file = match File::open(&self.file.path) {
             Ok(file) => file,
             Err(cause) => return self.refuse_unreadable(self.position(), &cause),
         };
-        let counted = Counted {
-            inner: file,
-            progress: self.progress,
-        };
+        let counted = Counted { inner: file, progress: self.progress };
         if self.file.shape == Shape::Zip {
             return self.read_zip(counted);
         }
@@ -153,12 +115,7 @@ impl FileReader<'_> {
     }
 
     /// Reads one document to its end.
-    fn read_document(
-        &mut self,
-        reader: &mut dyn Read,
-        position: Position,
-        path: String,
-    ) -> Result<(), GivenUp> {
+    fn read_document(&mut self, reader: &mut dyn Read, position: Position, path: String) -> Result<(), GivenUp> {
         let limit = self.limits.document_bytes;
         let mut bytes = Vec::new();
         match reader.take(limit + 1).read_to_end(&mut bytes) {
@@ -174,75 +131,40 @@ impl FileReader<'_> {
             None => folder_of(&position.path).to_owned(),
         };
         let file = Arc::clone(&self.file);
-        self.out.push(Item::Document(RawDocument {
-            file,
-            position,
-            path,
-            folder,
-            bytes: Bytes::from(bytes),
-        }))
+        self.out.push(Item::Document(RawDocument { file, position, path, folder, bytes: Bytes::from(bytes) }))
     }
 
     fn position(&self) -> Position {
-        Position {
-            path: self.file.shown.clone(),
-            entry: None,
-            line: None,
-            upstream_path: None,
-        }
+        Position { path: self.file.shown.clone(), entry: None, line: None, upstream_path: None }
     }
 
-    fn refuse(
-        &mut self,
-        position: Position,
-        code: RefusalCode,
-        reason: String,
-    ) -> Result<(), GivenUp> {
+    fn refuse(&mut self, position: Position, code: RefusalCode, reason: String) -> Result<(), GivenUp> {
         let source = self.file.source.clone();
-        self.out.push(Item::Refused(Refusal {
-            position,
-            code,
-            reason,
-            source,
-        }))
+        self.out.push(Item::Refused(Refusal { position, code, reason, source }))
     }
 
     fn refuse_too_large(&mut self, position: Position) -> Result<(), GivenUp> {
-        let reason = format!(
-            "larger than the limit of {} bytes",
-            self.limits.document_bytes
-        );
+        let reason = format!("larger than the limit of {} bytes", self.limits.document_bytes);
         self.refuse(position, RefusalCode::TooLarge, reason)
     }
 
     /// Names what could not be read. Where it was the cap on decompression, the rest of the file is left unread.
     fn refuse_unreadable(&mut self, position: Position, cause: &io::Error) -> Result<(), GivenUp> {
-        let inner = cause
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<ZstError>());
+        let inner = cause.get_ref().and_then(|inner| inner.downcast_ref::<ZstError>());
         let code = match inner {
             Some(ZstError::OutputTooLarge { .. }) => RefusalCode::LimitReached,
             _ => RefusalCode::Unreadable,
         };
-        self.refuse(
-            position,
-            code,
-            format!("cannot read this and what follows: {cause}"),
-        )
+        self.refuse(position, code, format!("cannot read this and what follows: {cause}"))
     }
 
     fn refuse_limit(&mut self, what: &str) -> Result<(), GivenUp> {
-        self.refuse(
-            self.position(),
-            RefusalCode::LimitReached,
-            format!("{what}; the rest of the file was not read"),
-        )
+        self.refuse(self.position(), RefusalCode::LimitReached, format!("{what}; the rest of the file was not read"))
     }
 }
 
 fn folder_of(path: &str) -> &str {
-    path.rsplit_once(['/', '\\'])
-        .map_or("", |(folder, _)| folder)
+    path.rsplit_once(['/', '\\']).map_or("", |(folder, _)| folder)
 }
 
 /// Tells the progress how much of a file was read.

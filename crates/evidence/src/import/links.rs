@@ -24,8 +24,7 @@ pub(crate) struct Links {
 
 fn clean(text: &str) -> Option<&str> {
     let text = text.trim();
-    let good =
-        !text.is_empty() && text.len() <= MAX_ENTRY_BYTES && !text.chars().any(char::is_control);
+    let good = !text.is_empty() && text.len() <= MAX_ENTRY_BYTES && !text.chars().any(char::is_control);
     good.then_some(text)
 }
 
@@ -73,10 +72,7 @@ impl Links {
 
     /// Ecosystems of the purls so far.
     pub(crate) fn ecosystems(&self) -> BTreeSet<String> {
-        self.purls
-            .iter()
-            .filter_map(|purl| purl::ecosystem(purl))
-            .collect()
+        self.purls.iter().filter_map(|purl| purl::ecosystem(purl)).collect()
     }
 
     /// The finished linkset of the record whose own id is `own`, which is no alias of itself.
@@ -100,23 +96,10 @@ mod tests {
     #[test]
     fn entries_are_trimmed_sorted_unique_and_of_the_right_kind() {
         let mut links = Links::default();
-        for alias in [
-            " CVE-2026-49977 ",
-            "CVE-2020-1",
-            "CVE-2020-1",
-            "",
-            "  ",
-            "a\u{0}b",
-            "OWN-1",
-        ] {
+        for alias in [" CVE-2026-49977 ", "CVE-2020-1", "CVE-2020-1", "", "  ", "a\u{0}b", "OWN-1"] {
             links.alias(alias);
         }
-        for product in [
-            "pkg:npm/a@1",
-            "package-lock.json",
-            "cpe:2.3:a:b:c",
-            "cpe:/a:b",
-        ] {
+        for product in ["pkg:npm/a@1", "package-lock.json", "cpe:2.3:a:b:c", "cpe:/a:b"] {
             links.product(product);
         }
         for reference in ["https://b", "HTTP://a", "ftp://c", "git://d", "é"] {

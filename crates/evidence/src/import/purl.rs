@@ -64,10 +64,7 @@ pub(crate) fn ecosystem(purl: &str) -> Option<String> {
 }
 
 fn lookup(table: &[(&'static str, &'static str)], key: &str) -> Option<&'static str> {
-    table
-        .iter()
-        .find(|(found, _)| *found == key)
-        .map(|(_, value)| *value)
+    table.iter().find(|(found, _)| *found == key).map(|(_, value)| *value)
 }
 
 /// The purl of a package that an advisory names by an ecosystem of the OSV schema (lower case, no suffix) and
@@ -77,10 +74,7 @@ fn lookup(table: &[(&'static str, &'static str)], key: &str) -> Option<&'static 
 /// ecosystems whose names map to a purl by the purl specification alone are served; distributions are not.
 pub(crate) fn from_package(ecosystem: &str, name: &str) -> Option<String> {
     let name = name.trim();
-    let kind = ECOSYSTEMS
-        .iter()
-        .find(|(_, found)| *found == ecosystem)
-        .map(|(kind, _)| *kind)?;
+    let kind = ECOSYSTEMS.iter().find(|(_, found)| *found == ecosystem).map(|(kind, _)| *kind)?;
     let path = match kind {
         "maven" => name.replacen(':', "/", 1),
         "pypi" => name.to_lowercase().replace('_', "-"),
@@ -88,11 +82,7 @@ pub(crate) fn from_package(ecosystem: &str, name: &str) -> Option<String> {
         "conan" | "julia" | "brew" => return None,
         _ => name.to_owned(),
     };
-    let parts: Vec<String> = path
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .map(encode)
-        .collect();
+    let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(encode).collect();
     (!parts.is_empty()).then(|| format!("pkg:{kind}/{}", parts.join("/")))
 }
 
@@ -133,14 +123,7 @@ mod tests {
         for (purl, expected) in cases {
             assert_eq!(ecosystem(purl).as_deref(), Some(expected), "{purl}");
         }
-        for bad in [
-            "package-lock.json",
-            "pkg:",
-            "pkg:npm",
-            "pkg:npm/",
-            "pkg:a b/c",
-            "PKG:npm/x",
-        ] {
+        for bad in ["package-lock.json", "pkg:", "pkg:npm", "pkg:npm/", "pkg:a b/c", "PKG:npm/x"] {
             assert!(!is_purl(bad), "{bad}");
         }
     }
@@ -149,26 +132,14 @@ mod tests {
     fn packages_become_purls_where_the_mapping_is_certain() {
         let cases = [
             ("npm", "@scope/name", Some("pkg:npm/%40scope/name")),
-            (
-                "go",
-                "github.com/gin-gonic/gin",
-                Some("pkg:golang/github.com/gin-gonic/gin"),
-            ),
-            (
-                "maven",
-                "org.apache:log4j",
-                Some("pkg:maven/org.apache/log4j"),
-            ),
+            ("go", "github.com/gin-gonic/gin", Some("pkg:golang/github.com/gin-gonic/gin")),
+            ("maven", "org.apache:log4j", Some("pkg:maven/org.apache/log4j")),
             ("pypi", "Flask_Login", Some("pkg:pypi/flask-login")),
             ("almalinux", "firefox", None),
             ("npm", "", None),
         ];
         for (ecosystem, name, expected) in cases {
-            assert_eq!(
-                from_package(ecosystem, name).as_deref(),
-                expected,
-                "{ecosystem} {name}"
-            );
+            assert_eq!(from_package(ecosystem, name).as_deref(), expected, "{ecosystem} {name}");
         }
     }
 }

@@ -138,16 +138,9 @@ impl fmt::Display for ImportSummary {
             "{:<10}  {:<width$}  {:>8}  {:>8}  {:>8}  {:>9}  {:>7}  {:>7}",
             "kind", "source", "read", "added", "changed", "unchanged", "refused", "skipped"
         )?;
-        let total = SummaryRow {
-            kind: Class::Unknown,
-            source: String::new(),
-            counts: self.total,
-        };
+        let total = SummaryRow { kind: Class::Unknown, source: String::new(), counts: self.total };
         let read = self.rows.iter().filter(|row| row.counts.read > 0);
-        for (row, kind) in read
-            .map(|row| (row, row.kind.as_str()))
-            .chain([(&total, "total")])
-        {
+        for (row, kind) in read.map(|row| (row, row.kind.as_str())).chain([(&total, "total")]) {
             let c = row.counts;
             writeln!(
                 f,
@@ -163,11 +156,7 @@ impl fmt::Display for ImportSummary {
         }
         let named: u64 = self.refusals.len() as u64;
         if self.total.refused > named {
-            writeln!(
-                f,
-                "  and {} more, all in the reject file",
-                self.total.refused - named
-            )?;
+            writeln!(f, "  and {} more, all in the reject file", self.total.refused - named)?;
         }
         Ok(())
     }
@@ -211,15 +200,8 @@ impl Tally {
     }
 
     pub(crate) fn finish(self, watermark: Watermark) -> ImportSummary {
-        let rows: Vec<SummaryRow> = self
-            .rows
-            .into_iter()
-            .map(|((kind, source), counts)| SummaryRow {
-                kind,
-                source,
-                counts,
-            })
-            .collect();
+        let rows: Vec<SummaryRow> =
+            self.rows.into_iter().map(|((kind, source), counts)| SummaryRow { kind, source, counts }).collect();
         let mut total = Counts::default();
         for row in &rows {
             total += row.counts;

@@ -40,20 +40,14 @@ impl<'a> Tape<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         // Real documents have a value every 10 to 20 bytes; growing by doubling would cost the most where
         // memory matters.
-        let mut tape = Self {
-            text,
-            nodes: Vec::with_capacity(text.len() / 14),
-        };
+        let mut tape = Self { text, nodes: Vec::with_capacity(text.len() / 14) };
         tape.fill();
         tape
     }
 
     /// The document.
     pub(crate) fn root(&self) -> Value<'_> {
-        Value {
-            tape: self,
-            at: (!self.nodes.is_empty()).then_some(0),
-        }
+        Value { tape: self, at: (!self.nodes.is_empty()).then_some(0) }
     }
 
     fn fill(&mut self) {
@@ -79,20 +73,13 @@ impl<'a> Tape<'a> {
                 b',' | b':' => at += 1,
                 b'"' => {
                     let end = closing_quote(bytes, at + 1);
-                    let kind = if bytes.get(end + 1) == Some(&b':') {
-                        Kind::Name
-                    } else {
-                        Kind::String
-                    };
+                    let kind = if bytes.get(end + 1) == Some(&b':') { Kind::Name } else { Kind::String };
                     self.push(kind, at + 1, end);
                     at = end + 1;
                 }
                 _ => {
                     let rest = bytes.get(at..).unwrap_or_default();
-                    let len = rest
-                        .iter()
-                        .position(|b| matches!(b, b',' | b'}' | b']'))
-                        .unwrap_or(rest.len());
+                    let len = rest.iter().position(|b| matches!(b, b',' | b'}' | b']')).unwrap_or(rest.len());
                     self.push(Kind::Literal, at, at + len);
                     at += len;
                 }
@@ -102,12 +89,7 @@ impl<'a> Tape<'a> {
 
     fn push(&mut self, kind: Kind, start: usize, end: usize) -> usize {
         let index = self.nodes.len();
-        self.nodes.push(Node {
-            kind,
-            start: place(start),
-            end: place(end),
-            next: place(index + 1),
-        });
+        self.nodes.push(Node { kind, start: place(start), end: place(end), next: place(index + 1) });
         index
     }
 
@@ -116,9 +98,7 @@ impl<'a> Tape<'a> {
     }
 
     fn slice(&self, node: Node) -> &str {
-        self.text
-            .get(node.start as usize..node.end as usize)
-            .unwrap_or_default()
+        self.text.get(node.start as usize..node.end as usize).unwrap_or_default()
     }
 
     /// The decoded text of a string or name. A lone surrogate, which has no form in UTF-8, gives nothing.
@@ -180,84 +160,51 @@ impl<'t> Value<'t> {
     /// The member of that name; of several the last, as most readers have it.
     pub(crate) fn get(self, name: &str) -> Value<'t> {
         let found = self.members().filter(|(found, _)| found == name).last();
-        found.map_or(
-            Value {
-                tape: self.tape,
-                at: None,
-            },
-            |(_, value)| value,
-        )
+        found.map_or(Value { tape: self.tape, at: None }, |(_, value)| value)
     }
 
     /// The text of a string.
     pub(crate) fn text(self) -> Option<Cow<'t, str>> {
-        self.node()
-            .filter(|node| node.kind == Kind::String)
-            .and_then(|node| self.tape.decoded(node))
+        self.node().filter(|node| node.kind == Kind::String).and_then(|node| self.tape.decoded(node))
     }
 
     /// The text of a string that is not blank, without white space around it.
     pub(crate) fn filled(self) -> Option<String> {
-        self.text()
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty())
+        self.text().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
     /// The text of a string, or the digits of a number as written.
     pub(crate) fn text_or_number(self) -> Option<String> {
         self.filled().or_else(|| {
-            let literal = self
-                .node()
-                .filter(|node| node.kind == Kind::Literal)
-                .map(|node| self.tape.slice(node))?;
-            literal
-                .starts_with(|c: char| c == '-' || c.is_ascii_digit())
-                .then(|| literal.to_owned())
+            let literal = self.node().filter(|node| node.kind == Kind::Literal).map(|node| self.tape.slice(node))?;
+            literal.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then(|| literal.to_owned())
         })
     }
 
     /// The members of an object, in canonical order; none for anything else.
     pub(crate) fn members(self) -> Members<'t> {
         let (at, end) = self.span(Kind::Object);
-        Members {
-            tape: self.tape,
-            at,
-            end,
-        }
+        Members { tape: self.tape, at, end }
     }
 
     /// The elements of an array. A single string or object where a list is expected counts as a list of it.
     pub(crate) fn each(self) -> Elements<'t> {
         if self.is(Kind::String) || self.is(Kind::Object) {
             let at = self.at.unwrap_or_default();
-            return Elements {
-                tape: self.tape,
-                at,
-                end: at + 1,
-            };
+            return Elements { tape: self.tape, at, end: at + 1 };
         }
         let (at, end) = self.span(Kind::Array);
-        Elements {
-            tape: self.tape,
-            at,
-            end,
-        }
+        Elements { tape: self.tape, at, end }
     }
 
     /// Every value, however deep inside, that is a member of that name, in canonical order.
     pub(crate) fn inside(self, name: &'static str) -> impl Iterator<Item = Value<'t>> {
         let tape = self.tape;
-        let range = self
-            .at
-            .and_then(|at| tape.node(at).map(|node| at..node.next as usize))
-            .unwrap_or_default();
+        let range = self.at.and_then(|at| tape.node(at).map(|node| at..node.next as usize)).unwrap_or_default();
         range.filter_map(move |at| {
             let node = tape.node(at)?;
             let hit = node.kind == Kind::Name && tape.slice(node) == name;
-            hit.then_some(Value {
-                tape,
-                at: Some(at + 1),
-            })
+            hit.then_some(Value { tape, at: Some(at + 1) })
         })
     }
 
@@ -286,13 +233,7 @@ impl<'t> Iterator for Members<'t> {
         }
         let name = self.tape.node(self.at)?;
         let value = self.tape.node(self.at + 1)?;
-        let member = (
-            self.tape.decoded(name).unwrap_or_default(),
-            Value {
-                tape: self.tape,
-                at: Some(self.at + 1),
-            },
-        );
+        let member = (self.tape.decoded(name).unwrap_or_default(), Value { tape: self.tape, at: Some(self.at + 1) });
         self.at = value.next as usize;
         Some(member)
     }
@@ -314,10 +255,7 @@ impl<'t> Iterator for Elements<'t> {
             return None;
         }
         let node = self.tape.node(self.at)?;
-        let element = Value {
-            tape: self.tape,
-            at: Some(self.at),
-        };
+        let element = Value { tape: self.tape, at: Some(self.at) };
         self.at = node.next as usize;
         Some(element)
     }
@@ -331,22 +269,12 @@ mod tests {
     fn members_elements_and_scalars_are_found() {
         let tape = Tape::new(r#"{"a":{"b":[1,"x",{"c":null}]},"d":"q\"\u00e9","e":-1.50,"f":[]}"#);
         let root = tape.root();
-        let list: Vec<_> = root
-            .get("a")
-            .get("b")
-            .each()
-            .map(super::Value::text_or_number)
-            .collect();
+        let list: Vec<_> = root.get("a").get("b").each().map(super::Value::text_or_number).collect();
         assert_eq!(list, [Some("1".into()), Some("x".into()), None]);
         assert_eq!(root.get("d").text().unwrap(), "q\"é");
         assert_eq!(root.get("e").text_or_number().unwrap(), "-1.50");
         assert_eq!(root.get("f").each().count(), 0);
-        assert_eq!(
-            root.members()
-                .map(|(name, _)| name.into_owned())
-                .collect::<Vec<_>>(),
-            ["a", "d", "e", "f"]
-        );
+        assert_eq!(root.members().map(|(name, _)| name.into_owned()).collect::<Vec<_>>(), ["a", "d", "e", "f"]);
     }
 
     #[test]
@@ -355,32 +283,15 @@ mod tests {
         let root = tape.root();
         assert!(root.get("a").get("x").get("y").text().is_none());
         assert!(!root.get("x").exists() && root.get("a").exists());
-        assert_eq!(
-            root.get("a").members().count() + root.get("a").each().count(),
-            0
-        );
-        assert_eq!(
-            root.get("b")
-                .each()
-                .filter_map(super::Value::filled)
-                .collect::<Vec<_>>(),
-            ["one"]
-        );
-        assert!(
-            root.get("s").text().is_none(),
-            "a lone surrogate is no text"
-        );
+        assert_eq!(root.get("a").members().count() + root.get("a").each().count(), 0);
+        assert_eq!(root.get("b").each().filter_map(super::Value::filled).collect::<Vec<_>>(), ["one"]);
+        assert!(root.get("s").text().is_none(), "a lone surrogate is no text");
     }
 
     #[test]
     fn values_are_found_at_any_depth_and_of_duplicates_the_last_counts() {
         let tape = Tape::new(r#"{"p":[{"purl":"a"},{"q":{"purl":"b","purl":"c"}}],"purl":"d"}"#);
-        let found: Vec<_> = tape
-            .root()
-            .get("p")
-            .inside("purl")
-            .filter_map(super::Value::filled)
-            .collect();
+        let found: Vec<_> = tape.root().get("p").inside("purl").filter_map(super::Value::filled).collect();
         assert_eq!(found, ["a", "b", "c"]);
         let deep = format!("{}{}", "[".repeat(4000), "]".repeat(4000));
         assert!(Tape::new(&deep).root().is_array());

@@ -28,18 +28,11 @@ use export_contract::RecordKind;
 
 /// Extensions of text, pictures, signatures and check sums that stand beside evidence.
 pub(crate) const PASSED_OVER: [&str; 22] = [
-    "adoc", "asc", "crt", "csv", "htm", "html", "jpg", "markdown", "md", "md5", "pdf", "pem",
-    "png", "pub", "rst", "sha1", "sha256", "sha384", "sha512", "sig", "svg", "tsv",
+    "adoc", "asc", "crt", "csv", "htm", "html", "jpg", "markdown", "md", "md5", "pdf", "pem", "png", "pub", "rst",
+    "sha1", "sha256", "sha384", "sha512", "sig", "svg", "tsv",
 ];
 
-const PASSED_OVER_NAMES: [&str; 6] = [
-    "readme",
-    "license",
-    "licence",
-    "notice",
-    "copying",
-    "changelog",
-];
+const PASSED_OVER_NAMES: [&str; 6] = ["readme", "license", "licence", "notice", "copying", "changelog"];
 
 /// Largest `MANIFEST.json` that is looked into.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
@@ -115,9 +108,9 @@ pub(crate) fn shape(name: &str) -> (Shape, bool) {
         "jsonl" | "ndjson" => Shape::Lines,
         "tar" => Shape::Tar,
         "zip" if !is_zstd => Shape::Zip,
-        "gz" | "tgz" | "xz" | "bz2" | "7z" | "rar" | "lz4" | "br" => Shape::Foreign(
-            "this compression is not read; unpack it, or pack it again as .tar.zst, .jsonl.zst or .zip",
-        ),
+        "gz" | "tgz" | "xz" | "bz2" | "7z" | "rar" | "lz4" | "br" => {
+            Shape::Foreign("this compression is not read; unpack it, or pack it again as .tar.zst, .jsonl.zst or .zip")
+        }
         _ => Shape::Document,
     };
     (shape, is_zstd)
@@ -128,13 +121,8 @@ pub(crate) fn is_passed_over(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     name.starts_with('.')
-        || matches!(
-            name.as_str(),
-            "manifest.json" | "paths.txt" | "paths.txt.zst"
-        )
-        || PASSED_OVER_NAMES
-            .iter()
-            .any(|begin| name.starts_with(begin))
+        || matches!(name.as_str(), "manifest.json" | "paths.txt" | "paths.txt.zst")
+        || PASSED_OVER_NAMES.iter().any(|begin| name.starts_with(begin))
         || PASSED_OVER.contains(&extension)
 }
 
@@ -153,29 +141,16 @@ pub(crate) fn walk(paths: &[PathBuf]) -> Result<Found, (PathBuf, io::Error)> {
 fn walk_one(given: &Path, found: &mut Found) -> io::Result<()> {
     let real = fs::canonicalize(given)?;
     let metadata = fs::metadata(&real)?;
-    let folder = if metadata.is_dir() {
-        real.as_path()
-    } else {
-        real.parent().unwrap_or(&real)
-    };
+    let folder = if metadata.is_dir() { real.as_path() } else { real.parent().unwrap_or(&real) };
     let corpus = folder.ancestors().find(|folder| is_corpus(folder));
     if metadata.is_dir() {
         let base = match corpus {
-            Some(root) => Base {
-                root,
-                name: String::new(),
-            },
-            None => Base {
-                root: &real,
-                name: file_name(&real),
-            },
+            Some(root) => Base { root, name: String::new() },
+            None => Base { root: &real, name: file_name(&real) },
         };
         visit(given, &real, &base, found);
     } else {
-        let base = Base {
-            root: corpus.unwrap_or(folder),
-            name: String::new(),
-        };
+        let base = Base { root: corpus.unwrap_or(folder), name: String::new() };
         let mut file = describe(given, &real, &base, metadata.len());
         if file.shape == Shape::Document {
             file.document_path = file_name(&real);
@@ -198,18 +173,11 @@ fn is_corpus(folder: &Path) -> bool {
         return false;
     };
     let mut text = Vec::new();
-    if file
-        .take(MAX_MANIFEST_BYTES)
-        .read_to_end(&mut text)
-        .is_err()
-    {
+    if file.take(MAX_MANIFEST_BYTES).read_to_end(&mut text).is_err() {
         return false;
     }
-    serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|manifest| {
-        manifest
-            .get("packs")
-            .is_some_and(serde_json::Value::is_array)
-    })
+    serde_json::from_slice::<serde_json::Value>(&text)
+        .is_ok_and(|manifest| manifest.get("packs").is_some_and(serde_json::Value::is_array))
 }
 
 /// Visits a folder: first `snapshot.json`, by which findings beside it are placed, then everything by name.
@@ -225,18 +193,10 @@ fn visit(given: &Path, real: &Path, base: &Base<'_>, found: &mut Found) {
                 continue;
             }
         };
-        entries.sort_by_key(|entry| {
-            (
-                entry.file_name() != OsStr::new("snapshot.json"),
-                entry.file_name(),
-            )
-        });
+        entries.sort_by_key(|entry| (entry.file_name() != OsStr::new("snapshot.json"), entry.file_name()));
         let mut inner = Vec::new();
         for entry in entries {
-            let (name, path) = (
-                entry.file_name().to_string_lossy().into_owned(),
-                entry.path(),
-            );
+            let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
             let shown = shown.join(entry.file_name());
             let metadata = match entry.metadata() {
                 Ok(metadata) => metadata,
@@ -249,13 +209,9 @@ fn visit(given: &Path, real: &Path, base: &Base<'_>, found: &mut Found) {
             if metadata.is_dir() && !name.starts_with('.') && name != "LICENSES" {
                 inner.push((shown, path));
             } else if metadata.is_file() && !is_passed_over(&name) {
-                found
-                    .files
-                    .push(describe(&shown, &path, base, metadata.len()));
+                found.files.push(describe(&shown, &path, base, metadata.len()));
             } else {
-                found
-                    .skipped
-                    .push(source_of(base, path.parent().unwrap_or(&path), None));
+                found.skipped.push(source_of(base, path.parent().unwrap_or(&path), None));
             }
         }
         folders.extend(inner.into_iter().rev());
@@ -270,22 +226,11 @@ fn describe(shown: &Path, path: &Path, base: &Base<'_>, bytes: u64) -> InputFile
     let stem = plain.rsplit_once('.').map_or(plain, |(stem, _)| stem);
     let is_pack = shape == Shape::Lines && stem == "docs";
     let (source, document_path) = match shape {
-        Shape::Lines | Shape::Zip | Shape::Tar => (
-            source_of(base, folder, (!is_pack).then_some(stem)),
-            String::new(),
-        ),
-        Shape::Document | Shape::Foreign(_) => (
-            source_of(base, base.root, None),
-            segments(base.root, path).join("/"),
-        ),
+        Shape::Lines | Shape::Zip | Shape::Tar => (source_of(base, folder, (!is_pack).then_some(stem)), String::new()),
+        Shape::Document | Shape::Foreign(_) => (source_of(base, base.root, None), segments(base.root, path).join("/")),
     };
     let paths_file = is_pack
-        .then(|| {
-            ["paths.txt.zst", "paths.txt"]
-                .map(|name| folder.join(name))
-                .into_iter()
-                .find(|path| path.is_file())
-        })
+        .then(|| ["paths.txt.zst", "paths.txt"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file()))
         .flatten();
     InputFile {
         shown: shown.display().to_string(),
@@ -313,14 +258,11 @@ fn segments(root: &Path, path: &Path) -> Vec<String> {
 }
 
 fn clean(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_control() { '_' } else { c })
-        .collect()
+    name.chars().map(|c| if c.is_control() { '_' } else { c }).collect()
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map_or_else(|| "files".to_owned(), |name| clean(&name.to_string_lossy()))
+    path.file_name().map_or_else(|| "files".to_owned(), |name| clean(&name.to_string_lossy()))
 }
 
 fn source_of(base: &Base<'_>, folder: &Path, stem: Option<&str>) -> String {
@@ -329,11 +271,7 @@ fn source_of(base: &Base<'_>, folder: &Path, stem: Option<&str>) -> String {
         parts.insert(0, base.name.clone());
     }
     parts.extend(stem.map(clean));
-    if parts.is_empty() {
-        file_name(base.root)
-    } else {
-        parts.join("/")
-    }
+    if parts.is_empty() { file_name(base.root) } else { parts.join("/") }
 }
 
 /// The innermost folder that is called by a kind.

@@ -102,21 +102,11 @@ impl<'a> Writer<'a> {
                     let put = self.policy.put_enrichment(&self.tenant, enrichment).await?;
                     self.tally.put(Class::Enrichment, &source, put);
                 }
-                Outcome::Snapshot {
-                    snapshot,
-                    folder,
-                    source,
-                } => {
-                    self.snapshot_of_folder
-                        .insert(folder, snapshot.snapshot_id.clone());
+                Outcome::Snapshot { snapshot, folder, source } => {
+                    self.snapshot_of_folder.insert(folder, snapshot.snapshot_id.clone());
                     self.snapshots.push((snapshot, source));
                 }
-                Outcome::Finding {
-                    finding,
-                    folder,
-                    source,
-                    position,
-                } => {
+                Outcome::Finding { finding, folder, source, position } => {
                     findings.extend(self.place(finding, &folder, source, position)?);
                 }
                 Outcome::Refused(refusal) => self.refuse(Class::Unknown, &refusal)?,
@@ -131,10 +121,7 @@ impl<'a> Writer<'a> {
         if records.is_empty() {
             return Ok(());
         }
-        let names: Vec<_> = records
-            .iter()
-            .map(|record| (record.kind, record.key.source.clone()))
-            .collect();
+        let names: Vec<_> = records.iter().map(|record| (record.kind, record.key.source.clone())).collect();
         let puts = self.session.put(records).await?;
         for ((kind, source), put) in names.into_iter().zip(puts) {
             self.tally.put(kind.into(), &source, put);
@@ -152,15 +139,8 @@ impl<'a> Writer<'a> {
     ) -> Result<Option<(PolicyFinding, String)>, WriteError> {
         if finding.snapshot_id.is_empty() {
             let Some(snapshot_id) = self.snapshot_of_folder.get(folder) else {
-                let reason =
-                    "it names no snapshot_id, and no snapshot stands before it in its folder"
-                        .to_owned();
-                let refusal = Refusal {
-                    position,
-                    code: RefusalCode::NoSnapshot,
-                    reason,
-                    source,
-                };
+                let reason = "it names no snapshot_id, and no snapshot stands before it in its folder".to_owned();
+                let refusal = Refusal { position, code: RefusalCode::NoSnapshot, reason, source };
                 self.refuse(Class::Policy, &refusal)?;
                 return Ok(None);
             };
@@ -169,10 +149,7 @@ impl<'a> Writer<'a> {
         Ok(Some((finding, source)))
     }
 
-    async fn put_findings(
-        &mut self,
-        findings: Vec<(PolicyFinding, String)>,
-    ) -> Result<(), WriteError> {
+    async fn put_findings(&mut self, findings: Vec<(PolicyFinding, String)>) -> Result<(), WriteError> {
         if findings.is_empty() {
             return Ok(());
         }

@@ -36,41 +36,24 @@ impl MongoPolicyStore {
     pub async fn open(database: Database) -> Result<Self, LedgerError> {
         let store = Self { database };
         let unique = |name: &str, keys: Document, unique: bool| {
-            let options = IndexOptions::builder()
-                .name(name.to_owned())
-                .unique(unique)
-                .build();
+            let options = IndexOptions::builder().name(name.to_owned()).unique(unique).build();
             IndexModel::builder().keys(keys).options(options).build()
         };
-        let place =
-            doc! { "tenant": 1, "snapshot_id": 1, "subject": 1, "advisory": 1, "finding_id": 1 };
+        let place = doc! { "tenant": 1, "snapshot_id": 1, "subject": 1, "advisory": 1, "finding_id": 1 };
         let order = doc! { "tenant": 1, "generated_at": 1, "snapshot_id": 1 };
         for (name, indexes) in [
             (
                 SNAPSHOTS,
                 vec![
-                    unique(
-                        "policy_snapshots_id",
-                        doc! { "tenant": 1, "snapshot_id": 1 },
-                        true,
-                    ),
+                    unique("policy_snapshots_id", doc! { "tenant": 1, "snapshot_id": 1 }, true),
                     unique("policy_snapshots_order", order, false),
                 ],
             ),
             (FINDINGS, vec![unique("policy_findings_place", place, true)]),
-            (
-                ENRICHMENT,
-                vec![unique(
-                    "enrichment_name",
-                    doc! { "tenant": 1, "name": 1 },
-                    true,
-                )],
-            ),
+            (ENRICHMENT, vec![unique("enrichment_name", doc! { "tenant": 1, "name": 1 }, true)]),
         ] {
             let act = format!("create the indexes of `{name}`");
-            perform(&act, store.collection(name).create_indexes(indexes))
-                .await
-                .map_err(failed)?;
+            perform(&act, store.collection(name).create_indexes(indexes)).await.map_err(failed)?;
         }
         Ok(store)
     }
@@ -80,46 +63,24 @@ impl MongoPolicyStore {
     }
 
     /// Puts `row` where `place` is, unless the same text stands there.
-    async fn put(
-        &self,
-        act: &str,
-        name: &str,
-        place: Document,
-        mut row: Document,
-    ) -> Result<PutRecord, LedgerError> {
+    async fn put(&self, act: &str, name: &str, place: Document, mut row: Document) -> Result<PutRecord, LedgerError> {
         let collection = self.collection(name);
-        let found = perform(act, collection.find_one(place.clone()))
-            .await
-            .map_err(failed)?;
+        let found = perform(act, collection.find_one(place.clone())).await.map_err(failed)?;
         let put = match &found {
             None => PutRecord::Added,
             Some(found) if found.get("raw") == row.get("raw") => return Ok(PutRecord::Unchanged),
             Some(_) => PutRecord::Changed,
         };
         row.extend(place.clone());
-        perform(act, collection.replace_one(place, row).upsert(true))
-            .await
-            .map_err(failed)?;
+        perform(act, collection.replace_one(place, row).upsert(true)).await.map_err(failed)?;
         Ok(put)
     }
 
-    async fn all(
-        &self,
-        act: &str,
-        name: &str,
-        filter: Document,
-        sort: Document,
-    ) -> Result<Vec<Document>, LedgerError> {
-        let mut cursor = perform(act, self.collection(name).find(filter).sort(sort))
-            .await
-            .map_err(failed)?;
+    async fn all(&self, act: &str, name: &str, filter: Document, sort: Document) -> Result<Vec<Document>, LedgerError> {
+        let mut cursor = perform(act, self.collection(name).find(filter).sort(sort)).await.map_err(failed)?;
         let mut rows = Vec::new();
         while perform(act, cursor.advance()).await.map_err(failed)? {
-            rows.push(
-                cursor
-                    .deserialize_current()
-                    .map_err(|cause| undecodable(act, cause))?,
-            );
+            rows.push(cursor.deserialize_current().map_err(|cause| undecodable(act, cause))?);
         }
         Ok(rows)
     }
@@ -127,11 +88,7 @@ impl MongoPolicyStore {
 
 #[async_trait]
 impl PolicyStore for MongoPolicyStore {
-    async fn put_snapshot(
-        &self,
-        tenant: &TenantId,
-        snapshot: PolicySnapshot,
-    ) -> Result<PutRecord, LedgerError> {
+    async fn put_snapshot(&self, tenant: &TenantId, snapshot: PolicySnapshot) -> Result<PutRecord, LedgerError> {
         let act = format!("write policy snapshot of tenant `{tenant}`");
         let row = doc! {
             "generated_at": snapshot.generated_at.as_micros(),
@@ -153,20 +110,12 @@ impl PolicyStore for MongoPolicyStore {
             return Ok(Vec::new());
         }
         let act = format!("write policy findings of tenant `{tenant}`");
-        let places: Vec<Document> = findings
-            .iter()
-            .map(|finding| place(tenant, finding))
-            .collect();
-        let known = self
-            .all(&act, FINDINGS, doc! { "$or": &places }, doc! { "_id": 1 })
-            .await?;
+        let places: Vec<Document> = findings.iter().map(|finding| place(tenant, finding)).collect();
+        let known = self.all(&act, FINDINGS, doc! { "$or": &places }, doc! { "_id": 1 }).await?;
         let mut known: BTreeMap<(String, FindingKey), Bson> = known
             .into_iter()
             .map(|row| {
-                Ok((
-                    (text(&act, &row, "snapshot_id")?, key(&act, &row)?),
-                    row.get("raw").cloned().unwrap_or_default(),
-                ))
+                Ok(((text(&act, &row, "snapshot_id")?, key(&act, &row)?), row.get("raw").cloned().unwrap_or_default()))
             })
             .collect::<Result<_, LedgerError>>()?;
         let mut puts = Vec::new();
@@ -176,16 +125,13 @@ impl PolicyStore for MongoPolicyStore {
             let raw = packed(&act, &finding.raw)?;
             let at = (finding.snapshot_id.clone(), finding.key.clone());
             let before = known.insert(at.clone(), raw.clone());
-            let mut row =
-                doc! { "status": finding.status, "severity": finding.severity, "raw": raw.clone() };
+            let mut row = doc! { "status": finding.status, "severity": finding.severity, "raw": raw.clone() };
             row.extend(place.clone());
             puts.push(match before {
                 Some(before) if before == raw => PutRecord::Unchanged,
                 Some(_) if !new.contains_key(&at) => {
                     let replace = self.collection(FINDINGS);
-                    perform(&act, replace.replace_one(place, row).upsert(true))
-                        .await
-                        .map_err(failed)?;
+                    perform(&act, replace.replace_one(place, row).upsert(true)).await.map_err(failed)?;
                     PutRecord::Changed
                 }
                 Some(_) => {
@@ -199,46 +145,26 @@ impl PolicyStore for MongoPolicyStore {
             });
         }
         if !new.is_empty() {
-            perform(
-                &act,
-                self.collection(FINDINGS).insert_many(new.into_values()),
-            )
-            .await
-            .map_err(failed)?;
+            perform(&act, self.collection(FINDINGS).insert_many(new.into_values())).await.map_err(failed)?;
         }
         Ok(puts)
     }
 
-    async fn put_enrichment(
-        &self,
-        tenant: &TenantId,
-        enrichment: Enrichment,
-    ) -> Result<PutRecord, LedgerError> {
-        let act = format!(
-            "write enrichment `{}` of tenant `{tenant}`",
-            enrichment.name
-        );
+    async fn put_enrichment(&self, tenant: &TenantId, enrichment: Enrichment) -> Result<PutRecord, LedgerError> {
+        let act = format!("write enrichment `{}` of tenant `{tenant}`", enrichment.name);
         let row = doc! {
             "source": enrichment.source,
             "observed_at": enrichment.observed_at.as_micros(),
             "digest": enrichment.digest.to_string(),
             "raw": packed(&act, &enrichment.raw)?,
         };
-        self.put(
-            &act,
-            ENRICHMENT,
-            doc! { "tenant": tenant.as_str(), "name": enrichment.name },
-            row,
-        )
-        .await
+        self.put(&act, ENRICHMENT, doc! { "tenant": tenant.as_str(), "name": enrichment.name }, row).await
     }
 
     async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<PolicySnapshot>, LedgerError> {
         let act = format!("list policy snapshots of tenant `{tenant}`");
         let sort = doc! { "generated_at": 1, "snapshot_id": 1 };
-        let rows = self
-            .all(&act, SNAPSHOTS, doc! { "tenant": tenant.as_str() }, sort)
-            .await?;
+        let rows = self.all(&act, SNAPSHOTS, doc! { "tenant": tenant.as_str() }, sort).await?;
         rows.iter()
             .map(|row| {
                 Ok(PolicySnapshot {
@@ -262,12 +188,7 @@ impl PolicyStore for MongoPolicyStore {
     ) -> Result<Vec<PolicyFinding>, LedgerError> {
         let act = format!("read policy findings of tenant `{tenant}`");
         let mut filter = doc! { "tenant": tenant.as_str(), "snapshot_id": snapshot_id };
-        if let Some(FindingKey {
-            subject,
-            advisory,
-            finding_id,
-        }) = after
-        {
+        if let Some(FindingKey { subject, advisory, finding_id }) = after {
             filter.insert(
                 "$or",
                 vec![
@@ -283,9 +204,7 @@ impl PolicyStore for MongoPolicyStore {
         let mut cursor = perform(&act, find).await.map_err(failed)?;
         let mut findings = Vec::new();
         while perform(&act, cursor.advance()).await.map_err(failed)? {
-            let row: Document = cursor
-                .deserialize_current()
-                .map_err(|cause| undecodable(&act, cause))?;
+            let row: Document = cursor.deserialize_current().map_err(|cause| undecodable(&act, cause))?;
             findings.push(PolicyFinding {
                 snapshot_id: text(&act, &row, "snapshot_id")?,
                 key: key(&act, &row)?,
@@ -299,14 +218,7 @@ impl PolicyStore for MongoPolicyStore {
 
     async fn enrichments(&self, tenant: &TenantId) -> Result<Vec<Enrichment>, LedgerError> {
         let act = format!("list enrichment of tenant `{tenant}`");
-        let rows = self
-            .all(
-                &act,
-                ENRICHMENT,
-                doc! { "tenant": tenant.as_str() },
-                doc! { "name": 1 },
-            )
-            .await?;
+        let rows = self.all(&act, ENRICHMENT, doc! { "tenant": tenant.as_str() }, doc! { "name": 1 }).await?;
         rows.iter()
             .map(|row| {
                 Ok(Enrichment {
@@ -322,14 +234,8 @@ impl PolicyStore for MongoPolicyStore {
 }
 
 /// The store holds what it must not hold.
-fn undecodable(
-    act: &str,
-    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> LedgerError {
-    LedgerError::Refused {
-        act: act.to_owned(),
-        cause: cause.into(),
-    }
+fn undecodable(act: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LedgerError {
+    LedgerError::Refused { act: act.to_owned(), cause: cause.into() }
 }
 
 /// An error of the driver, in the words of the port.
@@ -339,11 +245,7 @@ fn failed(error: MongoError) -> LedgerError {
         MongoError::Failed { act, cause } => (act, cause),
         MongoError::TimedOut { ref act, .. } => (act.clone(), error.into()),
     };
-    if transient {
-        LedgerError::Unavailable { act, cause }
-    } else {
-        LedgerError::Refused { act, cause }
-    }
+    if transient { LedgerError::Unavailable { act, cause } } else { LedgerError::Refused { act, cause } }
 }
 
 #[cfg(test)]

@@ -45,32 +45,22 @@ impl SqlitePolicyStore {
     /// # Errors [`LedgerError::Unavailable`] where the file is busy or cannot be reached, else
     /// [`LedgerError::Refused`].
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        Database::open(path, SCHEMA)
-            .map(|database| Self { database })
-            .map_err(failed)
+        Database::open(path, SCHEMA).map(|database| Self { database }).map_err(failed)
     }
 }
 
 #[async_trait]
 impl PolicyStore for SqlitePolicyStore {
-    async fn put_snapshot(
-        &self,
-        tenant: &TenantId,
-        snapshot: PolicySnapshot,
-    ) -> Result<PutRecord, LedgerError> {
+    async fn put_snapshot(&self, tenant: &TenantId, snapshot: PolicySnapshot) -> Result<PutRecord, LedgerError> {
         let tenant = tenant.clone();
         let act = format!("write policy snapshot of tenant `{tenant}`");
         let write = move |transaction: &Transaction<'_>| {
             let sql = "SELECT raw FROM policy_snapshots WHERE tenant = ?1 AND snapshot_id = ?2";
-            let put = compare(
-                transaction,
-                sql,
-                &[tenant.as_str(), &snapshot.snapshot_id],
-                &snapshot.raw,
-            )?;
+            let put = compare(transaction, sql, &[tenant.as_str(), &snapshot.snapshot_id], &snapshot.raw)?;
             if put != PutRecord::Unchanged {
-                transaction.prepare_cached("INSERT OR REPLACE INTO policy_snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
-                    params![
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO policy_snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+                    .execute(params![
                         tenant.as_str(),
                         snapshot.generated_at.as_micros(),
                         snapshot.snapshot_id,
@@ -78,8 +68,7 @@ impl PolicyStore for SqlitePolicyStore {
                         snapshot.inputs_hash,
                         snapshot.digest.to_string(),
                         &snapshot.raw[..],
-                    ],
-                )?;
+                    ])?;
             }
             Ok(put)
         };
@@ -94,37 +83,20 @@ impl PolicyStore for SqlitePolicyStore {
         let tenant = tenant.clone();
         let act = format!("write policy findings of tenant `{tenant}`");
         let write = move |transaction: &Transaction<'_>| {
-            findings
-                .iter()
-                .map(|finding| put_finding(transaction, &tenant, finding))
-                .collect()
+            findings.iter().map(|finding| put_finding(transaction, &tenant, finding)).collect()
         };
         self.database.write(&act, write).await.map_err(failed)
     }
 
-    async fn put_enrichment(
-        &self,
-        tenant: &TenantId,
-        enrichment: Enrichment,
-    ) -> Result<PutRecord, LedgerError> {
+    async fn put_enrichment(&self, tenant: &TenantId, enrichment: Enrichment) -> Result<PutRecord, LedgerError> {
         let tenant = tenant.clone();
-        let act = format!(
-            "write enrichment `{}` of tenant `{tenant}`",
-            enrichment.name
-        );
+        let act = format!("write enrichment `{}` of tenant `{tenant}`", enrichment.name);
         let write = move |transaction: &Transaction<'_>| {
             let sql = "SELECT raw FROM enrichment WHERE tenant = ?1 AND name = ?2";
-            let put = compare(
-                transaction,
-                sql,
-                &[tenant.as_str(), &enrichment.name],
-                &enrichment.raw,
-            )?;
+            let put = compare(transaction, sql, &[tenant.as_str(), &enrichment.name], &enrichment.raw)?;
             if put != PutRecord::Unchanged {
                 transaction
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO enrichment VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    )?
+                    .prepare_cached("INSERT OR REPLACE INTO enrichment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
                     .execute(params![
                         tenant.as_str(),
                         enrichment.name,
@@ -182,22 +154,16 @@ impl PolicyStore for SqlitePolicyStore {
                 Some(key) => (Some(key.subject), key.advisory, key.finding_id),
                 None => (None, String::new(), String::new()),
             };
-            let rows = select.query_map(
-                params![tenant.as_str(), snapshot_id, subject, advisory, id, limit],
-                |row| {
+            let rows =
+                select.query_map(params![tenant.as_str(), snapshot_id, subject, advisory, id, limit], |row| {
                     Ok(PolicyFinding {
                         snapshot_id: snapshot_id.clone(),
-                        key: FindingKey {
-                            subject: row.get(0)?,
-                            advisory: row.get(1)?,
-                            finding_id: row.get(2)?,
-                        },
+                        key: FindingKey { subject: row.get(0)?, advisory: row.get(1)?, finding_id: row.get(2)? },
                         status: row.get(3)?,
                         severity: row.get(4)?,
                         raw: raw(row, 5)?,
                     })
-                },
-            )?;
+                })?;
             rows.collect()
         };
         self.database.read(&act, read).await.map_err(failed)
@@ -233,44 +199,29 @@ fn put_finding(
     let key = &finding.key;
     let sql = "SELECT raw FROM policy_findings
                WHERE tenant = ?1 AND snapshot_id = ?2 AND subject = ?3 AND advisory = ?4 AND finding_id = ?5";
-    let place = [
-        tenant.as_str(),
-        &finding.snapshot_id,
-        &key.subject,
-        &key.advisory,
-        &key.finding_id,
-    ];
+    let place = [tenant.as_str(), &finding.snapshot_id, &key.subject, &key.advisory, &key.finding_id];
     let put = compare(transaction, sql, &place, &finding.raw)?;
     if put != PutRecord::Unchanged {
         transaction
-            .prepare_cached(
-                "INSERT OR REPLACE INTO policy_findings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
+            .prepare_cached("INSERT OR REPLACE INTO policy_findings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
             .execute(params![
-                tenant.as_str(),
-                finding.snapshot_id,
-                key.subject,
-                key.advisory,
-                key.finding_id,
-                finding.status,
-                finding.severity,
-                &finding.raw[..],
-            ])?;
+            tenant.as_str(),
+            finding.snapshot_id,
+            key.subject,
+            key.advisory,
+            key.finding_id,
+            finding.status,
+            finding.severity,
+            &finding.raw[..],
+        ])?;
     }
     Ok(put)
 }
 
 /// What putting `raw` will mean to the row that `sql` finds.
-fn compare(
-    transaction: &Transaction<'_>,
-    sql: &str,
-    place: &[&str],
-    raw: &[u8],
-) -> rusqlite::Result<PutRecord> {
+fn compare(transaction: &Transaction<'_>, sql: &str, place: &[&str], raw: &[u8]) -> rusqlite::Result<PutRecord> {
     let mut select = transaction.prepare_cached(sql)?;
-    let same = select.query_row(rusqlite::params_from_iter(place), |row| {
-        Ok(row.get_ref(0)?.as_blob()? == raw)
-    });
+    let same = select.query_row(rusqlite::params_from_iter(place), |row| Ok(row.get_ref(0)?.as_blob()? == raw));
     Ok(match same.optional()? {
         None => PutRecord::Added,
         Some(true) => PutRecord::Unchanged,
@@ -299,11 +250,7 @@ fn failed(error: SqliteError) -> LedgerError {
         SqliteError::Stopped { act, cause } => (act, cause.into()),
         SqliteError::NewerSchema { .. } => ("open the policy store".to_owned(), error.into()),
     };
-    if transient {
-        LedgerError::Unavailable { act, cause }
-    } else {
-        LedgerError::Refused { act, cause }
-    }
+    if transient { LedgerError::Unavailable { act, cause } } else { LedgerError::Refused { act, cause } }
 }
 
 #[cfg(test)]

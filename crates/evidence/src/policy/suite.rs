@@ -30,11 +30,7 @@ fn snapshot(id: &str, micros: i64, raw: &'static str) -> PolicySnapshot {
 fn finding(snapshot_id: &str, subject: &str, advisory: &str, status: &str) -> PolicyFinding {
     PolicyFinding {
         snapshot_id: snapshot_id.to_owned(),
-        key: FindingKey {
-            subject: subject.to_owned(),
-            advisory: advisory.to_owned(),
-            finding_id: String::new(),
-        },
+        key: FindingKey { subject: subject.to_owned(), advisory: advisory.to_owned(), finding_id: String::new() },
         status: status.to_owned(),
         severity: "high".to_owned(),
         raw: Bytes::from(format!("{{\"status\":\"{status}\"}}")),
@@ -61,21 +57,11 @@ async fn snapshots_are_listed_oldest_first_and_replaced_by_id(store: &dyn Policy
         ("a", 2, "{}", PutRecord::Unchanged),
         ("c", 3, "{\"x\":1}", PutRecord::Changed),
     ] {
-        let put = store
-            .put_snapshot(&tenant, snapshot(id, micros, raw))
-            .await
-            .expect("put");
+        let put = store.put_snapshot(&tenant, snapshot(id, micros, raw)).await.expect("put");
         assert_eq!(put, expected, "{id} {micros}");
     }
     let listed = store.snapshots(&tenant).await.expect("list");
-    assert_eq!(
-        listed,
-        [
-            snapshot("a", 2, "{}"),
-            snapshot("b", 2, "{}"),
-            snapshot("c", 3, "{\"x\":1}")
-        ]
-    );
+    assert_eq!(listed, [snapshot("a", 2, "{}"), snapshot("b", 2, "{}"), snapshot("c", 3, "{\"x\":1}")]);
 }
 
 async fn findings_are_read_in_pages_in_key_order(store: &dyn PolicyStore) {
@@ -89,32 +75,20 @@ async fn findings_are_read_in_pages_in_key_order(store: &dyn PolicyStore) {
     let put = store.put_findings(&tenant, all.clone()).await.expect("put");
     assert_eq!(put, [PutRecord::Added; 4]);
     let changed = finding("s", "pkg:npm/b", "CVE-1", "ignored");
-    let put = store
-        .put_findings(&tenant, vec![all[1].clone(), changed.clone()])
-        .await
-        .expect("put");
+    let put = store.put_findings(&tenant, vec![all[1].clone(), changed.clone()]).await.expect("put");
     assert_eq!(put, [PutRecord::Unchanged, PutRecord::Changed]);
 
     let mut read = Vec::new();
     let mut after = None;
     loop {
-        let page = store
-            .findings(&tenant, "s", after.take(), 2)
-            .await
-            .expect("read");
+        let page = store.findings(&tenant, "s", after.take(), 2).await.expect("read");
         let Some(last) = page.last() else { break };
         assert!(page.len() <= 2);
         after = Some(last.key.clone());
         read.extend(page);
     }
     assert_eq!(read, [all[2].clone(), all[1].clone(), changed]);
-    assert!(
-        store
-            .findings(&tenant, "absent", None, 9)
-            .await
-            .expect("read")
-            .is_empty()
-    );
+    assert!(store.findings(&tenant, "absent", None, 9).await.expect("read").is_empty());
 }
 
 async fn a_catalogue_is_replaced_by_name(store: &dyn PolicyStore) {
@@ -126,34 +100,15 @@ async fn a_catalogue_is_replaced_by_name(store: &dyn PolicyStore) {
         digest: Digest::from_bytes([1; 32]),
         raw: Bytes::from_static(raw.as_bytes()),
     };
-    for (raw, expected) in [
-        ("1", PutRecord::Added),
-        ("1", PutRecord::Unchanged),
-        ("2", PutRecord::Changed),
-    ] {
-        assert_eq!(
-            store
-                .put_enrichment(&tenant, catalogue(raw))
-                .await
-                .expect("put"),
-            expected
-        );
+    for (raw, expected) in [("1", PutRecord::Added), ("1", PutRecord::Unchanged), ("2", PutRecord::Changed)] {
+        assert_eq!(store.put_enrichment(&tenant, catalogue(raw)).await.expect("put"), expected);
     }
-    assert_eq!(
-        store.enrichments(&tenant).await.expect("list"),
-        [catalogue("2")]
-    );
+    assert_eq!(store.enrichments(&tenant).await.expect("list"), [catalogue("2")]);
 }
 
 async fn tenants_do_not_see_each_other(store: &dyn PolicyStore) {
     let stranger = tenant("stranger");
     assert!(store.snapshots(&stranger).await.expect("list").is_empty());
-    assert!(
-        store
-            .findings(&stranger, "s", None, 9)
-            .await
-            .expect("read")
-            .is_empty()
-    );
+    assert!(store.findings(&stranger, "s", None, 9).await.expect("read").is_empty());
     assert!(store.enrichments(&stranger).await.expect("list").is_empty());
 }

@@ -25,10 +25,8 @@ pub(super) fn in_order(columns: &str, selection: &Selection, kind: RecordKind, b
         ],
     );
     let chosen = visible.and(bounds).and(condition(&selection.selectors, kind));
-    let text = format!(
-        "SELECT {columns} FROM evidence e INDEXED BY evidence_order WHERE {} ORDER BY {KEY}",
-        chosen.text
-    );
+    let text =
+        format!("SELECT {columns} FROM evidence e INDEXED BY evidence_order WHERE {} ORDER BY {KEY}", chosen.text);
     Clause { text, ..chosen }
 }
 

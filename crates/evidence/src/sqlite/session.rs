@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use export_contract::{RecordKind, TenantId, Timestamp};
+use export_contract::{TenantId, Timestamp};
 use export_sqlite::rusqlite::{Connection, OptionalExtension as _, Result as SqlResult, Transaction, params};
 use export_sqlite::{Database, undecodable};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::store_failed;
+use crate::batch::{self, Identity, Prepared, Row};
 use crate::lease::LeaseTerms;
-use crate::line::{Digests, Fingerprint, Line, build_lines};
+use crate::line::Fingerprint;
 use crate::{ImportSession, LedgerError, NewRecord, PutRecord, Watermark};
 
 /// Holds the lease as long as the tenant's `epoch` is its own. Every transaction checks that first, so a session that
@@ -32,8 +33,6 @@ struct Begun {
     watermark: i64,
     as_of: Option<i64>,
 }
-
-type Identity = (RecordKind, String, String);
 
 impl SqliteSession {
     pub(super) async fn begin(database: Database, tenant: &TenantId, terms: LeaseTerms) -> Result<Self, LedgerError> {
@@ -100,10 +99,7 @@ impl ImportSession for SqliteSession {
         let current = self.current(&records).await?;
         let first = self.last_sequence + 1;
         let tenant = self.tenant.clone();
-        let prepared = tokio::task::spawn_blocking(move || prepare(&tenant, &records, current, first))
-            .await
-            .map_err(|cause| LedgerError::Unavailable { act: "build lines".to_owned(), cause: cause.into() })??;
-        let Prepared { outcomes, rows, records } = prepared;
+        let Prepared { outcomes, rows } = batch::prepare(&tenant, Arc::clone(&records), current, first).await?;
         if rows.is_empty() {
             return Ok(outcomes);
         }
@@ -214,61 +210,10 @@ fn current(
         let key = &record.key;
         let identity = params![tenant.as_str(), record.kind.as_str(), key.source, key.document_id];
         if let Some(fingerprint) = select.query_row(identity, |row| row.get(0)).optional()? {
-            found.insert(identity_of(record), Fingerprint(fingerprint));
+            found.insert(Identity::of(record), Fingerprint(fingerprint));
         }
     }
     Ok(found)
-}
-
-fn identity_of(record: &NewRecord) -> Identity {
-    (record.kind, record.key.source.clone(), record.key.document_id.clone())
-}
-
-/// A row to be written for the record at `index` of the batch.
-struct Row {
-    index: usize,
-    sequence: i64,
-    digests: Digests,
-    line: Line,
-}
-
-struct Prepared {
-    outcomes: Vec<PutRecord>,
-    rows: Vec<Row>,
-    records: Arc<Vec<NewRecord>>,
-}
-
-/// Decides what becomes of each record, and builds the lines of those that are written. Blocks.
-fn prepare(
-    tenant: &TenantId,
-    records: &Arc<Vec<NewRecord>>,
-    mut current: BTreeMap<Identity, Fingerprint>,
-    first: i64,
-) -> Result<Prepared, LedgerError> {
-    let mut outcomes = Vec::with_capacity(records.len());
-    let mut written = Vec::new();
-    for (index, record) in records.iter().enumerate() {
-        let digests = Digests::of(record);
-        let outcome = match current.insert(identity_of(record), digests.fingerprint) {
-            None => PutRecord::Added,
-            Some(before) if before == digests.fingerprint => PutRecord::Unchanged,
-            Some(_) => PutRecord::Changed,
-        };
-        if outcome != PutRecord::Unchanged {
-            written.push((index, digests));
-        }
-        outcomes.push(outcome);
-    }
-    let to_build: Vec<_> =
-        written.iter().filter_map(|(index, digests)| Some((records.get(*index)?, *digests))).collect();
-    let lines = build_lines(tenant, &to_build)?;
-    let rows = written
-        .into_iter()
-        .zip(lines)
-        .zip(first..)
-        .map(|(((index, digests), line), sequence)| Row { index, sequence, digests, line })
-        .collect();
-    Ok(Prepared { outcomes, rows, records: Arc::clone(records) })
 }
 
 fn insert(transaction: &Transaction<'_>, tenant: &TenantId, record: &NewRecord, row: &Row) -> SqlResult<()> {

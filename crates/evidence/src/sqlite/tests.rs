@@ -59,7 +59,8 @@ async fn cut_and_read_are_served_by_the_order_index_and_never_sorted() {
         }
     }
     let whole = Selection { tenant: "acme".parse().unwrap(), watermark: Sequence(9), selectors: Selectors::default() };
-    let resumed = ReadRange { selection: whole.clone(), kind: RecordKind::Vex, first: None, last: None, after: Some(key) };
+    let resumed =
+        ReadRange { selection: whole.clone(), kind: RecordKind::Vex, first: None, last: None, after: Some(key) };
     let read = query::in_order(query::LINE, &whole, RecordKind::Vex, query::bounds(&resumed));
     let plan = plan(&ledger, read).await;
     assert!(plan.ends_with("AND (subject,document_id,source)>(?,?,?))"), "a cursor is a seek: {plan}");

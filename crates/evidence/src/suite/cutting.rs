@@ -14,12 +14,14 @@ pub(super) async fn cut_depends_on_the_data_alone(one: &dyn EvidenceLedger, two:
     // The same state by another road: other order, several imports, a detour.
     let (late, early) = records.split_at(10);
     import(two, &acme, early.iter().rev().cloned().collect()).await;
-    import(two, &acme, vec![advisory("03", "s", 99), NewRecord { kind: RecordKind::Sbom, ..advisory("x", "s", 1) }]).await;
+    import(two, &acme, vec![advisory("03", "s", 99), NewRecord { kind: RecordKind::Sbom, ..advisory("x", "s", 1) }])
+        .await;
     let (_, later) = import(two, &acme, late.to_vec()).await;
     assert_ne!(watermark.sequence, later.sequence);
 
     let parts = one.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, 10, 3).await.unwrap();
-    let bounds = |part: &Part| (part.index, part.kind, part.first.subject.clone(), part.last.subject.clone(), part.records);
+    let bounds =
+        |part: &Part| (part.index, part.kind, part.first.subject.clone(), part.last.subject.clone(), part.records);
     let part = |index, first: &str, last: &str, records| {
         (PartIndex(index), RecordKind::Advisory, first.to_owned(), last.to_owned(), records)
     };

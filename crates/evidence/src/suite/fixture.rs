@@ -124,6 +124,7 @@ pub(super) fn raw(line: &StoredLine) -> String {
 /// Subject and version of each advisory that is visible.
 pub(super) async fn seen(ledger: &dyn EvidenceLedger, of: &TenantId, watermark: Sequence) -> Vec<String> {
     let lines = lines(ledger, all(of, watermark, RecordKind::Advisory)).await;
-    let version = |line: &StoredLine| raw(line).split("version\":").nth(1).unwrap().split('.').next().unwrap().to_owned();
+    let version =
+        |line: &StoredLine| raw(line).split("version\":").nth(1).unwrap().split('.').next().unwrap().to_owned();
     lines.iter().map(|line| format!("{} {}", line.key.subject, version(line))).collect()
 }

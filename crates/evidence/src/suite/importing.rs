@@ -35,7 +35,8 @@ pub(super) async fn later_record_of_the_same_identity_wins(ledger: &dyn Evidence
     let moved = NewRecord { key: key("other subject", "doc", "s"), ..advisory("a", "s", 2) };
     let of_kind = NewRecord { kind: RecordKind::Vex, ..of_source("s") };
     let mut session = ledger.begin_import(&acme).await.unwrap();
-    let first = session.put(vec![of_source("s"), of_source("t"), of_kind, advisory("b", "s", 1), advisory("b", "s", 2)]);
+    let first =
+        session.put(vec![of_source("s"), of_source("t"), of_kind, advisory("b", "s", 1), advisory("b", "s", 2)]);
     let [added, changed] = [PutRecord::Added, PutRecord::Changed];
     assert_eq!(first.await.unwrap(), [added, added, added, added, changed], "identity is kind, source and document id");
     assert_eq!(session.put(vec![advisory("b", "s", 3), moved]).await.unwrap(), [changed, changed]);

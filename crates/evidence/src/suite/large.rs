@@ -29,7 +29,8 @@ pub(super) async fn large_documents_come_back_whole(ledger: &dyn EvidenceLedger)
     let document = |text: String| Bytes::from(format!(r#"{{"csaf":"{text}"}}"#));
     let dense = document(incompressible());
     let loose = document("all work and no play ".repeat(BYTES / 21));
-    let purls: Vec<String> = (0..80_000).map(|n| format!("pkg:maven/org.example.of.some.group/artifact@{n:06}")).collect();
+    let purls: Vec<String> =
+        (0..80_000).map(|n| format!("pkg:maven/org.example.of.some.group/artifact@{n:06}")).collect();
     let many = NewRecord {
         kind: RecordKind::Vex,
         raw: dense.clone(),
@@ -49,7 +50,11 @@ pub(super) async fn large_documents_come_back_whole(ledger: &dyn EvidenceLedger)
     for (line, document) in found.iter().zip([&dense, &loose, &dense]) {
         assert!(raw(line).as_bytes() == &document[..], "{} came back changed", line.key.subject);
     }
-    assert!(found[0].line.len() > 12 << 20, "{} bytes: the case needs a stored line that is large", found[0].line.len());
+    assert!(
+        found[0].line.len() > 12 << 20,
+        "{} bytes: the case needs a stored line that is large",
+        found[0].line.len()
+    );
 
     let selectors = Selectors {
         products: ["pkg:maven/org.example.of.some.group/artifact@079999".to_owned()].into(),

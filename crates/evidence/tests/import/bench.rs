@@ -27,12 +27,7 @@ impl Bench {
         let tenant: TenantId = "acme".parse().unwrap();
         let mut options = ImportOptions::new(tenant, "2026-01-31T12:00:00Z".parse().unwrap());
         options.reject_file = Some(scratch.path().join("rejects.jsonl"));
-        Self {
-            scratch,
-            ledger: MemoryLedger::default(),
-            policy: MemoryPolicy::default(),
-            options,
-        }
+        Self { scratch, ledger: MemoryLedger::default(), policy: MemoryPolicy::default(), options }
     }
 
     /// The folder that is imported, called `given`.
@@ -48,14 +43,7 @@ impl Bench {
     }
 
     pub(crate) async fn try_import(&self, paths: &[PathBuf]) -> Result<ImportSummary, ImportError> {
-        import(
-            &self.ledger,
-            &self.policy,
-            paths,
-            self.options.clone(),
-            Arc::new(NoProgress),
-        )
-        .await
+        import(&self.ledger, &self.policy, paths, self.options.clone(), Arc::new(NoProgress)).await
     }
 
     /// Imports the whole folder.
@@ -72,18 +60,12 @@ impl Bench {
 
     /// Identities in the ledger, as `source document_id`.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.ledger
-            .all()
-            .iter()
-            .map(|record| format!("{} {}", record.key.source, record.key.document_id))
-            .collect()
+        self.ledger.all().iter().map(|record| format!("{} {}", record.key.source, record.key.document_id)).collect()
     }
 
     pub(crate) fn rejects(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.options.reject_file.as_ref().unwrap()).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Where each refused document stood and its code: `entry or file name, line, code`.
@@ -95,13 +77,7 @@ impl Bench {
         };
         self.rejects()
             .iter()
-            .map(|reject| {
-                (
-                    name(reject),
-                    reject["line"].as_u64(),
-                    reject["code"].as_str().unwrap().to_owned(),
-                )
-            })
+            .map(|reject| (name(reject), reject["line"].as_u64(), reject["code"].as_str().unwrap().to_owned()))
             .collect()
     }
 }

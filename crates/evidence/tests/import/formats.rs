@@ -9,12 +9,7 @@ async fn record_of(name: &str, document: &str) -> NewRecord {
     let bench = Bench::new();
     bench.file(name, document);
     let summary = bench.import().await;
-    assert_eq!(
-        summary.total.refused,
-        0,
-        "{document}: {:?}",
-        bench.rejects()
-    );
+    assert_eq!(summary.total.refused, 0, "{document}: {:?}", bench.rejects());
     bench.only()
 }
 
@@ -33,10 +28,7 @@ struct Expected {
 
 async fn check(name: &str, document: &str, expected: Expected) {
     let record = record_of(name, document).await;
-    assert_eq!(
-        (record.kind, record.format.as_str()),
-        (expected.kind, expected.format)
-    );
+    assert_eq!((record.kind, record.format.as_str()), (expected.kind, expected.format));
     assert_eq!(record.spec_version, expected.spec_version);
     assert_eq!(record.key.source, "given");
     assert_eq!(record.key.document_id, expected.document_id);
@@ -108,12 +100,7 @@ async fn records_of_language_communities_get_ids_ecosystems_and_purls() {
     let cases = [
         (
             r#"{"gem":"rails","cve":"2026-1","ghsa":"aaaa-bbbb-cccc","url":"https://r.example","title":"t","date":"2026-01-01","cvss_v3":7.5}"#,
-            (
-                "ruby-advisory-db",
-                "CVE-2026-1",
-                "rubygems",
-                "pkg:gem/rails",
-            ),
+            ("ruby-advisory-db", "CVE-2026-1", "rubygems", "pkg:gem/rails"),
         ),
         (
             r#"{"gem":"rack","url":"https://r.example","title":"t","date":"2026-01-01"}"#,
@@ -125,12 +112,7 @@ async fn records_of_language_communities_get_ids_ecosystems_and_purls() {
         ),
         (
             r#"{"id":476,"title":"t","module_name":"@s/m","cves":["CVE-2026-3"],"vulnerable_versions":"<1","patched_versions":null}"#,
-            (
-                "nodejs-security-wg",
-                "NSWG-ECO-476",
-                "npm",
-                "pkg:npm/%40s/m",
-            ),
+            ("nodejs-security-wg", "NSWG-ECO-476", "npm", "pkg:npm/%40s/m"),
         ),
         (
             r#"{"vulnerability_id":"CVE-2026-4","notes":[{"text":"x"}],"artifacts":[{"id":"pkg:maven/g/a@1","affected":true}]}"#,
@@ -140,18 +122,13 @@ async fn records_of_language_communities_get_ids_ecosystems_and_purls() {
     for (document, (format, subject, ecosystem, purl)) in cases {
         let record = record_of("doc.json", document).await;
         assert_eq!(
-            (
-                record.kind,
-                record.format.as_str(),
-                record.key.subject.as_str()
-            ),
+            (record.kind, record.format.as_str(), record.key.subject.as_str()),
             (RecordKind::Advisory, format, subject)
         );
         assert_eq!(record.ecosystems, [ecosystem]);
         assert_eq!(record.linkset.purls, [purl]);
     }
-    let core =
-        r#"{"cve":["CVE-2017-1"],"vulnerable":"8.x","patched":"^8.1","ref":"https://n.example"}"#;
+    let core = r#"{"cve":["CVE-2017-1"],"vulnerable":"8.x","patched":"^8.1","ref":"https://n.example"}"#;
     let record = record_of("vuln/core/12.json", core).await;
     assert_eq!(
         (record.key.subject.as_str(), record.ecosystems.as_slice()),
@@ -185,10 +162,7 @@ async fn openvex_is_called_by_its_first_product_in_both_of_its_forms() {
     .await;
     let early = r#"{"@context":"https://openvex.dev/ns","@id":"e","statements":[{"vulnerability":"CVE-2023-1","products":["pkg:apk/wolfi/git@2"],"status":"fixed"}]}"#;
     let record = record_of("e.json", early).await;
-    assert_eq!(
-        (record.key.subject.as_str(), record.spec_version.as_str()),
-        ("pkg:apk/wolfi/git@2", "")
-    );
+    assert_eq!((record.key.subject.as_str(), record.spec_version.as_str()), ("pkg:apk/wolfi/git@2", ""));
     assert_eq!(record.linkset.aliases, ["CVE-2023-1"]);
 }
 
@@ -217,13 +191,13 @@ async fn csaf_is_called_by_its_first_purl_and_else_by_its_own_id() {
         },
     )
     .await;
-    let prose = r#"{"document":{"category":"csaf_security_advisory","tracking":{"id":"ICSA-26-001"}},"vulnerabilities":[]}"#;
+    let prose =
+        r#"{"document":{"category":"csaf_security_advisory","tracking":{"id":"ICSA-26-001"}},"vulnerabilities":[]}"#;
     assert_eq!(record_of("p.json", prose).await.key.subject, "ICSA-26-001");
 }
 
 #[tokio::test]
-async fn cyclonedx_lists_components_however_deep_and_is_vex_where_it_only_speaks_of_vulnerabilities()
- {
+async fn cyclonedx_lists_components_however_deep_and_is_vex_where_it_only_speaks_of_vulnerabilities() {
     let sbom = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","serialNumber":"urn:uuid:1","version":1,
         "metadata":{"component":{"name":"app","version":"1","purl":"pkg:npm/app@1"}},
         "components":[{"name":"a","purl":"pkg:npm/a@1","components":[{"name":"b","purl":"pkg:maven/g/b@1","cpe":"cpe:2.3:a:b:b"}]},
@@ -250,17 +224,11 @@ async fn cyclonedx_lists_components_however_deep_and_is_vex_where_it_only_speaks
     let vex = r#"{"bomFormat":"CycloneDX","specVersion":"1.4","version":1,
         "vulnerabilities":[{"id":"CVE-2026-2","affects":[{"ref":"urn:cdx:x/1"},{"ref":"pkg:npm/b@2"}]}]}"#;
     let record = record_of("v.json", vex).await;
-    assert_eq!(
-        (record.kind, record.key.subject.as_str()),
-        (RecordKind::Vex, "pkg:npm/b@2")
-    );
+    assert_eq!((record.kind, record.key.subject.as_str()), (RecordKind::Vex, "pkg:npm/b@2"));
     let folder = record_of("sboms/v.json", vex).await;
     assert_eq!(folder.kind, RecordKind::Sbom, "the folder decides");
     let unnumbered = r#"{"bomFormat":"CycloneDX","metadata":{"component":{"group":"g","name":"n","version":"3"}}}"#;
-    assert_eq!(
-        record_of("u.json", unnumbered).await.key.document_id,
-        "u.json#g/n@3"
-    );
+    assert_eq!(record_of("u.json", unnumbered).await.key.document_id, "u.json#g/n@3");
 }
 
 #[tokio::test]
@@ -293,10 +261,7 @@ async fn spdx_of_both_generations_is_called_by_the_purl_of_what_it_describes() {
         {"type":"software_Package","spdxId":"https://p.example","software_packageUrl":"pkg:pypi/p@1",
          "externalIdentifier":[{"externalIdentifierType":"cpe23","identifier":"cpe:2.3:a:p:p"}]}]}"#;
     let record = record_of("t.json", third).await;
-    assert_eq!(
-        (record.key.subject.as_str(), record.spec_version.as_str()),
-        ("pkg:pypi/p@1", "3.0.1")
-    );
+    assert_eq!((record.key.subject.as_str(), record.spec_version.as_str()), ("pkg:pypi/p@1", "3.0.1"));
     assert_eq!(record.key.document_id, "t.json#https://d.example");
     assert_eq!(record.linkset.cpes, ["cpe:2.3:a:p:p"]);
 }
@@ -319,55 +284,29 @@ async fn odd_members_never_refuse_a_document_of_a_known_format() {
             "osv",
             r#"{"id":"A","modified":"x","affected":[null,7,{"package":"p"},{"package":{"ecosystem":5,"name":[]}}],"aliases":"CVE-1"}"#,
         ),
-        (
-            "osv",
-            r#"{"id":"A","affected":[{"package":{"ecosystem":":","name":""},"versions":null}]}"#,
-        ),
-        (
-            "cve5",
-            r#"{"cveMetadata":{"state":"REJECTED"},"containers":{"cna":[]},"dataType":"CVE_RECORD"}"#,
-        ),
+        ("osv", r#"{"id":"A","affected":[{"package":{"ecosystem":":","name":""},"versions":null}]}"#),
+        ("cve5", r#"{"cveMetadata":{"state":"REJECTED"},"containers":{"cna":[]},"dataType":"CVE_RECORD"}"#),
         (
             "openvex",
             r#"{"@context":"https://openvex.dev/ns/v0.0.1","statements":[{"vulnerability":[],"products":{}},5,null],"version":"1"}"#,
         ),
-        (
-            "csaf",
-            r#"{"document":{"csaf_version":2.0},"product_tree":[],"vulnerabilities":{"cve":8}}"#,
-        ),
+        ("csaf", r#"{"document":{"csaf_version":2.0},"product_tree":[],"vulnerabilities":{"cve":8}}"#),
         (
             "cyclonedx",
             r#"{"bomFormat":"CycloneDX","specVersion":1.5,"components":{"name":"x"},"metadata":[],"version":"a"}"#,
         ),
-        (
-            "cyclonedx",
-            r#"{"specVersion":"1.4","$schema":"http://cyclonedx.org/schema/bom-1.4.schema.json"}"#,
-        ),
+        ("cyclonedx", r#"{"specVersion":"1.4","$schema":"http://cyclonedx.org/schema/bom-1.4.schema.json"}"#),
         ("cyclonedx", &deep),
-        (
-            "spdx",
-            r#"{"SPDXID":"SPDXRef-DOCUMENT","spdxVersion":2,"packages":"none"}"#,
-        ),
+        ("spdx", r#"{"SPDXID":"SPDXRef-DOCUMENT","spdxVersion":2,"packages":"none"}"#),
         ("spdx", r#"{"SPDXID":"SPDXRef-DOCUMENT","name":"\ud800"}"#),
-        (
-            "spdx",
-            r#"{"@context":["https://spdx.org/rdf/3.0.1/spdx-context.jsonld"],"@graph":[7,{}]}"#,
-        ),
+        ("spdx", r#"{"@context":["https://spdx.org/rdf/3.0.1/spdx-context.jsonld"],"@graph":[7,{}]}"#),
         ("friendsofphp", r#"{"branches":{},"reference":""}"#),
-        (
-            "nodejs-security-wg",
-            r#"{"module_name":"m","vulnerable_versions":null}"#,
-        ),
+        ("nodejs-security-wg", r#"{"module_name":"m","vulnerable_versions":null}"#),
         ("project-kb", r#"{"vulnerability_id":"X","fixes":null}"#),
     ];
     for (format, document) in cases {
         let record = record_of("d.json", document).await;
-        assert_eq!(
-            record.format,
-            format,
-            "{}",
-            document.chars().take(200).collect::<String>()
-        );
+        assert_eq!(record.format, format, "{}", document.chars().take(200).collect::<String>());
     }
     let record = record_of("d.json", &deep).await;
     assert_eq!(record.linkset.purls, ["pkg:npm/deep@1"]);

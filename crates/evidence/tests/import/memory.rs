@@ -8,8 +8,7 @@ use export_contract::message::{LedgerSource, Part};
 use export_contract::{RecordKind, Sequence, TenantId, Timestamp};
 use export_evidence::policy::{Enrichment, FindingKey, PolicyFinding, PolicySnapshot, PolicyStore};
 use export_evidence::{
-    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PutRecord, ReadRange,
-    Selection, Watermark,
+    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PutRecord, ReadRange, Selection, Watermark,
 };
 
 pub(crate) type Identity = (RecordKind, String, String);
@@ -52,20 +51,11 @@ impl ImportSession for Session {
                 let digest = export_canon::digesting::sha256(&record.raw);
                 record.raw = bytes::Bytes::copy_from_slice(digest.as_bytes());
             }
-            let identity = (
-                record.kind,
-                record.key.source.clone(),
-                record.key.document_id.clone(),
-            );
-            let before = self
-                .staged
-                .get(&identity)
-                .or_else(|| committed.get(&identity));
+            let identity = (record.kind, record.key.source.clone(), record.key.document_id.clone());
+            let before = self.staged.get(&identity).or_else(|| committed.get(&identity));
             puts.push(match before {
                 None => PutRecord::Added,
-                Some(before) if before.raw == record.raw && before.linkset == record.linkset => {
-                    PutRecord::Unchanged
-                }
+                Some(before) if before.raw == record.raw && before.linkset == record.linkset => PutRecord::Unchanged,
                 Some(_) => PutRecord::Changed,
             });
             self.staged.insert(identity, record);
@@ -74,27 +64,19 @@ impl ImportSession for Session {
     }
 
     async fn abandon(self: Box<Self>) -> Result<(), LedgerError> {
-        self.ledger
-            .abandoned
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.ledger.abandoned.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
 
     async fn commit(self: Box<Self>) -> Result<Watermark, LedgerError> {
         let mut committed = self.ledger.records.lock().unwrap();
         committed.extend(self.staged);
-        Ok(Watermark {
-            sequence: Sequence(committed.len() as u64),
-            as_of: None,
-        })
+        Ok(Watermark { sequence: Sequence(committed.len() as u64), as_of: None })
     }
 }
 
 fn refused(act: &str) -> LedgerError {
-    LedgerError::Refused {
-        act: act.to_owned(),
-        cause: "not here".into(),
-    }
+    LedgerError::Refused { act: act.to_owned(), cause: "not here".into() }
 }
 
 #[async_trait]
@@ -108,24 +90,14 @@ impl EvidenceLedger for MemoryLedger {
     async fn sources(&self, _: &TenantId, _: Sequence) -> Result<Vec<LedgerSource>, LedgerError> {
         Err(refused("list sources"))
     }
-    async fn cut(
-        &self,
-        _: &Selection,
-        _: RecordKind,
-        _: u32,
-        _: u32,
-    ) -> Result<Vec<Part>, LedgerError> {
+    async fn cut(&self, _: &Selection, _: RecordKind, _: u32, _: u32) -> Result<Vec<Part>, LedgerError> {
         Err(refused("cut"))
     }
     async fn read(&self, _: ReadRange) -> Result<LineStream, LedgerError> {
         Err(refused("read"))
     }
     async fn begin_import(&self, _: &TenantId) -> Result<Box<dyn ImportSession>, LedgerError> {
-        Ok(Box::new(Session {
-            ledger: self.clone(),
-            staged: BTreeMap::new(),
-            puts: 0,
-        }))
+        Ok(Box::new(Session { ledger: self.clone(), staged: BTreeMap::new(), puts: 0 }))
     }
     async fn check(&self) -> Result<(), LedgerError> {
         Ok(())
@@ -151,28 +123,13 @@ fn put<T: PartialEq>(list: &Mutex<Vec<T>>, item: T) -> PutRecord {
 
 #[async_trait]
 impl PolicyStore for MemoryPolicy {
-    async fn put_snapshot(
-        &self,
-        _: &TenantId,
-        snapshot: PolicySnapshot,
-    ) -> Result<PutRecord, LedgerError> {
+    async fn put_snapshot(&self, _: &TenantId, snapshot: PolicySnapshot) -> Result<PutRecord, LedgerError> {
         Ok(put(&self.snapshots, snapshot))
     }
-    async fn put_findings(
-        &self,
-        _: &TenantId,
-        findings: Vec<PolicyFinding>,
-    ) -> Result<Vec<PutRecord>, LedgerError> {
-        Ok(findings
-            .into_iter()
-            .map(|finding| put(&self.findings, finding))
-            .collect())
+    async fn put_findings(&self, _: &TenantId, findings: Vec<PolicyFinding>) -> Result<Vec<PutRecord>, LedgerError> {
+        Ok(findings.into_iter().map(|finding| put(&self.findings, finding)).collect())
     }
-    async fn put_enrichment(
-        &self,
-        _: &TenantId,
-        enrichment: Enrichment,
-    ) -> Result<PutRecord, LedgerError> {
+    async fn put_enrichment(&self, _: &TenantId, enrichment: Enrichment) -> Result<PutRecord, LedgerError> {
         Ok(put(&self.enrichments, enrichment))
     }
     async fn snapshots(&self, _: &TenantId) -> Result<Vec<PolicySnapshot>, LedgerError> {

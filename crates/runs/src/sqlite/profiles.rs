@@ -11,9 +11,8 @@ use crate::revision::{Illegal, Revised, built_in, built_ins, revise, same_conten
 use crate::store::CreateOutcome;
 
 pub(super) fn newest_of_all(connection: &Connection, tenant: &TenantId) -> Result<Vec<Profile>> {
-    let mut newest: BTreeMap<ProfileId, Profile> = built_ins(tenant)
-        .map(|profile| (profile.id.clone(), profile))
-        .collect();
+    let mut newest: BTreeMap<ProfileId, Profile> =
+        built_ins(tenant).map(|profile| (profile.id.clone(), profile)).collect();
     let mut statement = connection.prepare_cached(
         "SELECT document FROM export_profiles AS profile WHERE tenant = ?1 AND revision =
              (SELECT max(revision) FROM export_profiles
@@ -39,14 +38,10 @@ pub(super) fn find(
              WHERE tenant = ?1 AND profile_id = ?2 AND (?3 IS NULL OR revision = ?3)
              ORDER BY revision DESC LIMIT 1",
         )?
-        .query_row(params![tenant.as_str(), id.as_str(), revision], |row| {
-            from_json(0, row.get_ref(0)?.as_str()?)
-        })
+        .query_row(params![tenant.as_str(), id.as_str(), revision], |row| from_json(0, row.get_ref(0)?.as_str()?))
         .optional()?;
-    Ok(stored.or_else(|| {
-        built_in(tenant, id)
-            .filter(|profile| revision.is_none_or(|wanted| wanted == profile.revision))
-    }))
+    Ok(stored
+        .or_else(|| built_in(tenant, id).filter(|profile| revision.is_none_or(|wanted| wanted == profile.revision))))
 }
 
 pub(super) fn create(
@@ -56,16 +51,14 @@ pub(super) fn create(
     if profile.revision != 1 {
         return Ok(Err(Illegal::FirstRevision));
     }
-    Ok(Ok(
-        match find(transaction, &profile.tenant, &profile.id, None)? {
-            Some(newest) if same_content(&newest, &profile) => CreateOutcome::Existing(newest),
-            Some(_) => CreateOutcome::Conflict,
-            None => {
-                put(transaction, &profile)?;
-                CreateOutcome::Created(profile)
-            }
-        },
-    ))
+    Ok(Ok(match find(transaction, &profile.tenant, &profile.id, None)? {
+        Some(newest) if same_content(&newest, &profile) => CreateOutcome::Existing(newest),
+        Some(_) => CreateOutcome::Conflict,
+        None => {
+            put(transaction, &profile)?;
+            CreateOutcome::Created(profile)
+        }
+    }))
 }
 
 pub(super) fn update(

@@ -4,17 +4,13 @@ use std::collections::BTreeMap;
 
 use export_contract::run::{Run, RunRef, RunStatus};
 use export_contract::{ProfileId, RunId, TenantId, Timestamp};
-use export_sqlite::rusqlite::{
-    Connection, OptionalExtension as _, Result, Row, ToSql, Transaction, params,
-};
+use export_sqlite::rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, Transaction, params};
 use export_sqlite::undecodable;
 
 use super::{from_json, timeline, to_json};
 use crate::fold;
 use crate::revision::Illegal;
-use crate::store::{
-    Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, StepOutcome,
-};
+use crate::store::{Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, StepOutcome};
 
 /// A run and the number of its newest event.
 struct Stored {
@@ -34,16 +30,10 @@ pub(super) fn create(
     if let Some((key, fingerprint)) = idempotency
         && let Some((existing, known)) = by_idempotency_key(transaction, &run.tenant, key)?
     {
-        let outcome = if known == *fingerprint {
-            CreateOutcome::Existing(existing)
-        } else {
-            CreateOutcome::Conflict
-        };
+        let outcome = if known == *fingerprint { CreateOutcome::Existing(existing) } else { CreateOutcome::Conflict };
         return Ok(Ok(outcome));
     }
-    let (key, fingerprint) = idempotency
-        .map(|(key, fingerprint)| (key, fingerprint))
-        .unzip();
+    let (key, fingerprint) = idempotency.map(|(key, fingerprint)| (key, fingerprint)).unzip();
     let written = transaction
         .prepare_cached(
             "INSERT INTO export_runs (_id, document, last_ordinal, last_event_at, idempotency_key, fingerprint)
@@ -57,11 +47,7 @@ pub(super) fn create(
     Ok(Ok(CreateOutcome::Created(run)))
 }
 
-pub(super) fn find_whole(
-    connection: &Connection,
-    tenant: &TenantId,
-    id: &RunId,
-) -> Result<Option<Run>> {
+pub(super) fn find_whole(connection: &Connection, tenant: &TenantId, id: &RunId) -> Result<Option<Run>> {
     let Some(Stored { mut run, .. }) = find(connection, tenant, id)? else {
         return Ok(None);
     };
@@ -70,11 +56,7 @@ pub(super) fn find_whole(
     Ok(Some(run))
 }
 
-pub(super) fn page(
-    connection: &Connection,
-    tenant: &TenantId,
-    filter: &RunFilter,
-) -> Result<RunPage> {
+pub(super) fn page(connection: &Connection, tenant: &TenantId, filter: &RunFilter) -> Result<RunPage> {
     let limit = filter.limit.clamp(1, 200);
     let ask = limit + 1;
     let tenant = tenant.as_str();
@@ -83,11 +65,9 @@ pub(super) fn page(
     let mut values: Vec<&dyn ToSql> = vec![&tenant];
     let profile = filter.profile.as_ref().map(ProfileId::as_str);
     let before = filter.before.as_ref().map(RunId::as_str);
-    for (condition, value) in [
-        (" AND status = ?", &status),
-        (" AND profile_id = ?", &profile),
-        (" AND _id < ?", &before),
-    ] {
+    for (condition, value) in
+        [(" AND status = ?", &status), (" AND profile_id = ?", &profile), (" AND _id < ?", &before)]
+    {
         if value.is_some() {
             values.push(value);
             sql.push_str(condition);
@@ -98,25 +78,16 @@ pub(super) fn page(
     sql.push_str(" ORDER BY _id DESC LIMIT ?");
     sql.push_str(&values.len().to_string());
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut runs = statement
-        .query_map(values.as_slice(), |row| run_in(row, 0))?
-        .collect::<Result<Vec<Run>>>()?;
+    let mut runs = statement.query_map(values.as_slice(), |row| run_in(row, 0))?.collect::<Result<Vec<Run>>>()?;
     let limit = limit as usize;
     let more = runs.len() > limit;
     runs.truncate(limit);
     Ok(RunPage { runs, more })
 }
 
-pub(super) fn admit(
-    transaction: &Transaction<'_>,
-    tenant: &TenantId,
-    cap: u32,
-    now: Timestamp,
-) -> Result<Admission> {
+pub(super) fn admit(transaction: &Transaction<'_>, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission> {
     let running: u32 = transaction
-        .prepare_cached(
-            "SELECT count(*) FROM export_runs WHERE tenant = ?1 AND status = 'running'",
-        )?
+        .prepare_cached("SELECT count(*) FROM export_runs WHERE tenant = ?1 AND status = 'running'")?
         .query_row(params![tenant.as_str()], |row| row.get(0))?;
     let free = cap.saturating_sub(running);
     let waiting: Vec<Stored> = transaction
@@ -133,11 +104,7 @@ pub(super) fn admit(
             admitted.push(run);
         }
     }
-    Ok(if admitted.is_empty() {
-        Admission::Nothing
-    } else {
-        Admission::Admitted(admitted)
-    })
+    Ok(if admitted.is_empty() { Admission::Nothing } else { Admission::Admitted(admitted) })
 }
 
 pub(super) fn record(
@@ -176,44 +143,31 @@ pub(super) fn cancel(
             step(transaction, &before, &run, &event)?;
             CancelOutcome::Cancelled(run)
         }
-        None if before.run.status == RunStatus::Aborted => {
-            CancelOutcome::AlreadyCancelled(before.run)
-        }
+        None if before.run.status == RunStatus::Aborted => CancelOutcome::AlreadyCancelled(before.run),
         None => CancelOutcome::Ended(before.run),
     })
 }
 
 pub(super) fn tenants_waiting(connection: &Connection) -> Result<Vec<TenantId>> {
     connection
-        .prepare_cached(
-            "SELECT DISTINCT tenant FROM export_runs WHERE status = 'pending' ORDER BY tenant",
-        )?
+        .prepare_cached("SELECT DISTINCT tenant FROM export_runs WHERE status = 'pending' ORDER BY tenant")?
         .query_map([], |row| tenant_in(row, 0))?
         .collect()
 }
 
-pub(super) fn silent(
-    connection: &Connection,
-    status: RunStatus,
-    since: Timestamp,
-    limit: u32,
-) -> Result<Vec<Run>> {
+pub(super) fn silent(connection: &Connection, status: RunStatus, since: Timestamp, limit: u32) -> Result<Vec<Run>> {
     connection
         .prepare_cached(
             "SELECT document FROM export_runs WHERE status = ?1 AND last_event_at < ?2
              ORDER BY last_event_at, _id LIMIT ?3",
         )?
-        .query_map(params![status.as_str(), since.as_micros(), limit], |row| {
-            run_in(row, 0)
-        })?
+        .query_map(params![status.as_str(), since.as_micros(), limit], |row| run_in(row, 0))?
         .collect()
 }
 
 pub(super) fn active(connection: &Connection) -> Result<BTreeMap<TenantId, u32>> {
     connection
-        .prepare_cached(
-            "SELECT tenant, count(*) FROM export_runs WHERE status = 'running' GROUP BY tenant",
-        )?
+        .prepare_cached("SELECT tenant, count(*) FROM export_runs WHERE status = 'running' GROUP BY tenant")?
         .query_map([], |row| Ok((tenant_in(row, 0)?, row.get(1)?)))?
         .collect()
 }
@@ -233,18 +187,12 @@ fn step(transaction: &Transaction<'_>, before: &Stored, run: &Run, event: &NewEv
 
 fn find(connection: &Connection, tenant: &TenantId, id: &RunId) -> Result<Option<Stored>> {
     connection
-        .prepare_cached(
-            "SELECT document, last_ordinal FROM export_runs WHERE _id = ?1 AND tenant = ?2",
-        )?
+        .prepare_cached("SELECT document, last_ordinal FROM export_runs WHERE _id = ?1 AND tenant = ?2")?
         .query_row(params![id.as_str(), tenant.as_str()], stored)
         .optional()
 }
 
-fn by_idempotency_key(
-    transaction: &Transaction<'_>,
-    tenant: &TenantId,
-    key: &str,
-) -> Result<Option<(Run, String)>> {
+fn by_idempotency_key(transaction: &Transaction<'_>, tenant: &TenantId, key: &str) -> Result<Option<(Run, String)>> {
     transaction
         .prepare_cached("SELECT document, fingerprint FROM export_runs WHERE tenant = ?1 AND idempotency_key = ?2")?
         .query_row(params![tenant.as_str(), key], |row| Ok((run_in(row, 0)?, row.get(1)?)))
@@ -253,18 +201,11 @@ fn by_idempotency_key(
 
 /// The run as it is kept: inputs and distributions have rows of their own.
 fn document(run: &Run) -> Result<String> {
-    to_json(&Run {
-        inputs: Vec::new(),
-        distributions: Vec::new(),
-        ..run.clone()
-    })
+    to_json(&Run { inputs: Vec::new(), distributions: Vec::new(), ..run.clone() })
 }
 
 fn stored(row: &Row<'_>) -> Result<Stored> {
-    Ok(Stored {
-        run: run_in(row, 0)?,
-        last_ordinal: row.get(1)?,
-    })
+    Ok(Stored { run: run_in(row, 0)?, last_ordinal: row.get(1)? })
 }
 
 fn run_in(row: &Row<'_>, column: usize) -> Result<Run> {

@@ -5,9 +5,7 @@ use export_contract::message::{Distribution, InputRange};
 use export_contract::run::{Phase, Run};
 use export_contract::{PartIndex, RunId, TenantId};
 use export_sqlite::rusqlite::types::Type;
-use export_sqlite::rusqlite::{
-    Connection, Error, OptionalExtension as _, Result, Row, Transaction, params,
-};
+use export_sqlite::rusqlite::{Connection, Error, OptionalExtension as _, Result, Row, Transaction, params};
 use export_sqlite::undecodable;
 
 use super::{from_json, to_json};
@@ -32,10 +30,7 @@ pub(super) fn read(
             ordinal: unsigned(row, 0)?,
             run_id: id.clone(),
             event_type: event_type(row, 1)?,
-            phase: row
-                .get::<_, Option<String>>(2)?
-                .map(|text| parsed(2, &text))
-                .transpose()?,
+            phase: row.get::<_, Option<String>>(2)?.map(|text| parsed(2, &text)).transpose()?,
             message: row.get(3)?,
             at: parsed(4, row.get_ref(4)?.as_str()?)?,
             metrics: from_json(5, row.get_ref(5)?.as_str()?)?,
@@ -53,12 +48,7 @@ pub(super) fn has_fact(transaction: &Transaction<'_>, run: &RunId, fact: &str) -
         .map(|found| found.is_some())
 }
 
-pub(super) fn append(
-    transaction: &Transaction<'_>,
-    run: &Run,
-    event: &NewEvent,
-    ordinal: i64,
-) -> Result<()> {
+pub(super) fn append(transaction: &Transaction<'_>, run: &Run, event: &NewEvent, ordinal: i64) -> Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO export_events (run_id, ordinal, fact, event_type, phase, message, at, metrics, actor)
@@ -78,11 +68,7 @@ pub(super) fn append(
     Ok(())
 }
 
-pub(super) fn put_inputs(
-    transaction: &Transaction<'_>,
-    run: &RunId,
-    inputs: &[InputRange],
-) -> Result<()> {
+pub(super) fn put_inputs(transaction: &Transaction<'_>, run: &RunId, inputs: &[InputRange]) -> Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT OR REPLACE INTO export_inputs (run_id, part, kind, source, cursor, count, hash)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -102,9 +88,8 @@ pub(super) fn put_inputs(
 }
 
 pub(super) fn inputs(connection: &Connection, run: &RunId) -> Result<Vec<InputRange>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT part, kind, source, cursor, count, hash FROM export_inputs WHERE run_id = ?1",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT part, kind, source, cursor, count, hash FROM export_inputs WHERE run_id = ?1")?;
     let rows = statement.query_map(params![run.as_str()], |row| {
         Ok(InputRange {
             part: PartIndex(row.get(0)?),
@@ -120,11 +105,7 @@ pub(super) fn inputs(connection: &Connection, run: &RunId) -> Result<Vec<InputRa
     Ok(inputs)
 }
 
-pub(super) fn put_distributions(
-    transaction: &Transaction<'_>,
-    run: &RunId,
-    rows: &[Distribution],
-) -> Result<()> {
+pub(super) fn put_distributions(transaction: &Transaction<'_>, run: &RunId, rows: &[Distribution]) -> Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT OR REPLACE INTO export_distributions (run_id, type, location, sha256, size_bytes, expires_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -152,10 +133,7 @@ pub(super) fn distributions(connection: &Connection, run: &RunId) -> Result<Vec<
             location: row.get(1)?,
             sha256: parsed(2, row.get_ref(2)?.as_str()?)?,
             size_bytes: unsigned(row, 3)?,
-            expires_at: row
-                .get::<_, Option<String>>(4)?
-                .map(|text| parsed(4, &text))
-                .transpose()?,
+            expires_at: row.get::<_, Option<String>>(4)?.map(|text| parsed(4, &text)).transpose()?,
         })
     })?;
     let mut distributions = rows.collect::<Result<Vec<_>>>()?;
@@ -169,15 +147,13 @@ where
     T: std::str::FromStr,
     T::Err: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    text.parse()
-        .map_err(|cause: T::Err| undecodable(column, cause))
+    text.parse().map_err(|cause: T::Err| undecodable(column, cause))
 }
 
 /// Reads a name of an enumeration as serde writes it.
 fn named<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> Result<T> {
     use serde::de::IntoDeserializer as _;
-    let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
-        text.into_deserializer();
+    let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
     T::deserialize(text).map_err(|cause| undecodable(column, cause))
 }
 
@@ -187,8 +163,7 @@ fn event_type(row: &Row<'_>, column: usize) -> Result<EventType> {
 
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> Result<u64> {
     let value: i64 = row.get(column)?;
-    u64::try_from(value)
-        .map_err(|cause| Error::FromSqlConversionFailure(column, Type::Integer, Box::new(cause)))
+    u64::try_from(value).map_err(|cause| Error::FromSqlConversionFailure(column, Type::Integer, Box::new(cause)))
 }
 
 /// SQLite's integers are signed; a count beyond 2^63 is refused rather than wrapped.

@@ -19,10 +19,7 @@ fn nightly() -> Profile {
 
 async fn created(store: &dyn RunStore) -> Profile {
     let profile = nightly();
-    assert_eq!(
-        store.create_profile(&profile).await.unwrap(),
-        CreateOutcome::Created(profile.clone())
-    );
+    assert_eq!(store.create_profile(&profile).await.unwrap(), CreateOutcome::Created(profile.clone()));
     profile
 }
 
@@ -38,35 +35,16 @@ pub async fn every_tenant_has_six_built_in_profiles(stores: &impl Stores) {
     let store = stores.open().await;
     let profiles = store.profiles(&tenant("fresh")).await.unwrap();
     let ids: Vec<&str> = profiles.iter().map(|profile| profile.id.as_str()).collect();
-    assert_eq!(
-        ids,
-        [
-            "json-policy",
-            "json-raw",
-            "mirror-delta",
-            "mirror-full",
-            "trivy-db",
-            "trivy-java-db"
-        ]
-    );
+    assert_eq!(ids, ["json-policy", "json-raw", "mirror-delta", "mirror-full", "trivy-db", "trivy-java-db"]);
     for profile in &profiles {
         assert_eq!(profile.tenant, tenant("fresh"));
         assert_eq!(profile.revision, 1);
         assert_eq!(profile.created_at.to_string(), "2026-01-01T00:00:00Z");
-        let found = store
-            .profile(&profile.tenant, &profile.id, Some(1))
-            .await
-            .unwrap();
+        let found = store.profile(&profile.tenant, &profile.id, Some(1)).await.unwrap();
         assert_eq!(found.as_ref(), Some(profile));
     }
     let raw = "json-raw".parse().unwrap();
-    assert_eq!(
-        store
-            .profile(&tenant("fresh"), &raw, Some(2))
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(store.profile(&tenant("fresh"), &raw, Some(2)).await.unwrap(), None);
 }
 
 /// Runs keep the revision they were submitted for.
@@ -75,64 +53,23 @@ pub async fn a_changed_configuration_makes_a_revision_and_the_old_one_stays(stor
     let first = created(&*store).await;
     let second = next_revision(&first, 9);
     assert!(store.update_profile(&second, 1).await.unwrap());
-    assert_eq!(
-        store.profile(&first.tenant, &first.id, None).await.unwrap(),
-        Some(second.clone())
-    );
-    assert_eq!(
-        store
-            .profile(&first.tenant, &first.id, Some(2))
-            .await
-            .unwrap(),
-        Some(second.clone())
-    );
-    assert_eq!(
-        store
-            .profile(&first.tenant, &first.id, Some(1))
-            .await
-            .unwrap(),
-        Some(first.clone())
-    );
-    assert_eq!(
-        store
-            .profile(&first.tenant, &first.id, Some(3))
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(store.profile(&first.tenant, &first.id, None).await.unwrap(), Some(second.clone()));
+    assert_eq!(store.profile(&first.tenant, &first.id, Some(2)).await.unwrap(), Some(second.clone()));
+    assert_eq!(store.profile(&first.tenant, &first.id, Some(1)).await.unwrap(), Some(first.clone()));
+    assert_eq!(store.profile(&first.tenant, &first.id, Some(3)).await.unwrap(), None);
     let listed = store.profiles(&first.tenant).await.unwrap();
-    assert_eq!(
-        listed
-            .iter()
-            .filter(|profile| profile.id == first.id)
-            .collect::<Vec<_>>(),
-        [&second]
-    );
+    assert_eq!(listed.iter().filter(|profile| profile.id == first.id).collect::<Vec<_>>(), [&second]);
     assert_eq!(listed.len(), 7);
     // Who read revision 1 comes too late.
-    assert!(
-        !store
-            .update_profile(&next_revision(&first, 5), 1)
-            .await
-            .unwrap()
-    );
+    assert!(!store.update_profile(&next_revision(&first, 5), 1).await.unwrap());
     // A revision is never skipped, and a configuration never changes in place.
     let mut gap = next_revision(&second, 5);
     gap.revision = 4;
-    assert!(matches!(
-        store.update_profile(&gap, 2).await,
-        Err(RunStoreError::Refused { .. })
-    ));
+    assert!(matches!(store.update_profile(&gap, 2).await, Err(RunStoreError::Refused { .. })));
     let mut in_place = next_revision(&second, 5);
     in_place.revision = 2;
-    assert!(matches!(
-        store.update_profile(&in_place, 2).await,
-        Err(RunStoreError::Refused { .. })
-    ));
-    assert_eq!(
-        store.profile(&first.tenant, &first.id, None).await.unwrap(),
-        Some(second)
-    );
+    assert!(matches!(store.update_profile(&in_place, 2).await, Err(RunStoreError::Refused { .. })));
+    assert_eq!(store.profile(&first.tenant, &first.id, None).await.unwrap(), Some(second));
 }
 
 /// Name, description and labels do not change the bytes of a bundle.
@@ -143,65 +80,32 @@ pub async fn a_changed_name_makes_no_revision(stores: &impl Stores) {
     profile.description = String::from("for the auditors");
     profile.labels.insert("tier".to_owned(), "gold".to_owned());
     assert!(store.update_profile(&profile, 1).await.unwrap());
-    assert_eq!(
-        store
-            .profile(&profile.tenant, &profile.id, None)
-            .await
-            .unwrap(),
-        Some(profile.clone())
-    );
+    assert_eq!(store.profile(&profile.tenant, &profile.id, None).await.unwrap(), Some(profile.clone()));
     profile.id = "absent".parse().unwrap();
-    assert!(
-        !store.update_profile(&profile, 1).await.unwrap(),
-        "there is no such profile"
-    );
-    assert_eq!(
-        store
-            .profile(&profile.tenant, &profile.id, None)
-            .await
-            .unwrap(),
-        None
-    );
+    assert!(!store.update_profile(&profile, 1).await.unwrap(), "there is no such profile");
+    assert_eq!(store.profile(&profile.tenant, &profile.id, None).await.unwrap(), None);
 }
 
 /// So that a create can be repeated.
-pub async fn the_same_profile_twice_is_one_and_another_under_its_id_is_refused(
-    stores: &impl Stores,
-) {
+pub async fn the_same_profile_twice_is_one_and_another_under_its_id_is_refused(stores: &impl Stores) {
     let store = stores.open().await;
     let profile = created(&*store).await;
     let mut again = profile.clone();
     again.created_by = String::from("bob");
     again.created_at = at(77);
-    assert_eq!(
-        store.create_profile(&again).await.unwrap(),
-        CreateOutcome::Existing(profile.clone())
-    );
+    assert_eq!(store.create_profile(&again).await.unwrap(), CreateOutcome::Existing(profile.clone()));
     again.config.allow_empty = true;
-    assert_eq!(
-        store.create_profile(&again).await.unwrap(),
-        CreateOutcome::Conflict
-    );
+    assert_eq!(store.create_profile(&again).await.unwrap(), CreateOutcome::Conflict);
     let mut taken = profile.clone();
     taken.id = ProfileKind::TrivyDb.built_in_id();
-    assert_eq!(
-        store.create_profile(&taken).await.unwrap(),
-        CreateOutcome::Conflict,
-        "the id of a built-in"
-    );
+    assert_eq!(store.create_profile(&taken).await.unwrap(), CreateOutcome::Conflict, "the id of a built-in");
     let outcomes = join_all((0..8).map(|_| async {
         let mut profile = profile.clone();
         profile.id = "weekly".parse().unwrap();
         stores.open().await.create_profile(&profile).await.unwrap()
     }))
     .await;
-    assert_eq!(
-        outcomes
-            .iter()
-            .filter(|outcome| matches!(outcome, CreateOutcome::Created(_)))
-            .count(),
-        1
-    );
+    assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, CreateOutcome::Created(_))).count(), 1);
     assert!(!outcomes.contains(&CreateOutcome::Conflict));
 }
 
@@ -211,27 +115,12 @@ pub async fn of_concurrent_updates_one_wins(stores: &impl Stores) {
     let first = created(&*store).await;
     let wins = join_all((1..=8).map(|level| {
         let next = next_revision(&first, level + 10);
-        async move {
-            stores
-                .open()
-                .await
-                .update_profile(&next, 1)
-                .await
-                .unwrap()
-                .then_some(next)
-        }
+        async move { stores.open().await.update_profile(&next, 1).await.unwrap().then_some(next) }
     }))
     .await;
     let winners: Vec<Profile> = wins.into_iter().flatten().collect();
     assert_eq!(winners.len(), 1);
-    assert_eq!(
-        store
-            .profile(&first.tenant, &first.id, None)
-            .await
-            .unwrap()
-            .as_ref(),
-        winners.first()
-    );
+    assert_eq!(store.profile(&first.tenant, &first.id, None).await.unwrap().as_ref(), winners.first());
 }
 
 /// A built-in has no row until it is changed; then its first revision can still be read.
@@ -242,24 +131,15 @@ pub async fn a_built_in_profile_can_be_changed(stores: &impl Stores) {
     let built_in = store.profile(&acme, &id, None).await.unwrap().unwrap();
     let next = next_revision(&built_in, 12);
     assert!(store.update_profile(&next, 1).await.unwrap());
-    assert_eq!(
-        store.profile(&acme, &id, None).await.unwrap(),
-        Some(next.clone())
-    );
-    assert_eq!(
-        store.profile(&acme, &id, Some(1)).await.unwrap(),
-        Some(built_in)
-    );
+    assert_eq!(store.profile(&acme, &id, None).await.unwrap(), Some(next.clone()));
+    assert_eq!(store.profile(&acme, &id, Some(1)).await.unwrap(), Some(built_in));
     assert!(store.profiles(&acme).await.unwrap().contains(&next));
     assert_eq!(store.profiles(&acme).await.unwrap().len(), 6);
     let id = ProfileKind::MirrorFull.built_in_id();
     let mut renamed = store.profile(&acme, &id, None).await.unwrap().unwrap();
     renamed.name = String::from("Our mirror");
     assert!(store.update_profile(&renamed, 1).await.unwrap());
-    assert_eq!(
-        store.profile(&acme, &id, None).await.unwrap(),
-        Some(renamed)
-    );
+    assert_eq!(store.profile(&acme, &id, None).await.unwrap(), Some(renamed));
 }
 
 /// A profile of another tenant is never found.
@@ -267,23 +147,11 @@ pub async fn profiles_are_the_tenants_own(stores: &impl Stores) {
     let store = stores.open().await;
     let profile = created(&*store).await;
     let other = tenant("globex");
-    assert_eq!(
-        store.profile(&other, &profile.id, None).await.unwrap(),
-        None
-    );
+    assert_eq!(store.profile(&other, &profile.id, None).await.unwrap(), None);
     assert_eq!(store.profiles(&other).await.unwrap().len(), 6);
     let mut theirs = profile.clone();
     theirs.tenant = other.clone();
     theirs.name = String::from("Theirs");
-    assert_eq!(
-        store.create_profile(&theirs).await.unwrap(),
-        CreateOutcome::Created(theirs.clone())
-    );
-    assert_eq!(
-        store
-            .profile(&profile.tenant, &profile.id, None)
-            .await
-            .unwrap(),
-        Some(profile)
-    );
+    assert_eq!(store.create_profile(&theirs).await.unwrap(), CreateOutcome::Created(theirs.clone()));
+    assert_eq!(store.profile(&profile.tenant, &profile.id, None).await.unwrap(), Some(profile));
 }

@@ -16,40 +16,19 @@ use crate::store::{CancelOutcome, CreateOutcome, RunFilter, RunStore, RunStoreEr
 pub async fn a_written_run_is_pending_and_reads_back_whole(stores: &impl Stores) {
     let store = stores.open().await;
     let mut run = pending_run(&tenant("acme"));
-    run.selectors.include = ["CVE-2024-1*", "$odd.key"]
-        .map(|text| Pattern(text.to_owned()))
-        .into();
-    run.options = RunOptions {
-        watermark: Some(Sequence(7)),
-        ..RunOptions::default()
-    };
-    assert_eq!(
-        store.create_run(&run, None).await.unwrap(),
-        CreateOutcome::Created(run.clone())
-    );
-    assert_eq!(
-        store.run(&run.tenant, &run.id).await.unwrap(),
-        Some(run.clone())
-    );
+    run.selectors.include = ["CVE-2024-1*", "$odd.key"].map(|text| Pattern(text.to_owned())).into();
+    run.options = RunOptions { watermark: Some(Sequence(7)), ..RunOptions::default() };
+    assert_eq!(store.create_run(&run, None).await.unwrap(), CreateOutcome::Created(run.clone()));
+    assert_eq!(store.run(&run.tenant, &run.id).await.unwrap(), Some(run.clone()));
     let events = store.events(&run.tenant, &run.id, 0, 10).await.unwrap();
     assert_eq!(events.len(), 1);
     let first = events.first().unwrap();
-    assert_eq!(
-        (first.ordinal, first.event_type, first.at),
-        (1, EventType::RunPending, run.requested_at)
-    );
+    assert_eq!((first.ordinal, first.event_type, first.at), (1, EventType::RunPending, run.requested_at));
     assert_eq!(first.actor.as_deref(), Some("alice"));
-    assert_eq!(
-        store.create_run(&run, None).await.unwrap(),
-        CreateOutcome::Conflict,
-        "the id is taken"
-    );
+    assert_eq!(store.create_run(&run, None).await.unwrap(), CreateOutcome::Conflict, "the id is taken");
     let mut started = pending_run(&run.tenant);
     started.status = RunStatus::Running;
-    assert!(matches!(
-        store.create_run(&started, None).await,
-        Err(RunStoreError::Refused { .. })
-    ));
+    assert!(matches!(store.create_run(&started, None).await, Err(RunStoreError::Refused { .. })));
     assert_eq!(store.run(&started.tenant, &started.id).await.unwrap(), None);
     assert_eq!(store.tenants_waiting().await.unwrap(), [run.tenant]);
     store.check().await.unwrap();
@@ -61,35 +40,17 @@ pub async fn the_same_idempotency_key_gives_the_same_run(stores: &impl Stores) {
     let acme = tenant("acme");
     let first = pending_run(&acme);
     let key = Some(("key-1", "fingerprint-a"));
-    assert_eq!(
-        store.create_run(&first, key).await.unwrap(),
-        CreateOutcome::Created(first.clone())
-    );
+    assert_eq!(store.create_run(&first, key).await.unwrap(), CreateOutcome::Created(first.clone()));
     let again = pending_run(&acme);
-    assert_eq!(
-        store.create_run(&again, key).await.unwrap(),
-        CreateOutcome::Existing(first.clone())
-    );
-    let other_body = store
-        .create_run(&again, Some(("key-1", "fingerprint-b")))
-        .await
-        .unwrap();
+    assert_eq!(store.create_run(&again, key).await.unwrap(), CreateOutcome::Existing(first.clone()));
+    let other_body = store.create_run(&again, Some(("key-1", "fingerprint-b"))).await.unwrap();
     assert_eq!(other_body, CreateOutcome::Conflict);
     assert_eq!(store.run(&acme, &again.id).await.unwrap(), None);
     // Keys are a tenant's own, and a run without a key is never anybody's double.
     let theirs = pending_run(&tenant("globex"));
-    assert_eq!(
-        store.create_run(&theirs, key).await.unwrap(),
-        CreateOutcome::Created(theirs.clone())
-    );
-    assert!(matches!(
-        store.create_run(&again, None).await.unwrap(),
-        CreateOutcome::Created(_)
-    ));
-    assert!(matches!(
-        store.create_run(&pending_run(&acme), None).await.unwrap(),
-        CreateOutcome::Created(_)
-    ));
+    assert_eq!(store.create_run(&theirs, key).await.unwrap(), CreateOutcome::Created(theirs.clone()));
+    assert!(matches!(store.create_run(&again, None).await.unwrap(), CreateOutcome::Created(_)));
+    assert!(matches!(store.create_run(&pending_run(&acme), None).await.unwrap(), CreateOutcome::Created(_)));
 }
 
 /// A double click is one run.
@@ -97,10 +58,7 @@ pub async fn of_concurrent_creates_under_one_key_one_is_written(stores: &impl St
     let acme = tenant("acme");
     let outcomes = join_all((0..8).map(|_| async {
         let store = stores.open().await;
-        store
-            .create_run(&pending_run(&acme), Some(("key", "same")))
-            .await
-            .unwrap()
+        store.create_run(&pending_run(&acme), Some(("key", "same"))).await.unwrap()
     }))
     .await;
     let mut ids = BTreeSet::new();
@@ -119,16 +77,7 @@ pub async fn of_concurrent_creates_under_one_key_one_is_written(stores: &impl St
     }
     assert_eq!((created, ids.len()), (1, 1));
     let store = stores.open().await;
-    let page = store
-        .runs(
-            &acme,
-            &RunFilter {
-                limit: 50,
-                ..RunFilter::default()
-            },
-        )
-        .await
-        .unwrap();
+    let page = store.runs(&acme, &RunFilter { limit: 50, ..RunFilter::default() }).await.unwrap();
     assert_eq!(page.runs.len(), 1);
 }
 
@@ -160,58 +109,19 @@ pub async fn pages_are_newest_first_and_lose_nothing(stores: &impl Stores) {
         expected.insert(0, run);
     }
     for limit in [1, 2, 3, 7, 200] {
-        let all = all_pages(
-            &*store,
-            "acme",
-            &RunFilter {
-                limit,
-                ..RunFilter::default()
-            },
-        )
-        .await;
+        let all = all_pages(&*store, "acme", &RunFilter { limit, ..RunFilter::default() }).await;
         assert_eq!(all, expected, "pages of {limit}");
     }
     let profile = Some("nightly".parse().unwrap());
-    let of_profile = all_pages(
-        &*store,
-        "acme",
-        &RunFilter {
-            profile,
-            limit: 2,
-            ..RunFilter::default()
-        },
-    )
-    .await;
+    let of_profile = all_pages(&*store, "acme", &RunFilter { profile, limit: 2, ..RunFilter::default() }).await;
     assert_eq!(of_profile.len(), 3);
     let admitted = admitted(store.admit(&acme, 2, at(1)).await.unwrap());
     let status = Some(RunStatus::Running);
-    let mut running = all_pages(
-        &*store,
-        "acme",
-        &RunFilter {
-            status,
-            limit: 1,
-            ..RunFilter::default()
-        },
-    )
-    .await;
+    let mut running = all_pages(&*store, "acme", &RunFilter { status, limit: 1, ..RunFilter::default() }).await;
     running.reverse();
     assert_eq!(running, admitted);
-    let page = store
-        .runs(
-            &acme,
-            &RunFilter {
-                limit: 0,
-                ..RunFilter::default()
-            },
-        )
-        .await
-        .unwrap();
-    assert_eq!(
-        (page.runs.len(), page.more),
-        (1, true),
-        "a page holds at least one run"
-    );
+    let page = store.runs(&acme, &RunFilter { limit: 0, ..RunFilter::default() }).await.unwrap();
+    assert_eq!((page.runs.len(), page.more), (1, true), "a page holds at least one run");
 }
 
 /// Nothing of another tenant is found, listed, cancelled or recorded to.
@@ -220,37 +130,13 @@ pub async fn runs_are_the_tenants_own(stores: &impl Stores) {
     let run = running(&*store, &tenant("acme"), 1).await;
     let other = tenant("globex");
     assert_eq!(store.run(&other, &run.id).await.unwrap(), None);
-    assert_eq!(
-        store
-            .runs(
-                &other,
-                &RunFilter {
-                    limit: 10,
-                    ..RunFilter::default()
-                }
-            )
-            .await
-            .unwrap()
-            .runs,
-        []
-    );
+    assert_eq!(store.runs(&other, &RunFilter { limit: 10, ..RunFilter::default() }).await.unwrap().runs, []);
     assert_eq!(store.events(&other, &run.id, 0, 10).await.unwrap(), []);
-    assert_eq!(
-        store
-            .cancel(&other, &run.id, "mallory", at(2))
-            .await
-            .unwrap(),
-        CancelOutcome::NotFound
-    );
+    assert_eq!(store.cancel(&other, &run.id, "mallory", at(2)).await.unwrap(), CancelOutcome::NotFound);
     let mut foreign = run.reference();
     foreign.tenant = other;
     let event = fact("g1.sign.done", EventType::RunSigned, 2);
-    assert!(
-        !store
-            .record(&foreign, &event, &ends(RunStatus::Failed))
-            .await
-            .unwrap()
-    );
+    assert!(!store.record(&foreign, &event, &ends(RunStatus::Failed)).await.unwrap());
     assert_eq!(store.run(&run.tenant, &run.id).await.unwrap(), Some(run));
 }
 
@@ -260,36 +146,17 @@ pub async fn what_was_written_outlives_the_handle(stores: &impl Stores) {
     let run = running(&*store, &tenant("acme"), 1).await;
     let waiting = written(&*store, &run.tenant).await;
     let event = fact("g1.plan.done", EventType::StageCompleted, 2);
-    assert!(
-        store
-            .record(&run.reference(), &event, &StepOutcome::default())
-            .await
-            .unwrap()
-    );
+    assert!(store.record(&run.reference(), &event, &StepOutcome::default()).await.unwrap());
     let before = store.run(&run.tenant, &run.id).await.unwrap();
     let timeline = store.events(&run.tenant, &run.id, 0, 10).await.unwrap();
     drop(store);
     let store = stores.open().await;
     assert_eq!(store.run(&run.tenant, &run.id).await.unwrap(), before);
-    assert_eq!(
-        store.events(&run.tenant, &run.id, 0, 10).await.unwrap(),
-        timeline
-    );
+    assert_eq!(store.events(&run.tenant, &run.id, 0, 10).await.unwrap(), timeline);
     assert_eq!(timeline.len(), 3);
-    assert_eq!(
-        store.run(&run.tenant, &waiting.id).await.unwrap(),
-        Some(waiting)
-    );
-    assert!(
-        !store
-            .record(&run.reference(), &event, &StepOutcome::default())
-            .await
-            .unwrap()
-    );
-    assert_eq!(
-        store.active().await.unwrap(),
-        BTreeMap::from([(run.tenant, 1)])
-    );
+    assert_eq!(store.run(&run.tenant, &waiting.id).await.unwrap(), Some(waiting));
+    assert!(!store.record(&run.reference(), &event, &StepOutcome::default()).await.unwrap());
+    assert_eq!(store.active().await.unwrap(), BTreeMap::from([(run.tenant, 1)]));
 }
 
 /// `pending` becomes `running` by admission only; a terminal state is for ever.
@@ -298,67 +165,25 @@ pub async fn steps_take_only_legal_states(stores: &impl Stores) {
     let acme = tenant("acme");
     let pending = written(&*store, &acme).await;
     let done = fact("g1.distribute.done", EventType::RunSucceeded, 2);
-    assert!(
-        !store
-            .record(&pending.reference(), &done, &ends(RunStatus::Succeeded))
-            .await
-            .unwrap()
-    );
-    assert_eq!(
-        store.run(&acme, &pending.id).await.unwrap(),
-        Some(pending.clone())
-    );
+    assert!(!store.record(&pending.reference(), &done, &ends(RunStatus::Succeeded)).await.unwrap());
+    assert_eq!(store.run(&acme, &pending.id).await.unwrap(), Some(pending.clone()));
     assert_eq!(types(&*store, &pending).await, [(1, EventType::RunPending)]);
 
     let run = admitted(store.admit(&acme, 1, at(3)).await.unwrap()).remove(0);
-    assert_eq!(
-        (run.id.clone(), run.status, run.started_at),
-        (pending.id.clone(), RunStatus::Running, Some(at(3)))
-    );
-    assert!(
-        store
-            .record(&run.reference(), &done, &ends(RunStatus::Succeeded))
-            .await
-            .unwrap()
-    );
+    assert_eq!((run.id.clone(), run.status, run.started_at), (pending.id.clone(), RunStatus::Running, Some(at(3))));
+    assert!(store.record(&run.reference(), &done, &ends(RunStatus::Succeeded)).await.unwrap());
     let failed = fact("g1.sign.failed", EventType::RunFailed, 9);
-    for status in [
-        RunStatus::Failed,
-        RunStatus::Aborted,
-        RunStatus::Succeeded,
-        RunStatus::Pending,
-    ] {
-        assert!(
-            !store
-                .record(&run.reference(), &failed, &ends(status))
-                .await
-                .unwrap(),
-            "{status}"
-        );
+    for status in [RunStatus::Failed, RunStatus::Aborted, RunStatus::Succeeded, RunStatus::Pending] {
+        assert!(!store.record(&run.reference(), &failed, &ends(status)).await.unwrap(), "{status}");
     }
-    assert!(
-        !store
-            .record(&run.reference(), &failed, &StepOutcome::default())
-            .await
-            .unwrap()
-    );
+    assert!(!store.record(&run.reference(), &failed, &StepOutcome::default()).await.unwrap());
     let ended = store.run(&acme, &run.id).await.unwrap().unwrap();
     assert_eq!(ended.status, RunStatus::Succeeded);
     assert_eq!(
         store.cancel(&acme, &run.id, "bob", at(9)).await.unwrap(),
-        CancelOutcome::Ended({
-            Run {
-                inputs: Vec::new(),
-                distributions: Vec::new(),
-                ..ended
-            }
-        })
+        CancelOutcome::Ended({ Run { inputs: Vec::new(), distributions: Vec::new(), ..ended } })
     );
-    let expected = [
-        (1, EventType::RunPending),
-        (2, EventType::RunRunning),
-        (3, EventType::RunSucceeded),
-    ];
+    let expected = [(1, EventType::RunPending), (2, EventType::RunRunning), (3, EventType::RunSucceeded)];
     assert_eq!(types(&*store, &run).await, expected);
 }
 
@@ -368,35 +193,18 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
     let run = running(&*store, &tenant("acme"), 10).await;
     assert_eq!(run.phase, Some(Phase::Plan));
     let digest = Digest::from_bytes([7; 32]);
-    let snapshot = PolicySnapshotRef {
-        id: "snapshot-1".to_owned(),
-        digest: digest.clone(),
-    };
+    let snapshot = PolicySnapshotRef { id: "snapshot-1".to_owned(), digest: digest.clone() };
     let planned = StepOutcome {
         phase: Some(Phase::Resolve),
         policy_snapshot: Some(snapshot.clone()),
-        progress: RunProgress {
-            parts_total: 2,
-            records_total: 30,
-            ..RunProgress::default()
-        },
+        progress: RunProgress { parts_total: 2, records_total: 30, ..RunProgress::default() },
         ..StepOutcome::default()
     };
     let plan = fact("g1.plan.done", EventType::StageCompleted, 11);
-    assert!(
-        store
-            .record(&run.reference(), &plan, &planned)
-            .await
-            .unwrap()
-    );
+    assert!(store.record(&run.reference(), &plan, &planned).await.unwrap());
     let part = StepOutcome {
         phase: Some(Phase::Adapt),
-        progress: RunProgress {
-            parts_done: 1,
-            records_done: 15,
-            bytes_done: 900,
-            ..RunProgress::default()
-        },
+        progress: RunProgress { parts_done: 1, records_done: 15, bytes_done: 900, ..RunProgress::default() },
         ..StepOutcome::default()
     };
     for key in ["g1.adapt.part.1.done", "g1.adapt.part.0.done"] {
@@ -404,10 +212,7 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
         assert!(store.record(&run.reference(), &event, &part).await.unwrap());
     }
     // A fact that comes late does not take the run back to a phase it has left.
-    let late = StepOutcome {
-        phase: Some(Phase::Resolve),
-        ..StepOutcome::default()
-    };
+    let late = StepOutcome { phase: Some(Phase::Resolve), ..StepOutcome::default() };
     let event = fact("g1.resolve.done", EventType::StageCompleted, 12);
     assert!(store.record(&run.reference(), &event, &late).await.unwrap());
     let bundle = RunBundle {
@@ -420,10 +225,7 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
         key_id: "key-1".to_owned(),
         sidecars: BTreeMap::from([("export.json.sig".to_owned(), digest.clone())]),
     };
-    let end = StepOutcome {
-        bundle: Some(bundle.clone()),
-        ..ends(RunStatus::Succeeded)
-    };
+    let end = StepOutcome { bundle: Some(bundle.clone()), ..ends(RunStatus::Succeeded) };
     let event = fact("g1.distribute.done", EventType::RunSucceeded, 14);
     assert!(store.record(&run.reference(), &event, &end).await.unwrap());
     let ended = store.run(&run.tenant, &run.id).await.unwrap().unwrap();
@@ -433,28 +235,17 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
     assert_eq!(ended.phase, Some(Phase::Adapt));
     assert_eq!(ended.policy_snapshot_id, Some(snapshot));
     assert_eq!(ended.bundle, Some(bundle));
-    let progress = RunProgress {
-        parts_total: 2,
-        parts_done: 2,
-        records_total: 30,
-        records_done: 30,
-        bytes_done: 1_800,
-    };
+    let progress =
+        RunProgress { parts_total: 2, parts_done: 2, records_total: 30, records_done: 30, bytes_done: 1_800 };
     assert_eq!(ended.progress, progress);
 
     let run = running(&*store, &tenant("acme"), 20).await;
     let error = Some((ErrorCode::Empty, "nothing selected".to_owned()));
-    let end = StepOutcome {
-        error,
-        ..ends(RunStatus::Failed)
-    };
+    let end = StepOutcome { error, ..ends(RunStatus::Failed) };
     let event = fact("g1.resolve.failed", EventType::RunFailed, 21);
     assert!(store.record(&run.reference(), &event, &end).await.unwrap());
     let ended = store.run(&run.tenant, &run.id).await.unwrap().unwrap();
-    assert_eq!(
-        (ended.status, ended.error_code),
-        (RunStatus::Failed, Some(ErrorCode::Empty))
-    );
+    assert_eq!((ended.status, ended.error_code), (RunStatus::Failed, Some(ErrorCode::Empty)));
     assert_eq!(ended.error_message.as_deref(), Some("nothing selected"));
     assert_eq!(ended.generation, Generation::FIRST);
 }
@@ -467,27 +258,16 @@ pub async fn silent_runs_are_found_oldest_first(stores: &impl Stores) {
     let quiet = running(&*store, &globex, 20).await;
     let waiting = written(&*store, &acme).await;
     let event = fact("g1.plan.done", EventType::StageCompleted, 30);
-    assert!(
-        store
-            .record(&noisy.reference(), &event, &StepOutcome::default())
-            .await
-            .unwrap()
-    );
+    assert!(store.record(&noisy.reference(), &event, &StepOutcome::default()).await.unwrap());
     let ids = async |status, since, limit| {
         let runs = store.silent_runs(status, at(since), limit).await.unwrap();
         runs.into_iter().map(|run| run.id).collect::<Vec<_>>()
     };
-    assert_eq!(
-        ids(RunStatus::Running, 40, 10).await,
-        [quiet.id.clone(), noisy.id.clone()]
-    );
+    assert_eq!(ids(RunStatus::Running, 40, 10).await, [quiet.id.clone(), noisy.id.clone()]);
     assert_eq!(ids(RunStatus::Running, 40, 1).await, [&quiet.id].map(Clone::clone));
     assert_eq!(ids(RunStatus::Running, 30, 10).await, [&quiet.id].map(Clone::clone));
     assert_eq!(ids(RunStatus::Running, 20, 10).await, []);
     assert_eq!(ids(RunStatus::Pending, 40, 10).await, [&waiting.id].map(Clone::clone));
-    store
-        .cancel(&globex, &quiet.id, "bob", at(31))
-        .await
-        .unwrap();
+    store.cancel(&globex, &quiet.id, "bob", at(31)).await.unwrap();
     assert_eq!(ids(RunStatus::Running, 40, 10).await, [&noisy.id].map(Clone::clone));
 }

@@ -11,72 +11,34 @@ use crate::store::{Admission, RunStore};
 
 async fn finish(store: &dyn RunStore, run: &Run) {
     let event = fact("g1.distribute.done", EventType::RunSucceeded, 9);
-    assert!(
-        store
-            .record(&run.reference(), &event, &ends(RunStatus::Succeeded))
-            .await
-            .unwrap()
-    );
+    assert!(store.record(&run.reference(), &event, &ends(RunStatus::Succeeded)).await.unwrap());
 }
 
 /// Oldest first; a slot that frees goes to the next.
 pub async fn runs_are_admitted_in_order_and_never_above_the_cap(stores: &impl Stores) {
     let store = stores.open().await;
     let acme = tenant("acme");
-    assert_eq!(
-        store.admit(&acme, 4, at(1)).await.unwrap(),
-        Admission::Nothing
-    );
+    assert_eq!(store.admit(&acme, 4, at(1)).await.unwrap(), Admission::Nothing);
     let mut waiting = Vec::new();
     for _ in 0..7 {
         waiting.push(written(&*store, &acme).await.id);
     }
-    assert_eq!(
-        store.admit(&acme, 0, at(1)).await.unwrap(),
-        Admission::Nothing
-    );
+    assert_eq!(store.admit(&acme, 0, at(1)).await.unwrap(), Admission::Nothing);
     let first = admitted(store.admit(&acme, 4, at(1)).await.unwrap());
-    assert_eq!(
-        first.iter().map(|run| run.id.clone()).collect::<Vec<_>>(),
-        waiting[..4]
-    );
+    assert_eq!(first.iter().map(|run| run.id.clone()).collect::<Vec<_>>(), waiting[..4]);
     for run in &first {
-        assert_eq!(
-            (run.status, run.started_at),
-            (RunStatus::Running, Some(at(1)))
-        );
-        assert_eq!(
-            types(&*store, run).await,
-            [(1, EventType::RunPending), (2, EventType::RunRunning)]
-        );
+        assert_eq!((run.status, run.started_at), (RunStatus::Running, Some(at(1))));
+        assert_eq!(types(&*store, run).await, [(1, EventType::RunPending), (2, EventType::RunRunning)]);
     }
-    assert_eq!(
-        store.admit(&acme, 4, at(2)).await.unwrap(),
-        Admission::Nothing
-    );
-    assert_eq!(
-        store.active().await.unwrap(),
-        BTreeMap::from([(acme.clone(), 4)])
-    );
+    assert_eq!(store.admit(&acme, 4, at(2)).await.unwrap(), Admission::Nothing);
+    assert_eq!(store.active().await.unwrap(), BTreeMap::from([(acme.clone(), 4)]));
     finish(&*store, &first[2]).await;
     let next = admitted(store.admit(&acme, 4, at(3)).await.unwrap());
-    assert_eq!(
-        next.iter().map(|run| run.id.clone()).collect::<Vec<_>>(),
-        waiting[4..5]
-    );
+    assert_eq!(next.iter().map(|run| run.id.clone()).collect::<Vec<_>>(), waiting[4..5]);
     // A cap that was lowered takes no run's slot away, and gives none.
-    assert_eq!(
-        store.admit(&acme, 2, at(4)).await.unwrap(),
-        Admission::Nothing
-    );
-    assert_eq!(
-        store.tenants_waiting().await.unwrap(),
-        std::slice::from_ref(&acme)
-    );
-    assert_eq!(
-        admitted(store.admit(&acme, 100, at(5)).await.unwrap()).len(),
-        2
-    );
+    assert_eq!(store.admit(&acme, 2, at(4)).await.unwrap(), Admission::Nothing);
+    assert_eq!(store.tenants_waiting().await.unwrap(), std::slice::from_ref(&acme));
+    assert_eq!(admitted(store.admit(&acme, 100, at(5)).await.unwrap()).len(), 2);
     assert_eq!(store.tenants_waiting().await.unwrap(), []);
 }
 
@@ -97,13 +59,7 @@ pub async fn the_cap_holds_under_concurrent_admission(stores: &impl Stores) {
         // Ends when nobody waits; each round some admitter holds runs and finishes them, so this comes to an end.
         loop {
             let got = admitted(store.admit(&acme, CAP, at(1)).await.unwrap());
-            let active = store
-                .active()
-                .await
-                .unwrap()
-                .get(&acme)
-                .copied()
-                .unwrap_or(0);
+            let active = store.active().await.unwrap().get(&acme).copied().unwrap_or(0);
             assert!(active <= CAP, "{active} runs have a slot");
             for run in &got {
                 finish(&*store, run).await;
@@ -127,10 +83,9 @@ pub async fn the_cap_holds_under_concurrent_admission(stores: &impl Stores) {
     for _ in 0..8 {
         written(&*store, &acme).await;
     }
-    let bursts = join_all((0..8).map(|_| async {
-        admitted(stores.open().await.admit(&acme, CAP, at(2)).await.unwrap()).len()
-    }))
-    .await;
+    let bursts =
+        join_all((0..8).map(|_| async { admitted(stores.open().await.admit(&acme, CAP, at(2)).await.unwrap()).len() }))
+            .await;
     assert_eq!(bursts.into_iter().sum::<usize>(), CAP as usize);
     assert_eq!(store.active().await.unwrap(), BTreeMap::from([(acme, CAP)]));
 }
@@ -143,22 +98,10 @@ pub async fn a_tenant_does_not_wait_for_another(stores: &impl Stores) {
         written(&*store, &acme).await;
     }
     written(&*store, &globex).await;
-    assert_eq!(
-        store.tenants_waiting().await.unwrap(),
-        [acme.clone(), globex.clone()]
-    );
-    assert_eq!(
-        admitted(store.admit(&acme, 2, at(1)).await.unwrap()).len(),
-        2
-    );
-    assert_eq!(
-        admitted(store.admit(&globex, 2, at(1)).await.unwrap()).len(),
-        1
-    );
-    assert_eq!(
-        store.active().await.unwrap(),
-        BTreeMap::from([(acme, 2), (globex, 1)])
-    );
+    assert_eq!(store.tenants_waiting().await.unwrap(), [acme.clone(), globex.clone()]);
+    assert_eq!(admitted(store.admit(&acme, 2, at(1)).await.unwrap()).len(), 2);
+    assert_eq!(admitted(store.admit(&globex, 2, at(1)).await.unwrap()).len(), 1);
+    assert_eq!(store.active().await.unwrap(), BTreeMap::from([(acme, 2), (globex, 1)]));
 }
 
 /// Pending or running: what is cancelled holds nothing up.
@@ -168,25 +111,10 @@ pub async fn a_cancelled_run_frees_its_slot(stores: &impl Stores) {
     let running = written(&*store, &acme).await;
     let cancelled_early = written(&*store, &acme).await;
     let next = written(&*store, &acme).await;
-    assert_eq!(
-        admitted(store.admit(&acme, 1, at(1)).await.unwrap()).len(),
-        1
-    );
-    store
-        .cancel(&acme, &cancelled_early.id, "bob", at(2))
-        .await
-        .unwrap();
-    assert_eq!(
-        store.admit(&acme, 1, at(3)).await.unwrap(),
-        Admission::Nothing
-    );
-    store
-        .cancel(&acme, &running.id, "bob", at(4))
-        .await
-        .unwrap();
+    assert_eq!(admitted(store.admit(&acme, 1, at(1)).await.unwrap()).len(), 1);
+    store.cancel(&acme, &cancelled_early.id, "bob", at(2)).await.unwrap();
+    assert_eq!(store.admit(&acme, 1, at(3)).await.unwrap(), Admission::Nothing);
+    store.cancel(&acme, &running.id, "bob", at(4)).await.unwrap();
     let got = admitted(store.admit(&acme, 1, at(5)).await.unwrap());
-    assert_eq!(
-        got.iter().map(|run| run.id.clone()).collect::<Vec<_>>(),
-        [next.id]
-    );
+    assert_eq!(got.iter().map(|run| run.id.clone()).collect::<Vec<_>>(), [next.id]);
 }

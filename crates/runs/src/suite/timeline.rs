@@ -11,16 +11,8 @@ use super::{Stores, at, fact, pending_run, running, tenant, types};
 use crate::store::StepOutcome;
 
 fn one_part() -> StepOutcome {
-    let progress = RunProgress {
-        parts_done: 1,
-        records_done: 7,
-        bytes_done: 70,
-        ..RunProgress::default()
-    };
-    StepOutcome {
-        progress,
-        ..StepOutcome::default()
-    }
+    let progress = RunProgress { parts_done: 1, records_done: 7, bytes_done: 70, ..RunProgress::default() };
+    StepOutcome { progress, ..StepOutcome::default() }
 }
 
 /// A redelivered message changes neither timeline nor progress.
@@ -28,59 +20,18 @@ pub async fn a_fact_is_recorded_once_however_often_it_comes(stores: &impl Stores
     let store = stores.open().await;
     let run = running(&*store, &tenant("acme"), 1).await;
     let event = fact("g1.adapt.part.0.done", EventType::AdapterComplete, 2);
-    assert!(
-        store
-            .record(&run.reference(), &event, &one_part())
-            .await
-            .unwrap()
-    );
+    assert!(store.record(&run.reference(), &event, &one_part()).await.unwrap());
     let later = fact("g1.adapt.part.1.done", EventType::AdapterComplete, 3);
-    assert!(
-        store
-            .record(&run.reference(), &later, &one_part())
-            .await
-            .unwrap()
-    );
+    assert!(store.record(&run.reference(), &later, &one_part()).await.unwrap());
     for _ in 0..3 {
-        assert!(
-            !store
-                .record(&run.reference(), &event, &one_part())
-                .await
-                .unwrap()
-        );
-        assert!(
-            !store
-                .record(&run.reference(), &later, &one_part())
-                .await
-                .unwrap()
-        );
+        assert!(!store.record(&run.reference(), &event, &one_part()).await.unwrap());
+        assert!(!store.record(&run.reference(), &later, &one_part()).await.unwrap());
     }
-    let progress = store
-        .run(&run.tenant, &run.id)
-        .await
-        .unwrap()
-        .unwrap()
-        .progress;
-    assert_eq!(
-        (
-            progress.parts_done,
-            progress.records_done,
-            progress.bytes_done
-        ),
-        (2, 14, 140)
-    );
+    let progress = store.run(&run.tenant, &run.id).await.unwrap().unwrap().progress;
+    assert_eq!((progress.parts_done, progress.records_done, progress.bytes_done), (2, 14, 140));
     let events = store.events(&run.tenant, &run.id, 2, 10).await.unwrap();
-    let told: Vec<_> = events
-        .iter()
-        .map(|event| (event.ordinal, event.message.as_str(), event.at))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            (3, "fact g1.adapt.part.0.done", at(2)),
-            (4, "fact g1.adapt.part.1.done", at(3))
-        ]
-    );
+    let told: Vec<_> = events.iter().map(|event| (event.ordinal, event.message.as_str(), event.at)).collect();
+    assert_eq!(told, [(3, "fact g1.adapt.part.0.done", at(2)), (4, "fact g1.adapt.part.1.done", at(3))]);
     assert_eq!(events.first().unwrap().metrics, event.metrics);
     assert_eq!(events.first().unwrap().phase, event.phase);
 }
@@ -108,20 +59,11 @@ pub async fn concurrent_recorders_leave_no_gap_and_no_double(stores: &impl Store
     let events = store.events(&run.tenant, &run.id, 0, 100).await.unwrap();
     let ordinals: Vec<u64> = events.iter().map(|event| event.ordinal).collect();
     assert_eq!(ordinals, (1..=14).collect::<Vec<u64>>());
-    let mut messages: Vec<_> = events
-        .into_iter()
-        .skip(2)
-        .map(|event| event.message)
-        .collect();
+    let mut messages: Vec<_> = events.into_iter().skip(2).map(|event| event.message).collect();
     messages.sort();
     messages.dedup();
     assert_eq!(messages.len(), FACTS);
-    let progress = store
-        .run(&run.tenant, &run.id)
-        .await
-        .unwrap()
-        .unwrap()
-        .progress;
+    let progress = store.run(&run.tenant, &run.id).await.unwrap().unwrap().progress;
     assert_eq!((progress.parts_done, progress.records_done), (12, 84));
 }
 
@@ -130,25 +72,14 @@ pub async fn events_are_resumed_by_ordinal(stores: &impl Stores) {
     let store = stores.open().await;
     let run = running(&*store, &tenant("acme"), 1).await;
     for part in 0..5 {
-        let event = fact(
-            &format!("g1.adapt.part.{part}.done"),
-            EventType::AdapterComplete,
-            2,
-        );
-        assert!(
-            store
-                .record(&run.reference(), &event, &one_part())
-                .await
-                .unwrap()
-        );
+        let event = fact(&format!("g1.adapt.part.{part}.done"), EventType::AdapterComplete, 2);
+        assert!(store.record(&run.reference(), &event, &one_part()).await.unwrap());
     }
     let whole = store.events(&run.tenant, &run.id, 0, 100).await.unwrap();
     assert_eq!(whole.len(), 7);
     let mut resumed = Vec::new();
     loop {
-        let after = resumed
-            .last()
-            .map_or(0, |event: &export_contract::event::RunEvent| event.ordinal);
+        let after = resumed.last().map_or(0, |event: &export_contract::event::RunEvent| event.ordinal);
         let page = store.events(&run.tenant, &run.id, after, 3).await.unwrap();
         if page.is_empty() {
             break;
@@ -157,17 +88,8 @@ pub async fn events_are_resumed_by_ordinal(stores: &impl Stores) {
         resumed.extend(page);
     }
     assert_eq!(resumed, whole);
-    assert_eq!(
-        store.events(&run.tenant, &run.id, 7, 100).await.unwrap(),
-        []
-    );
-    assert_eq!(
-        store
-            .events(&run.tenant, &run.id, u64::MAX, 100)
-            .await
-            .unwrap(),
-        []
-    );
+    assert_eq!(store.events(&run.tenant, &run.id, 7, 100).await.unwrap(), []);
+    assert_eq!(store.events(&run.tenant, &run.id, u64::MAX, 100).await.unwrap(), []);
 }
 
 /// A zombie of an earlier generation, or of a run that is not there, writes nothing.
@@ -202,27 +124,10 @@ pub async fn inputs_and_distributions_of_a_repeated_step_are_kept_once(stores: &
     };
     for part in [2, 0, 1] {
         let inputs = vec![input(part, "osv"), input(part, "ghsa")];
-        let outcome = StepOutcome {
-            inputs,
-            ..one_part()
-        };
-        let event = fact(
-            &format!("g1.adapt.part.{part}.done"),
-            EventType::AdapterComplete,
-            2,
-        );
-        assert!(
-            store
-                .record(&run.reference(), &event, &outcome)
-                .await
-                .unwrap()
-        );
-        assert!(
-            !store
-                .record(&run.reference(), &event, &outcome)
-                .await
-                .unwrap()
-        );
+        let outcome = StepOutcome { inputs, ..one_part() };
+        let event = fact(&format!("g1.adapt.part.{part}.done"), EventType::AdapterComplete, 2);
+        assert!(store.record(&run.reference(), &event, &outcome).await.unwrap());
+        assert!(!store.record(&run.reference(), &event, &outcome).await.unwrap());
     }
     let distribution = |kind, location: &str, expires_at| Distribution {
         kind,
@@ -232,26 +137,12 @@ pub async fn inputs_and_distributions_of_a_repeated_step_are_kept_once(stores: &
         expires_at,
     };
     let http = distribution(DistributionKind::Http, "/api/export/runs/x/download", None);
-    let oci = distribution(
-        DistributionKind::Oci,
-        "registry/acme/raw:1",
-        Some(at(86_400)),
-    );
-    let outcome = StepOutcome {
-        distributions: vec![oci.clone(), http.clone()],
-        ..StepOutcome::default()
-    };
+    let oci = distribution(DistributionKind::Oci, "registry/acme/raw:1", Some(at(86_400)));
+    let outcome = StepOutcome { distributions: vec![oci.clone(), http.clone()], ..StepOutcome::default() };
     let event = fact("g1.distribute.done", EventType::StageCompleted, 3);
-    assert!(
-        store
-            .record(&run.reference(), &event, &outcome)
-            .await
-            .unwrap()
-    );
+    assert!(store.record(&run.reference(), &event, &outcome).await.unwrap());
     let whole = store.run(&run.tenant, &run.id).await.unwrap().unwrap();
-    let expected: Vec<_> = (0..3)
-        .flat_map(|part| [input(part, "ghsa"), input(part, "osv")])
-        .collect();
+    let expected: Vec<_> = (0..3).flat_map(|part| [input(part, "ghsa"), input(part, "osv")]).collect();
     assert_eq!(whole.inputs, expected);
     assert_eq!(whole.distributions, [http, oci]);
 }

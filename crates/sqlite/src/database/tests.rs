@@ -1,9 +1,6 @@
 use super::*;
 
-const SCHEMA: [&str; 2] = [
-    "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)",
-    "INSERT INTO t VALUES (1, 'first')",
-];
+const SCHEMA: [&str; 2] = ["CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)", "INSERT INTO t VALUES (1, 'first')"];
 
 fn count(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0))
@@ -23,14 +20,7 @@ async fn schema_steps_are_applied_once_and_a_newer_file_is_refused() {
         assert_eq!(database.read("count", count).await.unwrap(), 1);
     }
     let refused = Database::open(&path, &SCHEMA[..1]).unwrap_err();
-    assert!(matches!(
-        refused,
-        SqliteError::NewerSchema {
-            found: 2,
-            known: 1,
-            ..
-        }
-    ));
+    assert!(matches!(refused, SqliteError::NewerSchema { found: 2, known: 1, .. }));
     assert!(!refused.is_transient());
 }
 
@@ -45,15 +35,9 @@ async fn many_may_open_a_fresh_file_at_the_same_moment() {
                 std::thread::spawn(move || Database::open(&path, &SCHEMA))
             })
             .collect();
-        let open: Vec<_> = openers
-            .into_iter()
-            .map(|opener| opener.join().unwrap().unwrap())
-            .collect();
+        let open: Vec<_> = openers.into_iter().map(|opener| opener.join().unwrap().unwrap()).collect();
         for (key, database) in open.iter().enumerate() {
-            database
-                .write("insert", insert(i64::try_from(key).unwrap() + 2))
-                .await
-                .unwrap();
+            database.write("insert", insert(i64::try_from(key).unwrap() + 2)).await.unwrap();
         }
         assert_eq!(open[0].read("count", count).await.unwrap(), 9);
     }
@@ -120,11 +104,7 @@ async fn a_read_sees_one_snapshot_while_others_write_and_cannot_write_itself() {
     go.send(()).unwrap();
     assert_eq!(reading.await.unwrap().unwrap(), (1, 1));
     assert_eq!(database.read("count", count).await.unwrap(), 2);
-    let refused = database
-        .read("write", |connection| {
-            connection.execute("DELETE FROM t", [])
-        })
-        .await;
+    let refused = database.read("write", |connection| connection.execute("DELETE FROM t", [])).await;
     assert!(refused.is_err());
     let reader = database.dedicated_reader().unwrap();
     assert_eq!(count(&reader).unwrap(), 2);

@@ -8,8 +8,7 @@ use crate::import::tape::Value;
 
 pub(super) fn matches(doc: Value<'_>) -> bool {
     let document = doc.get("document");
-    document.get("csaf_version").exists()
-        || (document.get("tracking").is_object() && document.get("category").exists())
+    document.get("csaf_version").exists() || (document.get("tracking").is_object() && document.get("category").exists())
 }
 
 /// The subject is the first product with a purl, else with a CPE; most industrial advisories name their
@@ -17,30 +16,14 @@ pub(super) fn matches(doc: Value<'_>) -> bool {
 pub(super) fn extract(doc: Value<'_>) -> Extract {
     let mut out = Extract::new(RecordKind::Vex, super::CSAF);
     let document = doc.get("document");
-    out.spec_version = document
-        .get("csaf_version")
-        .text_or_number()
-        .unwrap_or_default();
+    out.spec_version = document.get("csaf_version").text_or_number().unwrap_or_default();
     out.id = document.get("tracking").get("id").filled();
-    for alias in document
-        .get("tracking")
-        .get("aliases")
-        .each()
-        .filter_map(Value::text)
-    {
+    for alias in document.get("tracking").get("aliases").each().filter_map(Value::text) {
         out.links.alias(&alias);
     }
     let (mut first_purl, mut first_cpe) = (None, None);
-    for helper in doc
-        .get("product_tree")
-        .inside("product_identification_helper")
-    {
-        for purl in helper
-            .get("purl")
-            .each()
-            .chain(helper.get("purls").each())
-            .filter_map(Value::filled)
-        {
+    for helper in doc.get("product_tree").inside("product_identification_helper") {
+        for purl in helper.get("purl").each().chain(helper.get("purls").each()).filter_map(Value::filled) {
             out.links.purl(&purl);
             first_purl.get_or_insert(purl);
         }
@@ -51,10 +34,7 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
     }
     out.subject = first_purl.or(first_cpe);
     for vulnerability in doc.get("vulnerabilities").each() {
-        let ids = vulnerability
-            .get("ids")
-            .each()
-            .filter_map(|id| id.get("text").text());
+        let ids = vulnerability.get("ids").each().filter_map(|id| id.get("text").text());
         for id in vulnerability.get("cve").text().into_iter().chain(ids) {
             out.links.alias(&id);
         }
@@ -65,11 +45,7 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
 }
 
 fn addresses(holder: Value<'_>, out: &mut Extract) {
-    for url in holder
-        .get("references")
-        .each()
-        .filter_map(|reference| reference.get("url").text())
-    {
+    for url in holder.get("references").each().filter_map(|reference| reference.get("url").text()) {
         out.links.reference(&url);
     }
 }

@@ -19,8 +19,7 @@ const COLLECTIONS: [(&str, &str); 8] = [
 
 pub(super) fn matches(doc: Value<'_>) -> bool {
     doc.get("cveMetadata").is_object()
-        && (doc.get("dataType").text().as_deref() == Some("CVE_RECORD")
-            || doc.get("containers").is_object())
+        && (doc.get("dataType").text().as_deref() == Some("CVE_RECORD") || doc.get("containers").is_object())
 }
 
 pub(super) fn extract(doc: Value<'_>) -> Extract {
@@ -28,25 +27,12 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
     out.spec_version = doc.get("dataVersion").text_or_number().unwrap_or_default();
     out.id = doc.get("cveMetadata").get("cveId").filled();
     let containers = doc.get("containers");
-    for container in containers
-        .get("cna")
-        .each()
-        .chain(containers.get("adp").each())
-    {
-        for reference in container
-            .get("references")
-            .each()
-            .filter_map(|reference| reference.get("url").text())
-        {
+    for container in containers.get("cna").each().chain(containers.get("adp").each()) {
+        for reference in container.get("references").each().filter_map(|reference| reference.get("url").text()) {
             out.links.reference(&reference);
         }
         // The number of the vendor's own advisory; only those that are ids of a database are aliases.
-        for advisory in container
-            .get("source")
-            .get("advisory")
-            .each()
-            .filter_map(Value::text)
-        {
+        for advisory in container.get("source").get("advisory").each().filter_map(Value::text) {
             if advisory.trim_start().starts_with("GHSA-") {
                 out.links.alias(&advisory);
             }
@@ -60,15 +46,10 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
             }
             if let Some(url) = affected.get("collectionURL").text() {
                 let known = COLLECTIONS.iter().find(|(host, _)| url.contains(host));
-                out.ecosystems
-                    .extend(known.map(|(_, ecosystem)| (*ecosystem).to_owned()));
+                out.ecosystems.extend(known.map(|(_, ecosystem)| (*ecosystem).to_owned()));
             }
         }
-        for cpe in container
-            .get("cpeApplicability")
-            .inside("criteria")
-            .filter_map(Value::text)
-        {
+        for cpe in container.get("cpeApplicability").inside("criteria").filter_map(Value::text) {
             out.links.cpe(&cpe);
         }
     }

@@ -8,10 +8,7 @@ use crate::import::tape::Value;
 pub(super) fn matches(doc: Value<'_>) -> bool {
     doc.get("bomFormat").text().as_deref() == Some("CycloneDX")
         || (doc.get("specVersion").exists()
-            && doc
-                .get("$schema")
-                .text()
-                .is_some_and(|schema| schema.contains("cyclonedx.org/schema")))
+            && doc.get("$schema").text().is_some_and(|schema| schema.contains("cyclonedx.org/schema")))
 }
 
 /// One format serves two kinds. The folder decides where it is called `vex` or `sboms`; else a document with
@@ -40,11 +37,7 @@ pub(super) fn extract(doc: Value<'_>, folder_kind: Option<RecordKind>) -> Extrac
             out.links.cpe(&cpe);
         }
     }
-    for reference in doc
-        .get("externalReferences")
-        .each()
-        .chain(main.get("externalReferences").each())
-    {
+    for reference in doc.get("externalReferences").each().chain(main.get("externalReferences").each()) {
         if let Some(url) = reference.get("url").text() {
             out.links.reference(&url);
         }
@@ -53,13 +46,8 @@ pub(super) fn extract(doc: Value<'_>, folder_kind: Option<RecordKind>) -> Extrac
         vulnerability_links(vulnerability, &mut out);
     }
     if out.kind == RecordKind::Vex && out.subject.is_none() {
-        let affected = doc
-            .get("vulnerabilities")
-            .each()
-            .flat_map(|found| found.get("affects").each());
-        out.subject = affected
-            .filter_map(|affects| affects.get("ref").filled())
-            .find(|text| text.starts_with("pkg:"));
+        let affected = doc.get("vulnerabilities").each().flat_map(|found| found.get("affects").each());
+        out.subject = affected.filter_map(|affects| affects.get("ref").filled()).find(|text| text.starts_with("pkg:"));
         out.subject = out.subject.or_else(|| called(main));
     }
     out.with_ecosystems_of_purls()
@@ -71,19 +59,13 @@ fn vulnerability_links(vulnerability: Value<'_>, out: &mut Extract) {
     for id in vulnerability.get("id").text().into_iter().chain(ids) {
         out.links.alias(&id);
     }
-    let sources = references()
-        .map(|reference| reference.get("source"))
-        .chain([vulnerability.get("source")]);
+    let sources = references().map(|reference| reference.get("source")).chain([vulnerability.get("source")]);
     for holder in sources.chain(vulnerability.get("advisories").each()) {
         if let Some(url) = holder.get("url").text() {
             out.links.reference(&url);
         }
     }
-    for affects in vulnerability
-        .get("affects")
-        .each()
-        .filter_map(|affects| affects.get("ref").text())
-    {
+    for affects in vulnerability.get("affects").each().filter_map(|affects| affects.get("ref").text()) {
         out.links.product(&affects);
     }
 }
@@ -91,14 +73,6 @@ fn vulnerability_links(vulnerability: Value<'_>, out: &mut Extract) {
 /// Group, name and version of a component, for documents without serial number.
 fn called(component: Value<'_>) -> Option<String> {
     let name = component.get("name").filled()?;
-    let name = component
-        .get("group")
-        .filled()
-        .map_or_else(|| name.clone(), |group| format!("{group}/{name}"));
-    Some(
-        component
-            .get("version")
-            .text_or_number()
-            .map_or_else(|| name.clone(), |version| format!("{name}@{version}")),
-    )
+    let name = component.get("group").filled().map_or_else(|| name.clone(), |group| format!("{group}/{name}"));
+    Some(component.get("version").text_or_number().map_or_else(|| name.clone(), |version| format!("{name}@{version}")))
 }

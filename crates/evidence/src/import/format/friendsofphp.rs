@@ -14,28 +14,15 @@ pub(super) fn matches(doc: Value<'_>) -> bool {
 /// name.
 pub(super) fn extract(doc: Value<'_>, path: &str) -> Extract {
     let mut out = Extract::new(RecordKind::Advisory, super::FRIENDS_OF_PHP);
-    let cve = doc
-        .get("cve")
-        .filled()
-        .filter(|cve| cve.starts_with("CVE-"));
+    let cve = doc.get("cve").filled().filter(|cve| cve.starts_with("CVE-"));
     let reference = doc.get("reference").filled().unwrap_or_default();
-    let package = reference
-        .strip_prefix("composer://")
-        .unwrap_or(&reference)
-        .to_owned();
+    let package = reference.strip_prefix("composer://").unwrap_or(&reference).to_owned();
     if let Some(cve) = &cve {
         out.links.alias(cve);
     }
-    let named = super::stem(path).map(|stem| {
-        if package.is_empty() {
-            stem.to_owned()
-        } else {
-            format!("{package}/{stem}")
-        }
-    });
-    out.id = cve
-        .or(named)
-        .or_else(|| (!package.is_empty()).then(|| package.clone()));
+    let named =
+        super::stem(path).map(|stem| if package.is_empty() { stem.to_owned() } else { format!("{package}/{stem}") });
+    out.id = cve.or(named).or_else(|| (!package.is_empty()).then(|| package.clone()));
     if let Some(link) = doc.get("link").text() {
         out.links.reference(&link);
     }

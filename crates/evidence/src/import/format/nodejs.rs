@@ -7,10 +7,7 @@ use crate::import::purl;
 use crate::import::tape::Value;
 
 pub(super) fn matches(doc: Value<'_>) -> bool {
-    is_module(doc)
-        || (doc.get("vulnerable").exists()
-            && doc.get("patched").exists()
-            && doc.get("cve").exists())
+    is_module(doc) || (doc.get("vulnerable").exists() && doc.get("patched").exists() && doc.get("cve").exists())
 }
 
 fn is_module(doc: Value<'_>) -> bool {
@@ -21,44 +18,25 @@ fn is_module(doc: Value<'_>) -> bool {
 /// in the path only.
 pub(super) fn extract(doc: Value<'_>, path: &str) -> Extract {
     let mut out = Extract::new(RecordKind::Advisory, super::NODEJS);
-    for cve in doc
-        .get("cves")
-        .each()
-        .chain(doc.get("cve").each())
-        .filter_map(Value::text)
-    {
+    for cve in doc.get("cves").each().chain(doc.get("cve").each()).filter_map(Value::text) {
         out.links.alias(&cve);
     }
-    for url in doc
-        .get("references")
-        .each()
-        .chain(doc.get("ref").each())
-        .filter_map(Value::text)
-    {
+    for url in doc.get("references").each().chain(doc.get("ref").each()).filter_map(Value::text) {
         // Some records put all addresses into one string, one a line, each after a dash.
         for word in url.split_whitespace() {
             out.links.reference(word);
         }
     }
-    let number = doc
-        .get("id")
-        .text_or_number()
-        .or_else(|| super::stem(path).map(str::to_owned));
+    let number = doc.get("id").text_or_number().or_else(|| super::stem(path).map(str::to_owned));
     if is_module(doc) {
         out.id = number.map(|number| format!("NSWG-ECO-{number}"));
-        if let Some(purl) = doc
-            .get("module_name")
-            .filled()
-            .and_then(|name| purl::from_package("npm", &name))
-        {
+        if let Some(purl) = doc.get("module_name").filled().and_then(|name| purl::from_package("npm", &name)) {
             out.links.purl(&purl);
         }
         out.ecosystems.insert("npm".to_owned());
     } else {
         let first_cve = || doc.get("cve").each().find_map(Value::filled);
-        out.id = number
-            .map(|number| format!("NSWG-COR-{number}"))
-            .or_else(first_cve);
+        out.id = number.map(|number| format!("NSWG-COR-{number}")).or_else(first_cve);
         out.ecosystems.insert("node.js".to_owned());
     }
     out

@@ -20,26 +20,13 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
     let mut out = Extract::new(RecordKind::Advisory, super::OSV);
     out.spec_version = doc.get("schema_version").filled().unwrap_or_default();
     out.id = doc.get("id").filled();
-    for alias in doc
-        .get("aliases")
-        .each()
-        .chain(doc.get("upstream").each())
-        .filter_map(Value::text)
-    {
+    for alias in doc.get("aliases").each().chain(doc.get("upstream").each()).filter_map(Value::text) {
         out.links.alias(&alias);
     }
-    for reference in doc
-        .get("references")
-        .each()
-        .filter_map(|reference| reference.get("url").text())
-    {
+    for reference in doc.get("references").each().filter_map(|reference| reference.get("url").text()) {
         out.links.reference(&reference);
     }
-    for package in doc
-        .get("affected")
-        .each()
-        .map(|affected| affected.get("package"))
-    {
+    for package in doc.get("affected").each().map(|affected| affected.get("package")) {
         let written = package.get("purl").text();
         if let Some(written) = &written {
             out.links.purl(written);
@@ -47,12 +34,7 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
         let Some(ecosystem) = package.get("ecosystem").text() else {
             continue;
         };
-        let ecosystem = ecosystem
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_lowercase();
+        let ecosystem = ecosystem.split(':').next().unwrap_or_default().trim().to_lowercase();
         if ecosystem.is_empty() {
             continue;
         }

@@ -18,9 +18,7 @@ pub(super) fn is_snapshot(doc: Value<'_>) -> bool {
 }
 
 pub(super) fn is_finding(doc: Value<'_>) -> bool {
-    either(doc, &ADVISORY).is_some()
-        && either(doc, &SUBJECT).is_some()
-        && doc.get("status").text().is_some()
+    either(doc, &ADVISORY).is_some() && either(doc, &SUBJECT).is_some() && doc.get("status").text().is_some()
 }
 
 /// What the store keeps beside the text of either.

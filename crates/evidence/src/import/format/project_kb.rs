@@ -7,9 +7,7 @@ use crate::import::tape::Value;
 
 pub(super) fn matches(doc: Value<'_>) -> bool {
     doc.get("vulnerability_id").text().is_some()
-        && ["notes", "fixes", "artifacts"]
-            .iter()
-            .any(|name| doc.get(name).exists())
+        && ["notes", "fixes", "artifacts"].iter().any(|name| doc.get(name).exists())
 }
 
 pub(super) fn extract(doc: Value<'_>) -> Extract {
@@ -20,11 +18,7 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
             out.links.alias(&alias);
         }
     }
-    for artifact in doc
-        .get("artifacts")
-        .each()
-        .filter_map(|artifact| artifact.get("id").text())
-    {
+    for artifact in doc.get("artifacts").each().filter_map(|artifact| artifact.get("id").text()) {
         out.links.purl(&artifact);
     }
     for note in doc.get("notes").each() {
@@ -32,11 +26,7 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
             out.links.reference(&link);
         }
     }
-    for repository in doc
-        .get("fixes")
-        .inside("repository")
-        .filter_map(Value::text)
-    {
+    for repository in doc.get("fixes").inside("repository").filter_map(Value::text) {
         out.links.reference(&repository);
     }
     out.with_ecosystems_of_purls()

@@ -12,26 +12,16 @@ const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 
 /// Real documents lack the version, or have a number there, so the id of the document speaks as well.
 pub(super) fn matches(doc: Value<'_>) -> bool {
-    doc.get("spdxVersion").exists()
-        || doc.get("SPDXID").text().as_deref() == Some(DOCUMENT)
-        || is_graph(doc)
+    doc.get("spdxVersion").exists() || doc.get("SPDXID").text().as_deref() == Some(DOCUMENT) || is_graph(doc)
 }
 
 fn is_graph(doc: Value<'_>) -> bool {
     doc.get("@graph").exists()
-        && doc
-            .get("@context")
-            .each()
-            .filter_map(Value::text)
-            .any(|text| text.contains("spdx.org/rdf"))
+        && doc.get("@context").each().filter_map(Value::text).any(|text| text.contains("spdx.org/rdf"))
 }
 
 pub(super) fn extract(doc: Value<'_>) -> Extract {
-    if is_graph(doc) {
-        graph(doc)
-    } else {
-        document(doc)
-    }
+    if is_graph(doc) { graph(doc) } else { document(doc) }
 }
 
 /// 2.x. The main component is the first package that the document describes, by `documentDescribes` or by a
@@ -39,20 +29,11 @@ pub(super) fn extract(doc: Value<'_>) -> Extract {
 fn document(doc: Value<'_>) -> Extract {
     let mut out = Extract::new(RecordKind::Sbom, super::SPDX);
     let version = doc.get("spdxVersion").text_or_number().unwrap_or_default();
-    version
-        .strip_prefix("SPDX-")
-        .unwrap_or(&version)
-        .clone_into(&mut out.spec_version);
-    out.id = doc
-        .get("documentNamespace")
-        .filled()
-        .or_else(|| doc.get("name").filled());
+    version.strip_prefix("SPDX-").unwrap_or(&version).clone_into(&mut out.spec_version);
+    out.id = doc.get("documentNamespace").filled().or_else(|| doc.get("name").filled());
     let described = described(doc);
     for package in doc.get("packages").each() {
-        let is_main = package
-            .get("SPDXID")
-            .filled()
-            .is_some_and(|id| described.contains(&id));
+        let is_main = package.get("SPDXID").filled().is_some_and(|id| described.contains(&id));
         for reference in package.get("externalRefs").each() {
             let Some(locator) = reference.get("referenceLocator").filled() else {
                 continue;
@@ -67,11 +48,7 @@ fn document(doc: Value<'_>) -> Extract {
 }
 
 fn described(doc: Value<'_>) -> BTreeSet<String> {
-    let mut ids: BTreeSet<String> = doc
-        .get("documentDescribes")
-        .each()
-        .filter_map(Value::filled)
-        .collect();
+    let mut ids: BTreeSet<String> = doc.get("documentDescribes").each().filter_map(Value::filled).collect();
     for relationship in doc.get("relationships").each() {
         let from = relationship.get("spdxElementId").filled();
         let to = relationship.get("relatedSpdxElement").filled();
@@ -88,15 +65,8 @@ fn described(doc: Value<'_>) -> BTreeSet<String> {
 fn graph(doc: Value<'_>) -> Extract {
     let mut out = Extract::new(RecordKind::Sbom, super::SPDX);
     let elements = || doc.get("@graph").each();
-    out.spec_version = elements()
-        .find_map(|element| element.get("specVersion").filled())
-        .unwrap_or_default();
-    let is_a = |element: Value<'_>, name: &str| {
-        element
-            .get("type")
-            .text()
-            .is_some_and(|kind| kind.ends_with(name))
-    };
+    out.spec_version = elements().find_map(|element| element.get("specVersion").filled()).unwrap_or_default();
+    let is_a = |element: Value<'_>, name: &str| element.get("type").text().is_some_and(|kind| kind.ends_with(name));
     let mut roots = BTreeSet::new();
     for element in elements() {
         let is_document = is_a(element, "SpdxDocument");
@@ -109,16 +79,9 @@ fn graph(doc: Value<'_>) -> Extract {
     }
     for element in elements() {
         let is_root = id(element).is_some_and(|id| roots.contains(&id));
-        let identifiers = element
-            .get("externalIdentifier")
-            .each()
-            .map(|external| external.get("identifier"));
+        let identifiers = element.get("externalIdentifier").each().map(|external| external.get("identifier"));
         let purl = element.get("software_packageUrl");
-        for text in [purl, element.get("packageUrl")]
-            .into_iter()
-            .chain(identifiers)
-            .filter_map(Value::filled)
-        {
+        for text in [purl, element.get("packageUrl")].into_iter().chain(identifiers).filter_map(Value::filled) {
             if is_root && out.subject.is_none() && text.starts_with("pkg:") {
                 out.subject = Some(text.clone());
             }
@@ -129,8 +92,5 @@ fn graph(doc: Value<'_>) -> Extract {
 }
 
 fn id(element: Value<'_>) -> Option<String> {
-    element
-        .get("spdxId")
-        .filled()
-        .or_else(|| element.get("@id").filled())
+    element.get("spdxId").filled().or_else(|| element.get("@id").filled())
 }

@@ -35,10 +35,7 @@ impl FileReader<'_> {
                 continue;
             }
             let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
-            let mut counted = Metered {
-                inner: &mut entry,
-                left,
-            };
+            let mut counted = Metered { inner: &mut entry, left };
             self.read_entry(&mut counted, &name)?;
             left = counted.left;
             if left == 0 {
@@ -75,9 +72,7 @@ impl FileReader<'_> {
                 }
                 continue;
             }
-            let name = long_name
-                .take()
-                .unwrap_or_else(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+            let name = long_name.take().unwrap_or_else(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
             if kind.is_file() || kind.is_contiguous() {
                 self.read_entry(&mut entry, &name)?;
             }
@@ -86,30 +81,19 @@ impl FileReader<'_> {
     }
 
     fn read_entry(&mut self, reader: &mut dyn Read, name: &str) -> Result<(), GivenUp> {
-        let name: String = name
-            .chars()
-            .map(|c| if c.is_control() { '_' } else { c })
-            .collect();
+        let name: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
         let file_name = name.rsplit(['/', '\\']).next().unwrap_or(&name);
-        if walk::is_passed_over(file_name)
-            || name.split(['/', '\\']).any(|folder| folder == "LICENSES")
-        {
+        if walk::is_passed_over(file_name) || name.split(['/', '\\']).any(|folder| folder == "LICENSES") {
             return self.out.push(Item::Skipped(self.file.source.clone()));
         }
-        let position = Position {
-            entry: Some(name.clone()),
-            ..self.position()
-        };
+        let position = Position { entry: Some(name.clone()), ..self.position() };
         match walk::shape(file_name) {
             (Shape::Document, false) => self.read_document(reader, position, name),
-            (Shape::Lines, false) => {
-                self.read_lines(&mut BufReader::new(reader) as &mut dyn BufRead, Some(&name))
-            }
-            (Shape::Foreign(advice), _) => {
-                self.refuse(position, RefusalCode::UnsupportedFormat, advice.to_owned())
-            }
+            (Shape::Lines, false) => self.read_lines(&mut BufReader::new(reader) as &mut dyn BufRead, Some(&name)),
+            (Shape::Foreign(advice), _) => self.refuse(position, RefusalCode::UnsupportedFormat, advice.to_owned()),
             _ => {
-                let reason = "an archive or compressed file inside an archive is not opened; unpack the outer one".to_owned();
+                let reason =
+                    "an archive or compressed file inside an archive is not opened; unpack the outer one".to_owned();
                 self.refuse(position, RefusalCode::NestedArchive, reason)
             }
         }
@@ -117,10 +101,7 @@ impl FileReader<'_> {
 }
 
 fn gnu_name(text: &[u8]) -> String {
-    let end = text
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(text.len());
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
     String::from_utf8_lossy(text.get(..end).unwrap_or_default()).into_owned()
 }
 
@@ -141,13 +122,9 @@ struct Metered<'a> {
 impl Read for Metered<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         if self.left == 0 {
-            return Err(std::io::Error::other(
-                "the archive unpacks to more than the limit allows",
-            ));
+            return Err(std::io::Error::other("the archive unpacks to more than the limit allows"));
         }
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buf.len());
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
         let got = self.inner.read(&mut buf[..most])?;
         self.left -= got as u64;
         Ok(got)

@@ -41,12 +41,7 @@ pub(crate) struct Batcher {
 
 impl Batcher {
     pub(crate) fn new(lanes: Vec<SyncSender<Batch>>, budget: Arc<Budget>) -> Self {
-        Self {
-            lanes,
-            next: 0,
-            budget,
-            batch: Batch::default(),
-        }
+        Self { lanes, next: 0, budget, batch: Batch::default() }
     }
 
     pub(crate) fn push(&mut self, item: Item) -> Result<(), GivenUp> {
@@ -54,11 +49,7 @@ impl Batcher {
             self.batch.bytes += document.bytes.len();
         }
         self.batch.items.push(item);
-        if self.batch.items.len() >= BATCH_DOCUMENTS || self.batch.bytes >= BATCH_BYTES {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.batch.items.len() >= BATCH_DOCUMENTS || self.batch.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), GivenUp> {

@@ -16,17 +16,10 @@ const MAX_PATH_BYTES: usize = 4_096;
 impl FileReader<'_> {
     /// Reads lines to the end; `entry` names the archive entry they stand in. Blank lines are none. A line
     /// that is too long is refused and the next one read.
-    pub(super) fn read_lines(
-        &mut self,
-        reader: impl BufRead,
-        entry: Option<&str>,
-    ) -> Result<(), GivenUp> {
+    pub(super) fn read_lines(&mut self, reader: impl BufRead, entry: Option<&str>) -> Result<(), GivenUp> {
         let limit = usize::try_from(self.limits.document_bytes).unwrap_or(usize::MAX);
         let mut lines = LineReader::new(reader, limit);
-        let mut paths = UpstreamPaths::open(
-            self.file.paths_file.as_deref().filter(|_| entry.is_none()),
-            self.limits,
-        );
+        let mut paths = UpstreamPaths::open(self.file.paths_file.as_deref().filter(|_| entry.is_none()), self.limits);
         loop {
             let mut position = self.position();
             position.entry = entry.map(str::to_owned);
@@ -55,11 +48,7 @@ impl FileReader<'_> {
             if line.bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let path = position
-                .upstream_path
-                .clone()
-                .or_else(|| position.entry.clone())
-                .unwrap_or_default();
+            let path = position.upstream_path.clone().or_else(|| position.entry.clone()).unwrap_or_default();
             let bytes = line.bytes.to_vec();
             self.found(position, path, bytes)?;
         }
@@ -83,18 +72,12 @@ impl UpstreamPaths {
             let decoder = BoundedDecoder::new(file, limits.plain_bytes_of(bytes)).ok()?;
             Some(Box::new(BufReader::new(decoder)))
         };
-        Self {
-            lines: file
-                .and_then(open)
-                .map(|reader| LineReader::new(reader, MAX_PATH_BYTES)),
-        }
+        Self { lines: file.and_then(open).map(|reader| LineReader::new(reader, MAX_PATH_BYTES)) }
     }
 
     fn next(&mut self) -> Option<String> {
         let path = match self.lines.as_mut()?.next_line() {
-            Ok(Some(line)) => std::str::from_utf8(line.bytes)
-                .ok()
-                .map(|path| path.trim().to_owned()),
+            Ok(Some(line)) => std::str::from_utf8(line.bytes).ok().map(|path| path.trim().to_owned()),
             Err(JsonlError::LineTooLong { .. }) => None,
             Ok(None) | Err(_) => {
                 self.lines = None;
