@@ -8,10 +8,11 @@ use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
 use export_blobs::s3::{S3Blobs, S3Settings};
 use export_evidence::policy::{MongoPolicyStore, PolicyStore, SqlitePolicyStore};
-use export_evidence::{EvidenceLedger, MongoLedger, SqliteLedger};
+use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, connect};
-use export_runs::{MongoRuns, RunStore, SqliteRuns};
+use export_runs::{MongoRuns, RunStore, RunStoreError, SqliteRuns};
 use export_signing::{FileSigner, Signer};
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::config::{Config, StagingDriver, StoreDriver};
 use crate::secrets;
@@ -20,6 +21,26 @@ use crate::secrets;
 async fn mongo(config: &Config) -> anyhow::Result<export_mongo::mongodb::Database> {
     let uri = secrets::read(&config.store.uri_file)?;
     Ok(export_mongo::connect(&uri, &config.store.database).await?)
+}
+
+/// How long a start waits for a served store.
+const OPEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// Opens a served store. Roles and servers start together: one that does not answer yet is asked again.
+async fn opened<T, E: std::error::Error + 'static>(
+    open: impl AsyncFn() -> Result<T, E>,
+    is_transient: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let until = Instant::now() + OPEN_WITHIN;
+    loop {
+        match open().await {
+            Err(error) if is_transient(&error) && Instant::now() < until => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the store is not ready, trying again");
+                sleep(Duration::from_millis(500)).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn data_dir(config: &Config) -> anyhow::Result<&Path> {
@@ -32,7 +53,11 @@ fn data_dir(config: &Config) -> anyhow::Result<&Path> {
 pub(crate) async fn runs(config: &Config) -> anyhow::Result<Arc<dyn RunStore>> {
     Ok(match config.store.driver {
         StoreDriver::Sqlite => Arc::new(SqliteRuns::open(&data_dir(config)?.join("runs.db"))?),
-        StoreDriver::Mongodb => Arc::new(MongoRuns::open(mongo(config).await?).await?),
+        StoreDriver::Mongodb => {
+            let database = mongo(config).await?;
+            let is_transient = |error: &RunStoreError| matches!(error, RunStoreError::Unavailable { .. });
+            Arc::new(opened(async || MongoRuns::open(database.clone()).await, is_transient).await?)
+        }
     })
 }
 
@@ -40,7 +65,10 @@ pub(crate) async fn runs(config: &Config) -> anyhow::Result<Arc<dyn RunStore>> {
 pub(crate) async fn evidence(config: &Config) -> anyhow::Result<Arc<dyn EvidenceLedger>> {
     Ok(match config.store.driver {
         StoreDriver::Sqlite => Arc::new(SqliteLedger::open(&data_dir(config)?.join("evidence.db"))?),
-        StoreDriver::Mongodb => Arc::new(MongoLedger::open(mongo(config).await?).await?),
+        StoreDriver::Mongodb => {
+            let database = mongo(config).await?;
+            Arc::new(opened(async || MongoLedger::open(database.clone()).await, LedgerError::is_transient).await?)
+        }
     })
 }
 
@@ -48,7 +76,10 @@ pub(crate) async fn evidence(config: &Config) -> anyhow::Result<Arc<dyn Evidence
 pub(crate) async fn policy(config: &Config) -> anyhow::Result<Arc<dyn PolicyStore>> {
     Ok(match config.store.driver {
         StoreDriver::Sqlite => Arc::new(SqlitePolicyStore::open(&data_dir(config)?.join("policy.db"))?),
-        StoreDriver::Mongodb => Arc::new(MongoPolicyStore::open(mongo(config).await?).await?),
+        StoreDriver::Mongodb => {
+            let database = mongo(config).await?;
+            Arc::new(opened(async || MongoPolicyStore::open(database.clone()).await, LedgerError::is_transient).await?)
+        }
     })
 }
 

@@ -90,6 +90,10 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"export-center\""));
         }
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // Some of the body may still be under way: nothing else can come over this connection.
+            headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("5"));
         }

@@ -14,6 +14,9 @@ use crate::problem::Problem;
 
 type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
 
+/// Most bytes of a refused body that are read for the sake of the answer.
+const MAX_PASSED_OVER: usize = 8 << 20;
+
 /// A request whose route is known.
 pub(crate) struct Incoming {
     pub(crate) headers: HeaderMap,
@@ -46,17 +49,29 @@ impl Incoming {
         let too_large = || Problem::new(ErrorCode::BodyTooLarge, format!("the body is larger than {limit} bytes"));
         let announced = self.header("content-length").and_then(|length| length.parse::<usize>().ok());
         if announced.is_some_and(|length| length > limit) {
+            self.pass_over().await;
             return Err(too_large());
         }
         let mut whole = BytesMut::new();
         while let Some(piece) = self.body.next().await {
             let piece = piece.map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the body broke off"))?;
             if whole.len() + piece.len() > limit {
+                self.pass_over().await;
                 return Err(too_large());
             }
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
+    }
+
+    /// Reads on without keeping anything: a client that still sends when the connection closes loses the answer.
+    async fn pass_over(&mut self) {
+        let mut passed = 0;
+        while passed < MAX_PASSED_OVER
+            && let Some(Ok(piece)) = self.body.next().await
+        {
+            passed += piece.len();
+        }
     }
 
     /// The body as JSON.

@@ -2,10 +2,7 @@
 //!
 //! `cargo run --release -p export-canon --example throughput -- FOLDER`. A megabyte is 10^6 bytes of raw JSON going in;
 //! every figure is the median of five rounds.
-#![allow(
-    clippy::print_stdout,
-    reason = "printing figures is what this program is for"
-)]
+#![allow(clippy::print_stdout, reason = "printing figures is what this program is for")]
 
 use std::error::Error;
 use std::fs::File;
@@ -40,47 +37,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         sorted.push(canonical);
     }
     println!("{} documents, {} bytes", published.len(), size(&published));
-    println!(
-        "{} of them ({} bytes) are not canonical",
-        unsorted.len(),
-        size(&unsorted)
-    );
+    println!("{} of them ({} bytes) are not canonical", unsorted.len(), size(&unsorted));
 
-    report("serde_json Value and back (reference)", &published, || {
-        by_value(&published)
-    })?;
-    report("canonicalise, all as published", &published, || {
-        canonicalise(&published)
-    })?;
-    report("canonicalise, only those not canonical", &unsorted, || {
-        canonicalise(&unsorted)
-    })?;
-    report("canonicalise, all in order already", &sorted, || {
-        canonicalise(&sorted)
-    })?;
+    report("serde_json Value and back (reference)", &published, || by_value(&published))?;
+    report("canonicalise, all as published", &published, || canonicalise(&published))?;
+    report("canonicalise, only those not canonical", &unsorted, || canonicalise(&unsorted))?;
+    report("canonicalise, all in order already", &sorted, || canonicalise(&sorted))?;
 
     let published: Documents = Arc::new(published);
     let sorted: Documents = Arc::new(sorted);
-    report("zstd 3 alone, 1 thread (reference)", &sorted, || {
-        frames(&sorted, 1, false)
-    })?;
-    report("zstd 3 alone, 2 threads (reference)", &sorted, || {
-        frames(&sorted, 2, false)
-    })?;
-    report("canonical + zstd 3 + sha256, 1 thread", &published, || {
-        frames(&published, 1, true)
-    })?;
-    report("canonical + zstd 3 + sha256, 2 threads", &published, || {
-        frames(&published, 2, true)
-    })?;
+    report("zstd 3 alone, 1 thread (reference)", &sorted, || frames(&sorted, 1, false))?;
+    report("zstd 3 alone, 2 threads (reference)", &sorted, || frames(&sorted, 2, false))?;
+    report("canonical + zstd 3 + sha256, 1 thread", &published, || frames(&published, 1, true))?;
+    report("canonical + zstd 3 + sha256, 2 threads", &published, || frames(&published, 2, true))?;
     Ok(())
 }
 
 fn find_packs(folder: &Path, packs: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    let mut entries = folder
-        .read_dir()?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<Vec<_>>>()?;
+    let mut entries = folder.read_dir()?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
     entries.sort();
     for entry in entries {
         if entry.is_dir() {

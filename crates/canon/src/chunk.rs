@@ -17,11 +17,7 @@ pub struct Chunker {
 impl Chunker {
     /// Chunks of `target` plain bytes; a target of 0 closes after every record.
     pub const fn new(target: u64) -> Self {
-        Self {
-            target,
-            bytes: 0,
-            records: 0,
-        }
+        Self { target, bytes: 0, records: 0 }
     }
 
     /// Takes a record of `len` plain bytes, its line feed included. `true` means: close the chunk after this record; the next
@@ -62,10 +58,7 @@ mod tests {
     #[test]
     fn chunk_closes_at_the_first_record_end_at_or_past_the_target() {
         let mut chunker = Chunker::new(10);
-        let closes: Vec<bool> = [4, 6, 9, 0, 1, 25, 3]
-            .into_iter()
-            .map(|len| chunker.push(len))
-            .collect();
+        let closes: Vec<bool> = [4, 6, 9, 0, 1, 25, 3].into_iter().map(|len| chunker.push(len)).collect();
         assert_eq!(closes, [false, true, false, false, true, true, false]);
         assert_eq!((chunker.open_bytes(), chunker.open_records()), (3, 1));
     }

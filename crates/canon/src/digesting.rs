@@ -86,18 +86,13 @@ impl Digester {
 
     /// Count and digest of all bytes taken.
     pub fn finish(self) -> Digested {
-        Digested {
-            sha256: Sha256Digest(self.hasher.finalize().into()),
-            bytes: self.bytes,
-        }
+        Digested { sha256: Sha256Digest(self.hasher.finalize().into()), bytes: self.bytes }
     }
 }
 
 impl fmt::Debug for Digester {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Digester")
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("Digester").field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }
 
@@ -111,10 +106,7 @@ pub struct DigestingWriter<W> {
 impl<W: Write> DigestingWriter<W> {
     /// Wraps a writer.
     pub fn new(inner: W) -> Self {
-        Self {
-            inner,
-            digester: Digester::new(),
-        }
+        Self { inner, digester: Digester::new() }
     }
 
     /// Bytes written so far.
@@ -150,10 +142,7 @@ pub struct DigestingReader<R> {
 impl<R: Read> DigestingReader<R> {
     /// Wraps a reader.
     pub fn new(inner: R) -> Self {
-        Self {
-            inner,
-            digester: Digester::new(),
-        }
+        Self { inner, digester: Digester::new() }
     }
 
     /// Bytes read so far.
@@ -210,14 +199,7 @@ mod tests {
         assert_eq!(writer.bytes(), 2);
         writer.write_all(b"c").unwrap();
         let (inner, digested) = writer.finish();
-        assert_eq!(
-            (
-                inner.0.as_slice(),
-                digested.bytes,
-                digested.sha256.hex().as_str()
-            ),
-            (&b"abc"[..], 3, ABC)
-        );
+        assert_eq!((inner.0.as_slice(), digested.bytes, digested.sha256.hex().as_str()), (&b"abc"[..], 3, ABC));
     }
 
     #[test]
@@ -226,9 +208,6 @@ mod tests {
         let mut all = Vec::new();
         reader.read_to_end(&mut all).unwrap();
         let (_, digested) = reader.finish();
-        assert_eq!(
-            (all.as_slice(), digested.bytes, digested.sha256),
-            (&b"abc"[..], 3, sha256(b"abc"))
-        );
+        assert_eq!((all.as_slice(), digested.bytes, digested.sha256), (&b"abc"[..], 3, sha256(b"abc")));
     }
 }

@@ -58,9 +58,7 @@ pub enum CanonError {
         offset: u64,
     },
     /// A word that is neither `true`, `false` nor `null`.
-    #[error(
-        "invalid literal `{found}` at {path} (byte {offset}); only `true`, `false` and `null` are words of JSON"
-    )]
+    #[error("invalid literal `{found}` at {path} (byte {offset}); only `true`, `false` and `null` are words of JSON")]
     InvalidLiteral {
         /// The beginning of the word.
         found: String,
@@ -88,9 +86,7 @@ pub enum CanonError {
         offset: u64,
     },
     /// A control character that had to be escaped.
-    #[error(
-        "control character U+{character:04X} must be escaped in a string at {path} (byte {offset})"
-    )]
+    #[error("control character U+{character:04X} must be escaped in a string at {path} (byte {offset})")]
     ControlCharacter {
         /// The character's code.
         character: u8,
@@ -121,9 +117,7 @@ pub enum CanonError {
     #[error("cannot serialise a value as JSON")]
     Serialize(#[source] serde_json::Error),
     /// An integer that JavaScript numbers cannot hold exactly, so RFC 8785 could not keep it.
-    #[error(
-        "integer {number} at {path} is beyond 2^53 - 1 and would lose digits in RFC 8785; write it as a string"
-    )]
+    #[error("integer {number} at {path} is beyond 2^53 - 1 and would lose digits in RFC 8785; write it as a string")]
     UnsafeInteger {
         /// The number.
         number: String,

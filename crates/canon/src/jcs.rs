@@ -38,11 +38,7 @@ enum Step<'a> {
     Element(usize),
 }
 
-fn write_value<'a>(
-    value: &'a Value,
-    path: &mut Vec<Step<'a>>,
-    out: &mut Vec<u8>,
-) -> Result<(), CanonError> {
+fn write_value<'a>(value: &'a Value, path: &mut Vec<Step<'a>>, out: &mut Vec<u8>) -> Result<(), CanonError> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -87,9 +83,7 @@ fn write_string(text: &str, out: &mut Vec<u8>) -> Result<(), CanonError> {
 }
 
 fn write_number(number: &Number, path: &[Step<'_>], out: &mut Vec<u8>) -> Result<(), CanonError> {
-    let magnitude = number
-        .as_u64()
-        .or_else(|| number.as_i64().map(i64::unsigned_abs));
+    let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
     let mut buffer = ryu_js::Buffer::new();
     match (magnitude, number.as_f64()) {
         (Some(magnitude), _) if magnitude <= MAX_SAFE_INTEGER => {
@@ -119,10 +113,7 @@ mod tests {
     use super::*;
 
     fn check(value: &Value, expected: &str) {
-        assert_eq!(
-            String::from_utf8(canonicalize_value(value).unwrap()).unwrap(),
-            expected
-        );
+        assert_eq!(String::from_utf8(canonicalize_value(value).unwrap()).unwrap(), expected);
     }
 
     #[test]
@@ -141,25 +132,16 @@ mod tests {
     fn names_sort_by_utf16_units_and_not_by_code_points() {
         // Section 3.2.3: the emoji's first unit is D83D, below FB33, though its code point is above.
         let value = json!({"\u{20ac}": 1, "\r": 2, "\u{fb33}": 3, "1": 4, "\u{1f600}": 5, "\u{80}": 6, "\u{f6}": 7});
-        check(
-            &value,
-            "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"ö\":7,\"€\":1,\"😀\":5,\"\u{fb33}\":3}",
-        );
+        check(&value, "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"ö\":7,\"€\":1,\"😀\":5,\"\u{fb33}\":3}");
     }
 
     #[test]
     fn integers_are_exact_or_refused() {
         check(
-            &json!([
-                9_007_199_254_740_991_i64,
-                -9_007_199_254_740_991_i64,
-                -0.0,
-                10.0
-            ]),
+            &json!([9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64, -0.0, 10.0]),
             "[9007199254740991,-9007199254740991,0,10]",
         );
-        let refused =
-            canonicalize_value(&json!({"a": [0, {"b": 9_007_199_254_740_992_u64}]})).unwrap_err();
+        let refused = canonicalize_value(&json!({"a": [0, {"b": 9_007_199_254_740_992_u64}]})).unwrap_err();
         assert_eq!(
             refused.to_string(),
             "integer 9007199254740992 at $.a[1].b is beyond 2^53 - 1 and would lose digits in RFC 8785; write it as a string"
@@ -175,14 +157,7 @@ mod tests {
             zebra: u8,
             apple: Option<&'static str>,
         }
-        assert_eq!(
-            to_vec(&Document {
-                zebra: 1,
-                apple: None
-            })
-            .unwrap(),
-            b"{\"apple\":null,\"zebra\":1}"
-        );
+        assert_eq!(to_vec(&Document { zebra: 1, apple: None }).unwrap(), b"{\"apple\":null,\"zebra\":1}");
         let unfit = std::collections::BTreeMap::from([((1, 2), 3)]);
         assert!(matches!(to_vec(&unfit), Err(CanonError::Serialize(_))));
     }

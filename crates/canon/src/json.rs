@@ -40,10 +40,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 256 MiB and 4,096 levels.
     fn default() -> Self {
-        Self {
-            max_bytes: 256 << 20,
-            max_depth: 4096,
-        }
+        Self { max_bytes: 256 << 20, max_depth: 4096 }
     }
 }
 
@@ -59,11 +56,7 @@ pub fn canonicalize<'a>(input: &'a [u8], limits: &Limits) -> Result<Cow<'a, [u8]
 ///
 /// # Errors
 /// As [`canonicalize`].
-pub fn canonicalize_into(
-    input: &[u8],
-    limits: &Limits,
-    out: &mut Vec<u8>,
-) -> Result<(), CanonError> {
+pub fn canonicalize_into(input: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<(), CanonError> {
     Canonicalizer::new(*limits).canonicalize_into(input, out)
 }
 
@@ -77,10 +70,7 @@ pub struct Canonicalizer {
 impl Canonicalizer {
     /// Holds no memory before the first document.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            scan: Scan::default(),
-        }
+        Self { limits, scan: Scan::default() }
     }
 
     /// Keeps members with equal names instead of refusing the document. They stand together in the output, in the order in which
@@ -128,29 +118,19 @@ impl Canonicalizer {
     fn check<'a>(&mut self, input: &'a [u8]) -> Result<&'a [u8], CanonError> {
         let limit = self.limits.max_bytes.min(u32::MAX as usize);
         if input.len() > limit {
-            return Err(CanonError::TooLarge {
-                bytes: input.len() as u64,
-                limit: limit as u64,
-            });
+            return Err(CanonError::TooLarge { bytes: input.len() as u64, limit: limit as u64 });
         }
         if input.starts_with(b"\xef\xbb\xbf") {
             return Err(CanonError::ByteOrderMark);
         }
-        if let Err(error) =
-            simdutf8::basic::from_utf8(input).or_else(|_| simdutf8::compat::from_utf8(input))
-        {
-            return Err(CanonError::InvalidUtf8 {
-                offset: error.valid_up_to() as u64,
-            });
+        if let Err(error) = simdutf8::basic::from_utf8(input).or_else(|_| simdutf8::compat::from_utf8(input)) {
+            return Err(CanonError::InvalidUtf8 { offset: error.valid_up_to() as u64 });
         }
         let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         let Some(first) = input.iter().position(|byte| !is_space(byte)) else {
             return Err(CanonError::Empty);
         };
-        let last = input
-            .iter()
-            .rposition(|byte| !is_space(byte))
-            .unwrap_or(first);
+        let last = input.iter().rposition(|byte| !is_space(byte)).unwrap_or(first);
         let text = &input[first..=last];
         self.scan
             .run(text, self.limits.max_depth)

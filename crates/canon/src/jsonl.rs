@@ -63,12 +63,7 @@ pub struct LineReader<R> {
 impl<R: BufRead> LineReader<R> {
     /// Reads lines of at most `limit` bytes, the line feed not counted.
     pub fn new(inner: R, limit: usize) -> Self {
-        Self {
-            inner,
-            limit,
-            line: 0,
-            buffer: Vec::new(),
-        }
+        Self { inner, limit, line: 0, buffer: Vec::new() }
     }
 
     /// The next line, or `None` at the end. A last line without line feed counts as a line.
@@ -104,15 +99,9 @@ impl<R: BufRead> LineReader<R> {
         }
         self.line = line;
         if too_long {
-            return Err(JsonlError::LineTooLong {
-                line,
-                limit: self.limit,
-            });
+            return Err(JsonlError::LineTooLong { line, limit: self.limit });
         }
-        Ok(Some(Line {
-            number: line,
-            bytes: &self.buffer,
-        }))
+        Ok(Some(Line { number: line, bytes: &self.buffer }))
     }
 }
 
@@ -138,12 +127,8 @@ mod tests {
     fn lines_are_numbered_whatever_the_buffer_size() {
         for buffer in [1, 2, 3, 64] {
             let got = lines(b"{}\n\n[1]\r\n2", 4, buffer);
-            let expected = vec![
-                Ok((1, b"{}".to_vec())),
-                Ok((2, vec![])),
-                Ok((3, b"[1]\r".to_vec())),
-                Ok((4, b"2".to_vec())),
-            ];
+            let expected =
+                vec![Ok((1, b"{}".to_vec())), Ok((2, vec![])), Ok((3, b"[1]\r".to_vec())), Ok((4, b"2".to_vec()))];
             assert_eq!(got, expected, "buffer {buffer}");
         }
         assert_eq!(lines(b"", 4, 8), vec![]);
@@ -156,12 +141,7 @@ mod tests {
             let too_long = |line| Err(format!("line {line} is longer than the limit of 4 bytes"));
             assert_eq!(
                 got,
-                vec![
-                    Ok((1, b"1234".to_vec())),
-                    too_long(2),
-                    Ok((3, b"1".to_vec())),
-                    too_long(4)
-                ],
+                vec![Ok((1, b"1234".to_vec())), too_long(2), Ok((3, b"1".to_vec())), too_long(4)],
                 "buffer {buffer}"
             );
         }
@@ -173,10 +153,7 @@ mod tests {
         assert_eq!(write_line(b"{\"a\":1}", &mut out).unwrap(), 8);
         assert_eq!(out, b"{\"a\":1}\n");
         let refused = write_line(b"{\n}", &mut out).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "document holds a line feed at byte 1, so it does not fit on one line"
-        );
+        assert_eq!(refused.to_string(), "document holds a line feed at byte 1, so it does not fit on one line");
         assert_eq!(out.len(), 8);
     }
 }

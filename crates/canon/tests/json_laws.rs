@@ -52,10 +52,7 @@ const PIECES: &[Piece] = &[
     ("\\ud83d\\ude00", &[0x1f600]),
     ("\\ud83d", &[0xd83d]),
     ("\\uDE00", &[0xde00]),
-    (
-        "database_",
-        &[0x64, 0x61, 0x74, 0x61, 0x62, 0x61, 0x73, 0x65, 0x5f],
-    ),
+    ("database_", &[0x64, 0x61, 0x74, 0x61, 0x62, 0x61, 0x73, 0x65, 0x5f]),
 ];
 
 fn pieces(most: usize) -> impl Strategy<Value = Vec<Piece>> + Clone {
@@ -63,13 +60,7 @@ fn pieces(most: usize) -> impl Strategy<Value = Vec<Piece>> + Clone {
 }
 
 fn quote(pieces: &[Piece]) -> String {
-    format!(
-        "\"{}\"",
-        pieces
-            .iter()
-            .map(|(written, _)| *written)
-            .collect::<String>()
-    )
+    format!("\"{}\"", pieces.iter().map(|(written, _)| *written).collect::<String>())
 }
 
 /// Code points of a name; an escaped high surrogate and the escaped low one after it are one character.
@@ -137,18 +128,14 @@ fn write(tree: &Tree, seed: &mut Option<u64>, out: &mut String) {
 
 fn next(seed: &mut Option<u64>) -> u64 {
     seed.as_mut().map_or(0, |seed| {
-        *seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *seed >> 33
     })
 }
 
 fn space(seed: &mut Option<u64>, out: &mut String) {
     if seed.is_some() {
-        out.push_str(
-            ["", "", "", "", " ", "\n            ", "\r\n", "\t \t"][(next(seed) % 8) as usize],
-        );
+        out.push_str(["", "", "", "", " ", "\n            ", "\r\n", "\t \t"][(next(seed) % 8) as usize]);
     }
 }
 
@@ -164,36 +151,20 @@ fn by_raw_values(text: &str) -> String {
     let text = text.trim();
     if text.starts_with('{') {
         let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).unwrap();
-        let members = members.iter().map(|(name, value)| {
-            format!(
-                "{}:{}",
-                serde_json::to_string(name).unwrap(),
-                by_raw_values(value.get())
-            )
-        });
+        let members = members
+            .iter()
+            .map(|(name, value)| format!("{}:{}", serde_json::to_string(name).unwrap(), by_raw_values(value.get())));
         format!("{{{}}}", members.collect::<Vec<_>>().join(","))
     } else if text.starts_with('[') {
         let elements: Vec<Box<RawValue>> = serde_json::from_str(text).unwrap();
-        format!(
-            "[{}]",
-            elements
-                .iter()
-                .map(|value| by_raw_values(value.get()))
-                .collect::<Vec<_>>()
-                .join(",")
-        )
+        format!("[{}]", elements.iter().map(|value| by_raw_values(value.get())).collect::<Vec<_>>().join(","))
     } else {
         text.to_owned()
     }
 }
 
 fn canonical(text: &str) -> String {
-    String::from_utf8(
-        canonicalize(text.as_bytes(), &Limits::default())
-            .unwrap()
-            .into_owned(),
-    )
-    .unwrap()
+    String::from_utf8(canonicalize(text.as_bytes(), &Limits::default()).unwrap().into_owned()).unwrap()
 }
 
 /// Names as `serde_json` writes them.
@@ -203,14 +174,8 @@ fn plain_names(tree: Tree) -> Tree {
         Tree::Array(elements) => Tree::Array(elements.into_iter().map(plain_names).collect()),
         Tree::Object(members) => {
             let members = members.into_iter().map(|(codes, (_, value))| {
-                let name: String = codes
-                    .iter()
-                    .map(|code| char::from_u32(*code).unwrap_or('?'))
-                    .collect();
-                (
-                    name.chars().map(u32::from).collect(),
-                    (serde_json::to_string(&name).unwrap(), plain_names(value)),
-                )
+                let name: String = codes.iter().map(|code| char::from_u32(*code).unwrap_or('?')).collect();
+                (name.chars().map(u32::from).collect(), (serde_json::to_string(&name).unwrap(), plain_names(value)))
             });
             Tree::Object(members.collect())
         }

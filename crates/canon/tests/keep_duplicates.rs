@@ -9,10 +9,7 @@ fn duplicates_are_kept_in_the_order_in_which_they_came() {
         (r#"{"a":1,"a":2,"b":0}"#, r#"{"a":1,"a":2,"b":0}"#),
         (r#"{"b":0,"a":2,"a":1}"#, r#"{"a":2,"a":1,"b":0}"#),
         (r#"{"a":2,"b":0,"a":1}"#, r#"{"a":2,"a":1,"b":0}"#),
-        (
-            r#"{"x":{"b":0,"\u0061":{"d":1,"c":2},"a":1}}"#,
-            r#"{"x":{"\u0061":{"c":2,"d":1},"a":1,"b":0}}"#,
-        ),
+        (r#"{"x":{"b":0,"\u0061":{"d":1,"c":2},"a":1}}"#, r#"{"x":{"\u0061":{"c":2,"d":1},"a":1,"b":0}}"#),
     ];
     for (input, expected) in cases {
         let canonical = canonicalizer.canonicalize(input.as_bytes()).unwrap();

@@ -61,10 +61,12 @@ pub(crate) fn check(
     let mut expected = expected.into_iter();
     let (mut files, mut records, mut uncounted) = (0, 0, Vec::new());
     while let Some(mut entry) = archive.next_entry().map_err(|cause| VerifyError::archive(BUNDLE, cause))? {
-        let path = entry.path().to_owned();
-        let next = in_turn(expected.next(), &path)?;
-        framing.entry(&path, entry.size())?;
-        let size = entry.size();
+        let (path, size) = (entry.path().to_owned(), entry.size());
+        let next = match in_turn(expected.next(), &path) {
+            Ok(next) => next,
+            Err(fault) => return Err(worse(archive, fault)),
+        };
+        framing.entry(&path, size)?;
         match next {
             Expected::Content(content) => {
                 files += 1;
@@ -94,6 +96,17 @@ fn in_turn<'a>(expected: Option<Expected<'a>>, path: &str) -> Result<Expected<'a
         Some(expected) if expected.path() == path => Ok(expected),
         Some(expected) if expected.path() < path => Err(VerifyError::FileMissing(shown(expected.path()))),
         _ => Err(VerifyError::rule(path, "it is in the bundle, but export.json does not list it")),
+    }
+}
+
+/// A file that seems to be missing may stand later in the archive, out of order: what the reader says of the rest is the truer story.
+fn worse(mut archive: TarReader<impl Read>, fault: VerifyError) -> VerifyError {
+    loop {
+        match archive.next_entry() {
+            Ok(Some(_)) => {}
+            Ok(None) => return fault,
+            Err(cause) => return VerifyError::archive(BUNDLE, cause),
+        }
     }
 }
 

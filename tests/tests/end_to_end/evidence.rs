@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use export_client::Client;
 use serde_json::json;
 
 /// Writes a few documents of each kind to `own` in `folder` and gives that folder.
@@ -40,4 +41,13 @@ pub(crate) fn own_documents(folder: &Path) -> PathBuf {
     });
     write("sboms/test-app.cdx.json", &sbom.to_string());
     own
+}
+
+/// Makes the profile `small-parts`: `json:raw` in many parts and frames.
+pub(crate) async fn small_parts(client: &Client) {
+    let profile = json!({
+        "id": "small-parts", "name": "Small parts", "kind": "json:raw",
+        "config": { "partitionRecords": 500, "compression": { "chunkBytes": 65_536 } }
+    });
+    client.create_profile(&profile).await.unwrap();
 }

@@ -4,5 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod bad_input;
+mod determinism;
 mod evidence;
 mod json_raw;
+mod roles_apart;

@@ -13,15 +13,8 @@ enum Todo {
 
 /// Appends the canonical form of the compact `text` that was scanned.
 pub(super) fn rebuild(scan: &Scan, text: &[u8], out: &mut Vec<u8>) {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "texts and node lists are shorter than u32::MAX"
-    )]
-    let whole = Placed {
-        start: 0,
-        end: text.len() as u32,
-        nodes: (0, scan.nodes.len() as u32),
-    };
+    #[expect(clippy::cast_possible_truncation, reason = "texts and node lists are shorter than u32::MAX")]
+    let whole = Placed { start: 0, end: text.len() as u32, nodes: (0, scan.nodes.len() as u32) };
     out.reserve(text.len());
     let mut stack = Vec::new();
     push_slice(scan, whole, &mut stack);
@@ -34,18 +27,8 @@ pub(super) fn rebuild(scan: &Scan, text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Writes members until one holds nodes of its own; that one goes on the stack, and the rest below it.
-fn write_members(
-    scan: &Scan,
-    text: &[u8],
-    node: u32,
-    from: u32,
-    stack: &mut Vec<Todo>,
-    out: &mut Vec<u8>,
-) {
-    let Node {
-        members: (first, end),
-        ..
-    } = scan.nodes[node as usize];
+fn write_members(scan: &Scan, text: &[u8], node: u32, from: u32, stack: &mut Vec<Todo>, out: &mut Vec<u8>) {
+    let Node { members: (first, end), .. } = scan.nodes[node as usize];
     for index in from..end {
         let member = scan.placed[index as usize];
         out.push(if index == first { b'{' } else { b',' });

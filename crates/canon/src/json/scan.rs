@@ -228,25 +228,14 @@ impl Scan {
     }
 
     /// Position in the compacted text. Inputs of 4 GiB and more never get here.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the caller refuses inputs past u32::MAX bytes"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the caller refuses inputs past u32::MAX bytes")]
     #[inline]
     fn place(&self, at: usize) -> u32 {
         (at - self.removed) as u32
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "fewer members and nodes than bytes of text"
-    )]
-    fn open_container(
-        &mut self,
-        is_object: bool,
-        at: usize,
-        max_depth: usize,
-    ) -> Result<(), Fault> {
+    #[expect(clippy::cast_possible_truncation, reason = "fewer members and nodes than bytes of text")]
+    fn open_container(&mut self, is_object: bool, at: usize, max_depth: usize) -> Result<(), Fault> {
         if self.frames.len() >= max_depth {
             return Err(fault(at, FaultKind::TooDeep(max_depth)));
         }
@@ -262,27 +251,17 @@ impl Scan {
     }
 
     /// Reads a member's name and colon at `at` and gives the offset after the colon.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "offsets are below u32::MAX"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "offsets are below u32::MAX")]
     #[inline]
     fn name(&mut self, text: &[u8], at: usize) -> Result<usize, Fault> {
         if text.get(at) != Some(&b'"') {
-            return Err(fault_in_container(
-                at,
-                FaultKind::Unexpected("a member name in double quotes"),
-            ));
+            return Err(fault_in_container(at, FaultKind::Unexpected("a member name in double quotes")));
         }
         let (end, escaped) = string(text, at + 1, true)?;
         let name_at = at + 1;
         let name_len = end - name_at;
         let member = Member {
-            prefix: if escaped {
-                decoded_prefix(&text[name_at..end])
-            } else {
-                prefix(text, name_at, name_len)
-            },
+            prefix: if escaped { decoded_prefix(&text[name_at..end]) } else { prefix(text, name_at, name_len) },
             name_at: name_at as u32,
             name_len: name_len as u32,
             escaped,
@@ -325,10 +304,7 @@ impl Scan {
     }
 
     /// Sorts the members of the innermost object and records it for rebuilding.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "fewer members and nodes than bytes of text"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "fewer members and nodes than bytes of text")]
     fn record_node(&mut self, text: &[u8], end: usize) -> Result<(), Fault> {
         let end = self.place(end);
         let Some(frame) = self.frames.last() else {
@@ -370,19 +346,11 @@ impl Scan {
 }
 
 pub(super) fn fault(at: usize, kind: FaultKind) -> Fault {
-    Fault {
-        at,
-        kind,
-        in_container: false,
-    }
+    Fault { at, kind, in_container: false }
 }
 
 fn fault_in_container(at: usize, kind: FaultKind) -> Fault {
-    Fault {
-        at,
-        kind,
-        in_container: true,
-    }
+    Fault { at, kind, in_container: true }
 }
 
 fn duplicate(member: &Member) -> Fault {
@@ -394,18 +362,11 @@ fn duplicate(member: &Member) -> Fault {
 fn string(text: &[u8], at: usize, is_name: bool) -> Result<(usize, bool), Fault> {
     strings::closing_quote(text, at).map_err(|fault| {
         let (at, kind) = match fault {
-            StringFault::Unterminated => (
-                text.len(),
-                FaultKind::Unexpected("the closing quote of a string"),
-            ),
+            StringFault::Unterminated => (text.len(), FaultKind::Unexpected("the closing quote of a string")),
             StringFault::Control(at, byte) => (at, FaultKind::Control(byte)),
             StringFault::Escape(at) => (at, FaultKind::Escape),
         };
-        Fault {
-            at,
-            kind,
-            in_container: is_name,
-        }
+        Fault { at, kind, in_container: is_name }
     })
 }
 
@@ -433,10 +394,6 @@ fn decoded_prefix(name: &[u8]) -> u64 {
 fn by_name(text: &[u8], a: &Member, b: &Member) -> Ordering {
     a.prefix.cmp(&b.prefix).then_with(|| {
         let name = |member: &Member| &text[member.name_at as usize..][..member.name_len as usize];
-        if a.escaped || b.escaped {
-            Decoded::new(name(a)).cmp(Decoded::new(name(b)))
-        } else {
-            name(a).cmp(name(b))
-        }
+        if a.escaped || b.escaped { Decoded::new(name(a)).cmp(Decoded::new(name(b))) } else { name(a).cmp(name(b)) }
     })
 }

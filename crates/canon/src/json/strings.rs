@@ -49,10 +49,7 @@ fn next_special(text: &[u8], mut at: usize) -> usize {
         at += 8;
     }
     let rest = text.get(at..).unwrap_or_default();
-    at + rest
-        .iter()
-        .position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20)
-        .unwrap_or(rest.len())
+    at + rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20).unwrap_or(rest.len())
 }
 
 /// Length of the escape that starts at the backslash at `at` (RFC 8259 section 7), or `None` if it is none.
@@ -66,9 +63,7 @@ fn escape_len(text: &[u8], at: usize) -> Option<usize> {
 
 fn hex4(text: &[u8], at: usize) -> Option<u32> {
     let digits = text.get(at..)?.first_chunk::<4>()?;
-    digits.iter().try_fold(0, |code, &digit| {
-        Some(code << 4 | char::from(digit).to_digit(16)?)
-    })
+    digits.iter().try_fold(0, |code, &digit| Some(code << 4 | char::from(digit).to_digit(16)?))
 }
 
 /// The bytes of a checked string once its escapes are decoded, as WTF-8: a lone surrogate becomes its three-byte form, so that
@@ -154,9 +149,7 @@ mod tests {
                 }
             }
         }
-        let harmless: Vec<u8> = (0x20..=0xff)
-            .filter(|byte| !matches!(byte, b'"' | b'\\'))
-            .collect();
+        let harmless: Vec<u8> = (0x20..=0xff).filter(|byte| !matches!(byte, b'"' | b'\\')).collect();
         assert_eq!(next_special(&harmless, 0), harmless.len());
     }
 
@@ -166,10 +159,7 @@ mod tests {
         assert_eq!(decode(r#"a\u0041\n\/\"\\"#), b"aA\n/\"\\");
         assert_eq!(decode(r"\u00e9\u20AC\ud83d\ude00"), "é€😀".as_bytes());
         assert_eq!(decode(r"\ud83d\u0041"), b"\xed\xa0\xbdA");
-        assert_eq!(
-            decode(r"\ud83d\ud83d\ude00"),
-            b"\xed\xa0\xbd\xf0\x9f\x98\x80"
-        );
+        assert_eq!(decode(r"\ud83d\ud83d\ude00"), b"\xed\xa0\xbd\xf0\x9f\x98\x80");
         assert_eq!(decode(r"\ude00\u0000x"), b"\xed\xb8\x80\0x");
     }
 
@@ -177,18 +167,8 @@ mod tests {
     fn faults_name_their_place() {
         assert_eq!(closing_quote(b"abc\\n\"", 0), Ok((5, true)));
         assert_eq!(closing_quote(b"ab", 0), Err(StringFault::Unterminated));
-        assert_eq!(
-            closing_quote(b"ab\x01\"", 0),
-            Err(StringFault::Control(2, 1))
-        );
-        for bad in [
-            &b"a\\x\""[..],
-            b"a\\u12g4\"",
-            b"a\\u12",
-            b"a\\",
-            b"a\\U0041\"",
-            b"a\\u+123\"",
-        ] {
+        assert_eq!(closing_quote(b"ab\x01\"", 0), Err(StringFault::Control(2, 1)));
+        for bad in [&b"a\\x\""[..], b"a\\u12g4\"", b"a\\u12", b"a\\", b"a\\U0041\"", b"a\\u+123\""] {
             assert_eq!(closing_quote(bad, 0), Err(StringFault::Escape(1)));
         }
     }

@@ -12,52 +12,22 @@ const STEPS_SHOWN: usize = 12;
 /// The error for a fault in `text`, which starts at offset `base` of what the caller gave.
 pub(super) fn explain(scan: &Scan, text: &[u8], base: usize, fault: &Fault) -> CanonError {
     let offset = (base + fault.at) as u64;
-    let found = || {
-        text.get(fault.at..)
-            .map_or_else(String::new, first_character)
-    };
+    let found = || text.get(fault.at..).map_or_else(String::new, first_character);
     let path = || path(scan, text, fault.in_container);
     match fault.kind {
-        FaultKind::Unexpected(expected) if fault.at >= text.len() => CanonError::UnexpectedEnd {
-            expected,
-            path: path(),
-            offset,
-        },
-        FaultKind::Unexpected(expected) => CanonError::Unexpected {
-            found: found(),
-            expected,
-            path: path(),
-            offset,
-        },
+        FaultKind::Unexpected(expected) if fault.at >= text.len() => {
+            CanonError::UnexpectedEnd { expected, path: path(), offset }
+        }
+        FaultKind::Unexpected(expected) => CanonError::Unexpected { found: found(), expected, path: path(), offset },
         FaultKind::TooDeep(limit) => CanonError::TooDeep { limit, offset },
-        FaultKind::Literal => CanonError::InvalidLiteral {
-            found: word(&text[fault.at..]),
-            path: path(),
-            offset,
-        },
-        FaultKind::Number(problem) => CanonError::InvalidNumber {
-            problem,
-            path: path(),
-            offset,
-        },
-        FaultKind::Escape => CanonError::InvalidEscape {
-            path: path(),
-            offset,
-        },
-        FaultKind::Control(character) => CanonError::ControlCharacter {
-            character,
-            path: path(),
-            offset,
-        },
-        FaultKind::Duplicate { name_at, name_len } => CanonError::DuplicateKey {
-            key: name(&text[name_at..name_at + name_len]),
-            path: path(),
-            offset,
-        },
-        FaultKind::Trailing => CanonError::Trailing {
-            found: found(),
-            offset,
-        },
+        FaultKind::Literal => CanonError::InvalidLiteral { found: word(&text[fault.at..]), path: path(), offset },
+        FaultKind::Number(problem) => CanonError::InvalidNumber { problem, path: path(), offset },
+        FaultKind::Escape => CanonError::InvalidEscape { path: path(), offset },
+        FaultKind::Control(character) => CanonError::ControlCharacter { character, path: path(), offset },
+        FaultKind::Duplicate { name_at, name_len } => {
+            CanonError::DuplicateKey { key: name(&text[name_at..name_at + name_len]), path: path(), offset }
+        }
+        FaultKind::Trailing => CanonError::Trailing { found: found(), offset },
     }
 }
 
@@ -78,32 +48,20 @@ fn path(scan: &Scan, text: &[u8], in_container: bool) -> String {
             path.extend(["[", &frame.commas.to_string(), "]"]);
             continue;
         }
-        let end = scan
-            .frames
-            .get(level + 1)
-            .map_or(scan.open.len(), |inner| inner.first_member as usize);
+        let end = scan.frames.get(level + 1).map_or(scan.open.len(), |inner| inner.first_member as usize);
         // An object without members yet adds no step.
         if end > frame.first_member as usize
             && let Some(member) = scan.open.get(end - 1)
         {
-            path.push_str(&step(&name(
-                &text[member.name_at as usize..][..member.name_len as usize],
-            )));
+            path.push_str(&step(&name(&text[member.name_at as usize..][..member.name_len as usize])));
         }
     }
     path
 }
 
 fn step(name: &str) -> String {
-    let plain = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '…'));
-    if plain {
-        format!(".{name}")
-    } else {
-        format!("[\"{name}\"]")
-    }
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '…'));
+    if plain { format!(".{name}") } else { format!("[\"{name}\"]") }
 }
 
 /// A name decoded for people: shortened, controls escaped.
@@ -111,11 +69,7 @@ fn name(text: &[u8]) -> String {
     // Four bytes a character at most, and one character more to see whether it goes on.
     let bytes: Vec<u8> = Decoded::new(text).take(4 * (NAME_SHOWN + 1)).collect();
     let decoded = String::from_utf8_lossy(&bytes);
-    let mut shown: String = decoded
-        .chars()
-        .take(NAME_SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown: String = decoded.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect();
     if decoded.chars().nth(NAME_SHOWN).is_some() {
         shown.push('…');
     }

@@ -49,19 +49,12 @@ pub fn padding(size: u64) -> &'static [u8] {
 }
 
 fn check(path: &str) -> Result<(), TarError> {
-    path::check(path).map_err(|problem| TarError::Path {
-        path: path::shown(path.as_bytes()),
-        problem,
-    })
+    path::check(path).map_err(|problem| TarError::Path { path: path::shown(path.as_bytes()), problem })
 }
 
 fn entry(path: &str, size: u64, kind: u8, mode: u64) -> Vec<u8> {
     let mut records = Vec::new();
-    let split = if path.is_ascii() {
-        split_path(path)
-    } else {
-        None
-    };
+    let split = if path.is_ascii() { split_path(path) } else { None };
     if split.is_none() {
         pax::push_record("path", path, &mut records);
     }
@@ -80,11 +73,7 @@ fn entry(path: &str, size: u64, kind: u8, mode: u64) -> Vec<u8> {
         out.extend_from_slice(&block(prefix, name.as_bytes(), octal_size, kind, mode));
     } else {
         // Only readers that know no extended headers see this name.
-        let name: Vec<u8> = path
-            .bytes()
-            .map(|byte| if byte.is_ascii() { byte } else { b'_' })
-            .take(NAME.1)
-            .collect();
+        let name: Vec<u8> = path.bytes().map(|byte| if byte.is_ascii() { byte } else { b'_' }).take(NAME.1).collect();
         out.extend_from_slice(&block("", &name, octal_size, kind, mode));
     }
     out
@@ -108,30 +97,18 @@ fn block(prefix: &str, name: &[u8], size: u64, kind: u8, mode: u64) -> [u8; BLOC
             *place = *byte;
         }
     };
-    let octal = |(_, length): (usize, usize), value: u64| {
-        format!("{value:0width$o}", width = length - 1).into_bytes()
-    };
+    let octal = |(_, length): (usize, usize), value: u64| format!("{value:0width$o}", width = length - 1).into_bytes();
     put(NAME, name);
     put(PREFIX, prefix.as_bytes());
     put(MAGIC, b"ustar\x0000");
     put((KIND, 1), &[kind]);
-    for (field, value) in [
-        (MODE, mode),
-        (UID, 0),
-        (GID, 0),
-        (SIZE, size),
-        (MTIME, 0),
-        (DEVICE_MAJOR, 0),
-        (DEVICE_MINOR, 0),
-    ] {
+    for (field, value) in
+        [(MODE, mode), (UID, 0), (GID, 0), (SIZE, size), (MTIME, 0), (DEVICE_MAJOR, 0), (DEVICE_MINOR, 0)]
+    {
         put(field, &octal(field, value));
     }
     let sum = checksum(&block);
-    for (place, byte) in block
-        .iter_mut()
-        .skip(CHECKSUM.0)
-        .zip(format!("{sum:06o}\0 ").bytes())
-    {
+    for (place, byte) in block.iter_mut().skip(CHECKSUM.0).zip(format!("{sum:06o}\0 ").bytes()) {
         *place = byte;
     }
     block
@@ -140,11 +117,7 @@ fn block(prefix: &str, name: &[u8], size: u64, kind: u8, mode: u64) -> [u8; BLOC
 /// Sum of all bytes, those of the checksum itself taken as blanks.
 fn checksum(block: &[u8; BLOCK]) -> u64 {
     let checksum = CHECKSUM.0..CHECKSUM.0 + CHECKSUM.1;
-    block
-        .iter()
-        .enumerate()
-        .map(|(at, byte)| u64::from(if checksum.contains(&at) { b' ' } else { *byte }))
-        .sum()
+    block.iter().enumerate().map(|(at, byte)| u64::from(if checksum.contains(&at) { b' ' } else { *byte })).sum()
 }
 
 /// A header as read.
@@ -166,17 +139,9 @@ pub(super) fn parse(block: &[u8; BLOCK]) -> Result<Header, Refusal> {
     }
     let name = text(field(block, NAME))?;
     let prefix = text(field(block, PREFIX))?;
-    let path = if prefix.is_empty() {
-        name.to_vec()
-    } else {
-        [prefix, b"/", name].concat()
-    };
+    let path = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
     let size = octal(field(block, SIZE)).ok_or(Refusal::Header("its size is no octal number"))?;
-    Ok(Header {
-        path,
-        size,
-        kind: block[KIND],
-    })
+    Ok(Header { path, size, kind: block[KIND] })
 }
 
 fn field(block: &[u8; BLOCK], (at, length): (usize, usize)) -> &[u8] {
@@ -187,21 +152,14 @@ fn field(block: &[u8; BLOCK], (at, length): (usize, usize)) -> &[u8] {
 fn text(field: &[u8]) -> Result<&[u8], Refusal> {
     let end = memchr::memchr(0, field).unwrap_or(field.len());
     let (text, rest) = field.split_at(end);
-    if rest.iter().all(|byte| *byte == 0) {
-        Ok(text)
-    } else {
-        Err(Refusal::Header("a name goes on after its end"))
-    }
+    if rest.iter().all(|byte| *byte == 0) { Ok(text) } else { Err(Refusal::Header("a name goes on after its end")) }
 }
 
 /// Octal digits, blanks before and blanks or zero bytes after them. The base-256 form of GNU is not taken.
 fn octal(field: &[u8]) -> Option<u64> {
     let start = field.iter().position(|byte| *byte != b' ')?;
     let digits = field.get(start..)?;
-    let end = digits
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(digits.len());
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
     let (digits, rest) = digits.split_at(end);
     if digits.is_empty() || !rest.iter().all(|byte| matches!(byte, b' ' | 0)) {
         return None;

@@ -49,10 +49,7 @@ pub(super) fn check(path: &str) -> Result<(), &'static str> {
 /// A path for messages: at most 200 characters, controls escaped.
 pub(super) fn shown(path: &[u8]) -> String {
     let (start, rest) = path.split_at(path.len().min(200));
-    let mut shown: String = String::from_utf8_lossy(start)
-        .chars()
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown: String = String::from_utf8_lossy(start).chars().flat_map(char::escape_debug).collect();
     if !rest.is_empty() {
         shown.push('…');
     }

@@ -57,11 +57,7 @@ pub(super) fn parse(mut records: &[u8]) -> Result<Extended, Refusal> {
 }
 
 fn refuse_second(is_second: bool, problem: &'static str) -> Result<(), Refusal> {
-    if is_second {
-        Err(Refusal::Pax(problem))
-    } else {
-        Ok(())
-    }
+    if is_second { Err(Refusal::Pax(problem)) } else { Ok(()) }
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
@@ -80,11 +76,7 @@ mod tests {
 
     #[test]
     fn length_counts_its_own_digits() {
-        for (value, expected) in [
-            ("", "8 path=\n"),
-            ("a", "9 path=a\n"),
-            ("ab", "11 path=ab\n"),
-        ] {
+        for (value, expected) in [("", "8 path=\n"), ("a", "9 path=a\n"), ("ab", "11 path=ab\n")] {
             let mut out = Vec::new();
             push_record("path", value, &mut out);
             let length: usize = expected.split(' ').next().unwrap().parse().unwrap();
@@ -101,13 +93,7 @@ mod tests {
             push_record("path", &value, &mut out);
             push_record("mtime", "1", &mut out);
             push_record("size", "18446744073709551615", &mut out);
-            assert_eq!(
-                parse(&out),
-                Ok(Extended {
-                    path: Some(value.into_bytes()),
-                    size: Some(u64::MAX)
-                })
-            );
+            assert_eq!(parse(&out), Ok(Extended { path: Some(value.into_bytes()), size: Some(u64::MAX) }));
         }
     }
 
@@ -118,10 +104,7 @@ mod tests {
             (b"99 path=a\n", "a record's length is wrong"),
             (b"1 path=a\n", "a record's length is wrong"),
             (b"x path=a\n", "a record's length is wrong"),
-            (
-                b"99999999999999999999999 path=a\n",
-                "a record's length is wrong",
-            ),
+            (b"99999999999999999999999 path=a\n", "a record's length is wrong"),
             (b"8 path=a\n", "a record does not end with a line feed"),
             (b"8 patha\n", "a record has no `=`"),
             (b"9 path=a\n9 path=b\n", "two paths"),

@@ -29,12 +29,7 @@ pub struct TarLimits {
 impl Default for TarLimits {
     /// 100,000 entries, 64 GiB a file, 256 GiB in all, sorted.
     fn default() -> Self {
-        Self {
-            max_entries: 100_000,
-            max_entry_bytes: 64 << 30,
-            max_total_bytes: 256 << 30,
-            require_sorted: true,
-        }
+        Self { max_entries: 100_000, max_entry_bytes: 64 << 30, max_total_bytes: 256 << 30, require_sorted: true }
     }
 }
 
@@ -113,56 +108,35 @@ impl<R: Read> TarReader<R> {
             }
             extended = Some(self.read_extended(header.size)?);
         };
-        let (path, size) = self
-            .admit(header, extended.unwrap_or_default())
-            .map_err(|refusal| refused(start, refusal))?;
+        let (path, size) =
+            self.admit(header, extended.unwrap_or_default()).map_err(|refusal| refused(start, refusal))?;
         self.left = size;
         self.padding = header::padding(size).len();
-        Ok(Some(TarEntry {
-            reader: self,
-            path,
-            size,
-        }))
+        Ok(Some(TarEntry { reader: self, path, size }))
     }
 
     /// Judges an entry and notes its path.
     fn admit(&mut self, header: Header, extended: Extended) -> Result<(String, u64), Refusal> {
         let bytes = extended.path.unwrap_or(header.path);
         if let Some(kind) = forbidden_kind(header.kind) {
-            return Err(Refusal::Kind {
-                path: path::shown(&bytes),
-                kind,
-            });
+            return Err(Refusal::Kind { path: path::shown(&bytes), kind });
         }
-        let unfit = |bytes: &[u8], problem| Refusal::Path {
-            path: path::shown(bytes),
-            problem,
-        };
-        let path =
-            String::from_utf8(bytes).map_err(|error| unfit(error.as_bytes(), "it is not UTF-8"))?;
+        let unfit = |bytes: &[u8], problem| Refusal::Path { path: path::shown(bytes), problem };
+        let path = String::from_utf8(bytes).map_err(|error| unfit(error.as_bytes(), "it is not UTF-8"))?;
         path::check(&path).map_err(|problem| unfit(path.as_bytes(), problem))?;
         self.admit_place(&path)?;
 
         let size = extended.size.unwrap_or(header.size);
         if size > self.limits.max_entry_bytes {
-            return Err(Refusal::Limit {
-                what: "bytes in one file",
-                limit: self.limits.max_entry_bytes,
-            });
+            return Err(Refusal::Limit { what: "bytes in one file", limit: self.limits.max_entry_bytes });
         }
         self.entries += 1;
         if self.entries > self.limits.max_entries {
-            return Err(Refusal::Limit {
-                what: "entries",
-                limit: self.limits.max_entries,
-            });
+            return Err(Refusal::Limit { what: "entries", limit: self.limits.max_entries });
         }
         self.total = self.total.saturating_add(size);
         if self.total > self.limits.max_total_bytes {
-            return Err(Refusal::Limit {
-                what: "bytes in all files",
-                limit: self.limits.max_total_bytes,
-            });
+            return Err(Refusal::Limit { what: "bytes in all files", limit: self.limits.max_total_bytes });
         }
         Ok((path, size))
     }
@@ -174,36 +148,24 @@ impl<R: Read> TarReader<R> {
             return Err(if other == path {
                 Refusal::Duplicate(path.to_owned())
             } else {
-                Refusal::CaseCollision {
-                    path: path.to_owned(),
-                    other: other.clone(),
-                }
+                Refusal::CaseCollision { path: path.to_owned(), other: other.clone() }
             });
         }
         for (at, _) in folded.match_indices('/') {
             if let Some(file) = folded.get(..at).and_then(|folder| self.seen.get(folder)) {
-                return Err(Refusal::FileIsFolder {
-                    file: file.clone(),
-                    inside: path.to_owned(),
-                });
+                return Err(Refusal::FileIsFolder { file: file.clone(), inside: path.to_owned() });
             }
         }
         let as_folder = format!("{folded}/");
         if let Some((inside, original)) = self.seen.range(as_folder.clone()..).next()
             && inside.starts_with(&as_folder)
         {
-            return Err(Refusal::FileIsFolder {
-                file: path.to_owned(),
-                inside: original.clone(),
-            });
+            return Err(Refusal::FileIsFolder { file: path.to_owned(), inside: original.clone() });
         }
         if self.limits.require_sorted
             && let Some(before) = self.last.as_deref().filter(|before| *before >= path)
         {
-            return Err(Refusal::Unsorted {
-                path: path.to_owned(),
-                before: before.to_owned(),
-            });
+            return Err(Refusal::Unsorted { path: path.to_owned(), before: before.to_owned() });
         }
         self.last = Some(path.to_owned());
         self.seen.insert(folded, path.to_owned());
@@ -213,13 +175,7 @@ impl<R: Read> TarReader<R> {
     fn read_extended(&mut self, size: u64) -> Result<Extended, TarError> {
         let at = self.offset;
         if size > MAX_PAX {
-            return Err(refused(
-                at,
-                Refusal::Limit {
-                    what: "bytes in an extended header",
-                    limit: MAX_PAX,
-                },
-            ));
+            return Err(refused(at, Refusal::Limit { what: "bytes in an extended header", limit: MAX_PAX }));
         }
         let mut records = vec![0; usize::try_from(size).unwrap_or_default()];
         self.read_exact(&mut records)?;
@@ -231,10 +187,7 @@ impl<R: Read> TarReader<R> {
     /// Checks that a second zero block and then nothing but zeros follow.
     fn read_trailer(&mut self) -> Result<(), TarError> {
         if self.read_block()? != [0; BLOCK] {
-            return Err(refused(
-                self.offset - BLOCK as u64,
-                Refusal::Header("one zero block stands alone"),
-            ));
+            return Err(refused(self.offset - BLOCK as u64, Refusal::Header("one zero block stands alone")));
         }
         let end = self.offset;
         let mut buffer = [0; BLOCK];
@@ -248,13 +201,7 @@ impl<R: Read> TarReader<R> {
                 return Err(refused(end, Refusal::HiddenData("after the end")));
             }
             if self.offset - end > MAX_TRAILER {
-                return Err(refused(
-                    end,
-                    Refusal::Limit {
-                        what: "zero bytes after the end",
-                        limit: MAX_TRAILER,
-                    },
-                ));
+                return Err(refused(end, Refusal::Limit { what: "zero bytes after the end", limit: MAX_TRAILER }));
             }
         }
     }
@@ -262,9 +209,7 @@ impl<R: Read> TarReader<R> {
     fn skip_body(&mut self) -> Result<(), TarError> {
         let mut buffer = [0; 8 << 10];
         while self.left > 0 {
-            let most = usize::try_from(self.left)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
+            let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
             let got = self.read_some(&mut buffer[..most])?;
             if got == 0 {
                 return Err(refused(self.offset, Refusal::Truncated));
@@ -281,10 +226,7 @@ impl<R: Read> TarReader<R> {
         let at = self.offset;
         self.read_exact(padding)?;
         if padding.iter().any(|byte| *byte != 0) {
-            return Err(refused(
-                at,
-                Refusal::HiddenData("in the padding of an entry"),
-            ));
+            return Err(refused(at, Refusal::HiddenData("in the padding of an entry")));
         }
         Ok(())
     }
@@ -315,10 +257,7 @@ impl<R: Read> TarReader<R> {
                 }
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 Err(cause) => {
-                    return Err(TarError::Read {
-                        offset: self.offset,
-                        cause,
-                    });
+                    return Err(TarError::Read { offset: self.offset, cause });
                 }
             }
         }
@@ -340,19 +279,14 @@ impl<R> TarEntry<'_, R> {
 /// A cut-off archive is an error here, never a short body; the [`TarError`] is inside.
 impl<R: Read> Read for TarEntry<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.reader.left)
-            .unwrap_or(usize::MAX)
-            .min(buf.len());
+        let most = usize::try_from(self.reader.left).unwrap_or(usize::MAX).min(buf.len());
         if most == 0 {
             return Ok(0);
         }
-        let got = self
-            .reader
-            .read_some(&mut buf[..most])
-            .map_err(|error| match error {
-                TarError::Read { cause, .. } => cause,
-                other => io::Error::other(other),
-            })?;
+        let got = self.reader.read_some(&mut buf[..most]).map_err(|error| match error {
+            TarError::Read { cause, .. } => cause,
+            other => io::Error::other(other),
+        })?;
         if got == 0 {
             let cut = refused(self.reader.offset, Refusal::Truncated);
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut));
@@ -373,10 +307,7 @@ impl<R> fmt::Debug for TarReader<R> {
 
 impl<R> fmt::Debug for TarEntry<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TarEntry")
-            .field("path", &self.path)
-            .field("size", &self.size)
-            .finish_non_exhaustive()
+        f.debug_struct("TarEntry").field("path", &self.path).field("size", &self.size).finish_non_exhaustive()
     }
 }
 

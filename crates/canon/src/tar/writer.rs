@@ -45,10 +45,7 @@ impl Headers {
         if let Some(last) = &self.last
             && *last >= path
         {
-            return Err(TarError::Order {
-                path: path::shown(path.as_bytes()),
-                before: path::shown(last.as_bytes()),
-            });
+            return Err(TarError::Order { path: path::shown(path.as_bytes()), before: path::shown(last.as_bytes()) });
         }
         self.last = Some(path);
         Ok(())
@@ -67,11 +64,7 @@ pub struct TarWriter<W> {
 impl<W: Write> TarWriter<W> {
     /// Starts an archive.
     pub fn new(inner: W) -> Self {
-        Self {
-            inner,
-            headers: Headers::new(),
-            broken: false,
-        }
+        Self { inner, headers: Headers::new(), broken: false }
     }
 
     /// Appends a regular file of exactly `size` bytes.
@@ -85,9 +78,7 @@ impl<W: Write> TarWriter<W> {
         self.broken = true;
         self.inner.write_all(&header).map_err(TarError::Write)?;
         self.write_body(path, size, body)?;
-        self.inner
-            .write_all(padding(size))
-            .map_err(TarError::Write)?;
+        self.inner.write_all(padding(size)).map_err(TarError::Write)?;
         self.broken = false;
         Ok(())
     }
@@ -111,19 +102,13 @@ impl<W: Write> TarWriter<W> {
     /// [`TarError::Write`] and [`TarError::Broken`].
     pub fn finish(mut self) -> Result<W, TarError> {
         self.check_whole()?;
-        self.inner
-            .write_all(&END_OF_ARCHIVE)
-            .map_err(TarError::Write)?;
+        self.inner.write_all(&END_OF_ARCHIVE).map_err(TarError::Write)?;
         self.inner.flush().map_err(TarError::Write)?;
         Ok(self.inner)
     }
 
     fn check_whole(&self) -> Result<(), TarError> {
-        if self.broken {
-            Err(TarError::Broken)
-        } else {
-            Ok(())
-        }
+        if self.broken { Err(TarError::Broken) } else { Ok(()) }
     }
 
     /// Copies by hand, so that errors of the source and of the archive are told apart.
@@ -135,10 +120,7 @@ impl<W: Write> TarWriter<W> {
                 Ok(length) => length,
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
                 Err(cause) => {
-                    return Err(TarError::ReadBody {
-                        path: path.to_owned(),
-                        cause,
-                    });
+                    return Err(TarError::ReadBody { path: path.to_owned(), cause });
                 }
             };
             if length == 0 {
@@ -146,24 +128,11 @@ impl<W: Write> TarWriter<W> {
             }
             got += length as u64;
             if got > size {
-                return Err(TarError::LongBody {
-                    path: path.to_owned(),
-                    size,
-                });
+                return Err(TarError::LongBody { path: path.to_owned(), size });
             }
-            self.inner
-                .write_all(&buffer[..length])
-                .map_err(TarError::Write)?;
+            self.inner.write_all(&buffer[..length]).map_err(TarError::Write)?;
         }
-        if got < size {
-            Err(TarError::ShortBody {
-                path: path.to_owned(),
-                size,
-                got,
-            })
-        } else {
-            Ok(())
-        }
+        if got < size { Err(TarError::ShortBody { path: path.to_owned(), size, got }) } else { Ok(()) }
     }
 }
 

@@ -27,14 +27,8 @@ impl<R: Read> BoundedDecoder<R> {
     /// [`ZstError::SetUp`].
     pub fn new(reader: R, limit: u64) -> Result<Self, ZstError> {
         let mut inner = Decoder::new(reader).map_err(ZstError::SetUp)?;
-        inner
-            .window_log_max(WINDOW_LOG_MAX)
-            .map_err(ZstError::SetUp)?;
-        Ok(Self {
-            inner,
-            limit,
-            left: limit,
-        })
+        inner.window_log_max(WINDOW_LOG_MAX).map_err(ZstError::SetUp)?;
+        Ok(Self { inner, limit, left: limit })
     }
 
     /// Plain bytes read so far.
@@ -52,14 +46,10 @@ impl<R: Read> Read for BoundedDecoder<R> {
             // Exactly the cap is allowed; one byte more is not.
             return match self.inner.read(&mut [0])? {
                 0 => Ok(0),
-                _ => Err(io::Error::other(ZstError::OutputTooLarge {
-                    limit: self.limit,
-                })),
+                _ => Err(io::Error::other(ZstError::OutputTooLarge { limit: self.limit })),
             };
         }
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buf.len());
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
         let got = self.inner.read(&mut buf[..most])?;
         self.left -= got as u64;
         Ok(got)
@@ -68,10 +58,7 @@ impl<R: Read> Read for BoundedDecoder<R> {
 
 impl<R: Read> fmt::Debug for BoundedDecoder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundedDecoder")
-            .field("limit", &self.limit)
-            .field("left", &self.left)
-            .finish_non_exhaustive()
+        f.debug_struct("BoundedDecoder").field("limit", &self.limit).field("left", &self.left).finish_non_exhaustive()
     }
 }
 
@@ -82,19 +69,15 @@ mod tests {
 
     fn read(bytes: &[u8], limit: u64) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
-        BoundedDecoder::new(bytes, limit)
-            .unwrap()
-            .read_to_end(&mut all)?;
+        BoundedDecoder::new(bytes, limit).unwrap().read_to_end(&mut all)?;
         Ok(all)
     }
 
     fn file() -> Vec<u8> {
         let mut encoder = FrameEncoder::new(3).unwrap();
         let mut out = Vec::new();
-        let frames: Vec<_> = [&b"first "[..], b"second"]
-            .iter()
-            .map(|plain| encoder.encode(plain, &mut out).unwrap())
-            .collect();
+        let frames: Vec<_> =
+            [&b"first "[..], b"second"].iter().map(|plain| encoder.encode(plain, &mut out).unwrap()).collect();
         out.extend(seek_table(&frames).unwrap());
         out
     }
@@ -107,10 +90,7 @@ mod tests {
 
     #[test]
     fn one_byte_past_the_cap_is_an_error() {
-        let error = read(&file(), 11)
-            .unwrap_err()
-            .downcast::<ZstError>()
-            .unwrap();
+        let error = read(&file(), 11).unwrap_err().downcast::<ZstError>().unwrap();
         assert!(matches!(error, ZstError::OutputTooLarge { limit: 11 }));
     }
 
@@ -120,10 +100,7 @@ mod tests {
         let first = zstd::zstd_safe::find_frame_compressed_size(&file).unwrap();
         for cut in (1..file.len()).filter(|cut| *cut != first) {
             let whole_frames = read(&file[..cut], 100).is_ok_and(|plain| plain == b"first second");
-            assert!(
-                read(&file[..cut], 100).is_err() || whole_frames,
-                "cut at {cut}"
-            );
+            assert!(read(&file[..cut], 100).is_err() || whole_frames, "cut at {cut}");
         }
         assert!(read(&[&file[..], b"trailing"].concat(), 100).is_err());
         assert!(read(b"{\"no\":\"zstd\"}", 100).is_err());

@@ -36,9 +36,7 @@ impl FrameEncoder {
     pub fn new(level: i32) -> Result<Self, ZstError> {
         let mut compressor = Compressor::new(level).map_err(ZstError::SetUp)?;
         compressor.include_checksum(true).map_err(ZstError::SetUp)?;
-        compressor
-            .include_contentsize(true)
-            .map_err(ZstError::SetUp)?;
+        compressor.include_contentsize(true).map_err(ZstError::SetUp)?;
         Ok(Self { compressor })
     }
 
@@ -47,10 +45,7 @@ impl FrameEncoder {
     /// # Errors
     /// [`ZstError::FrameTooLarge`] and [`ZstError::Compress`]; `out` is then as it was.
     pub fn encode(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<FrameInfo, ZstError> {
-        let too_large = || ZstError::FrameTooLarge {
-            plain: plain.len() as u64,
-            limit: MAX_FRAME_PLAIN as u64,
-        };
+        let too_large = || ZstError::FrameTooLarge { plain: plain.len() as u64, limit: MAX_FRAME_PLAIN as u64 };
         if plain.len() > MAX_FRAME_PLAIN {
             return Err(too_large());
         }
@@ -62,10 +57,7 @@ impl FrameEncoder {
             Ok(written) => written,
             Err(cause) => {
                 out.truncate(before);
-                return Err(ZstError::Compress {
-                    plain: plain.len(),
-                    cause,
-                });
+                return Err(ZstError::Compress { plain: plain.len(), cause });
             }
         };
         out.truncate(before + written);
@@ -91,9 +83,7 @@ impl FrameDecoder {
     /// # Errors
     /// [`ZstError::SetUp`].
     pub fn new() -> Result<Self, ZstError> {
-        Ok(Self {
-            decompressor: Decompressor::new().map_err(ZstError::SetUp)?,
-        })
+        Ok(Self { decompressor: Decompressor::new().map_err(ZstError::SetUp)? })
     }
 
     /// The plain bytes of exactly one frame, at most `cap` of them; memory is not taken before the cap was compared with the
@@ -106,8 +96,8 @@ impl FrameDecoder {
         if !frame.starts_with(&MAGIC) || length != Some(frame.len()) {
             return Err(ZstError::NotOneFrame { bytes: frame.len() });
         }
-        let named = zstd_safe::get_frame_content_size(frame)
-            .map_err(|_| ZstError::NotOneFrame { bytes: frame.len() })?;
+        let named =
+            zstd_safe::get_frame_content_size(frame).map_err(|_| ZstError::NotOneFrame { bytes: frame.len() })?;
         let Some(named) = named else {
             return decode_unsized(frame, cap);
         };
@@ -115,12 +105,8 @@ impl FrameDecoder {
             return Err(ZstError::OutputTooLarge { limit: cap as u64 });
         };
         let mut plain = Vec::new();
-        plain
-            .try_reserve_exact(size)
-            .map_err(|_| ZstError::Decompress(io::ErrorKind::OutOfMemory.into()))?;
-        self.decompressor
-            .decompress_to_buffer(frame, &mut plain)
-            .map_err(ZstError::Decompress)?;
+        plain.try_reserve_exact(size).map_err(|_| ZstError::Decompress(io::ErrorKind::OutOfMemory.into()))?;
+        self.decompressor.decompress_to_buffer(frame, &mut plain).map_err(ZstError::Decompress)?;
         Ok(plain)
     }
 }
@@ -157,10 +143,7 @@ mod tests {
 
     fn frame(plain: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        FrameEncoder::new(3)
-            .unwrap()
-            .encode(plain, &mut out)
-            .unwrap();
+        FrameEncoder::new(3).unwrap().encode(plain, &mut out).unwrap();
         out
     }
 
@@ -186,10 +169,7 @@ mod tests {
     fn frame_comes_back_up_to_the_cap() {
         let whole = frame(&[1; 5000]);
         assert_eq!(decompress_frame(&whole, 5000).unwrap(), [1; 5000]);
-        assert!(matches!(
-            decompress_frame(&whole, 4999),
-            Err(ZstError::OutputTooLarge { limit: 4999 })
-        ));
+        assert!(matches!(decompress_frame(&whole, 4999), Err(ZstError::OutputTooLarge { limit: 4999 })));
         assert_eq!(decompress_frame(&frame(b""), 0).unwrap(), b"");
     }
 
@@ -200,10 +180,7 @@ mod tests {
         let whole = encoder.finish().unwrap();
         assert_eq!(zstd_safe::get_frame_content_size(&whole).unwrap(), None);
         assert_eq!(decompress_frame(&whole, 5000).unwrap(), [1; 5000]);
-        assert!(matches!(
-            decompress_frame(&whole, 4999),
-            Err(ZstError::OutputTooLarge { limit: 4999 })
-        ));
+        assert!(matches!(decompress_frame(&whole, 4999), Err(ZstError::OutputTooLarge { limit: 4999 })));
     }
 
     #[test]
@@ -212,21 +189,12 @@ mod tests {
         let two = [whole.clone(), whole.clone()].concat();
         let skippable = [&0x184d_2a50_u32.to_le_bytes()[..], &[1, 0, 0, 0, 9]].concat();
         for bad in [&whole[..whole.len() - 1], &two, &skippable, b"", b"plain"] {
-            assert!(matches!(
-                decompress_frame(bad, 1000),
-                Err(ZstError::NotOneFrame { .. })
-            ));
+            assert!(matches!(decompress_frame(bad, 1000), Err(ZstError::NotOneFrame { .. })));
         }
         // Frame header descriptor (RFC 8878 section 3.1.1.1.1): bit 2 is the checksum flag, bit 5 a single segment.
         assert_eq!(whole[4] & 0b0010_0100, 0b0010_0100);
         let mut flipped = whole.clone();
         *flipped.last_mut().unwrap() ^= 1;
-        assert!(
-            matches!(
-                decompress_frame(&flipped, 1000),
-                Err(ZstError::Decompress(_))
-            ),
-            "the checksum is checked"
-        );
+        assert!(matches!(decompress_frame(&flipped, 1000), Err(ZstError::Decompress(_))), "the checksum is checked");
     }
 }

@@ -136,8 +136,7 @@ where
     fn try_submit(&mut self, job: Box<dyn FrameJob<T, E>>) -> Result<(), FramesError<E>> {
         self.deliver_until(self.window - 1)?;
         let jobs = self.pool.jobs.as_ref().ok_or(FramesError::Stopped)?;
-        jobs.send((self.submitted, job))
-            .map_err(|_| FramesError::Stopped)?;
+        jobs.send((self.submitted, job)).map_err(|_| FramesError::Stopped)?;
         self.submitted += 1;
         loop {
             match self.pool.results.try_recv() {
@@ -166,16 +165,8 @@ where
         while let Some(outcome) = self.early.remove(&self.delivered) {
             let index = self.delivered;
             let Encoded { made, info, bytes } = outcome?;
-            (self.sink)(Frame {
-                index,
-                made,
-                info,
-                bytes: &bytes,
-            })
-            .map_err(|cause| FramesError::Sink {
-                frame: index,
-                cause,
-            })?;
+            (self.sink)(Frame { index, made, info, bytes: &bytes })
+                .map_err(|cause| FramesError::Sink { frame: index, cause })?;
             self.delivered += 1;
         }
         Ok(())
@@ -217,12 +208,7 @@ impl<T: Send + 'static, E: Error + Send + 'static> Pool<T, E> {
         // The window bounds this one too.
         let (result_queue, results) = unbounded();
         let cancel = Arc::new(AtomicBool::new(false));
-        let mut pool = Self {
-            jobs: Some(jobs),
-            results,
-            cancel,
-            workers: Vec::with_capacity(threads.get()),
-        };
+        let mut pool = Self { jobs: Some(jobs), results, cancel, workers: Vec::with_capacity(threads.get()) };
         for number in 0..threads.get() {
             let encoder = FrameEncoder::new(level).map_err(FramesError::StartEncoder)?;
             let (job_queue, result_queue) = (job_queue.clone(), result_queue.clone());
@@ -265,18 +251,11 @@ fn work<T: 'static, E: Error + 'static>(
         compressed.clear();
         let outcome = match catch_unwind(AssertUnwindSafe(|| job.make(&mut plain))) {
             Ok(Ok(made)) => match encoder.encode(&plain, &mut compressed) {
-                Ok(info) => Ok(Encoded {
-                    made,
-                    info,
-                    bytes: compressed.as_slice().to_vec(),
-                }),
+                Ok(info) => Ok(Encoded { made, info, bytes: compressed.as_slice().to_vec() }),
                 Err(cause) => Err(FramesError::Encode { frame, cause }),
             },
             Ok(Err(cause)) => Err(FramesError::Job { frame, cause }),
-            Err(panic) => Err(FramesError::Panicked {
-                frame,
-                message: panic_message(panic.as_ref()),
-            }),
+            Err(panic) => Err(FramesError::Panicked { frame, message: panic_message(panic.as_ref()) }),
         };
         if results.send((frame, outcome)).is_err() {
             return;
@@ -289,10 +268,7 @@ fn work<T: 'static, E: Error + 'static>(
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
 }
 

@@ -22,30 +22,19 @@ pub const MAX_FRAMES: usize = 0x0800_0000;
 /// # Errors
 /// [`ZstError::TooManyFrames`].
 pub fn seek_table(frames: &[FrameInfo]) -> Result<Vec<u8>, ZstError> {
-    let too_many = || ZstError::TooManyFrames {
-        frames: frames.len() as u64,
-        limit: MAX_FRAMES as u64,
-    };
+    let too_many = || ZstError::TooManyFrames { frames: frames.len() as u64, limit: MAX_FRAMES as u64 };
     if frames.len() > MAX_FRAMES {
         return Err(too_many());
     }
     let content = frames.len() * 8 + SEEK_FOOTER_LEN;
     let mut table = Vec::with_capacity(HEADER_LEN + content);
     table.extend_from_slice(&SKIPPABLE_MAGIC.to_le_bytes());
-    table.extend_from_slice(
-        &u32::try_from(content)
-            .map_err(|_| too_many())?
-            .to_le_bytes(),
-    );
+    table.extend_from_slice(&u32::try_from(content).map_err(|_| too_many())?.to_le_bytes());
     for frame in frames {
         table.extend_from_slice(&frame.compressed.to_le_bytes());
         table.extend_from_slice(&frame.plain.to_le_bytes());
     }
-    table.extend_from_slice(
-        &u32::try_from(frames.len())
-            .map_err(|_| too_many())?
-            .to_le_bytes(),
-    );
+    table.extend_from_slice(&u32::try_from(frames.len()).map_err(|_| too_many())?.to_le_bytes());
     table.push(0); // no checksums: every frame carries its own
     table.extend_from_slice(&SEEKABLE_MAGIC.to_le_bytes());
     Ok(table)
@@ -64,18 +53,10 @@ pub fn seek_table_len(footer: &[u8; SEEK_FOOTER_LEN], max_frames: usize) -> Resu
 ///
 /// # Errors
 /// [`ZstError::SeekTable`] and [`ZstError::TooManyFrames`].
-pub fn parse_seek_table(
-    table: &[u8],
-    file_len: u64,
-    max_frames: usize,
-) -> Result<Vec<FrameInfo>, ZstError> {
-    let (body, footer) = table
-        .split_last_chunk()
-        .ok_or_else(|| invalid("the file is too short for one"))?;
+pub fn parse_seek_table(table: &[u8], file_len: u64, max_frames: usize) -> Result<Vec<FrameInfo>, ZstError> {
+    let (body, footer) = table.split_last_chunk().ok_or_else(|| invalid("the file is too short for one"))?;
     let (frames, entry) = read_footer(footer, max_frames)?;
-    let (header, entries) = body
-        .split_first_chunk::<HEADER_LEN>()
-        .ok_or_else(|| invalid("its header is cut off"))?;
+    let (header, entries) = body.split_first_chunk::<HEADER_LEN>().ok_or_else(|| invalid("its header is cut off"))?;
     if entries.len() != frames * entry {
         return Err(invalid("its length does not fit the number of frames"));
     }
@@ -85,10 +66,7 @@ pub fn parse_seek_table(
     }
     let infos: Vec<FrameInfo> = entries
         .chunks_exact(entry)
-        .map(|entry| FrameInfo {
-            compressed: le32(entry, 0),
-            plain: le32(entry, 4),
-        })
+        .map(|entry| FrameInfo { compressed: le32(entry, 0), plain: le32(entry, 4) })
         .collect();
     let frames_len: u64 = infos.iter().map(|info| u64::from(info.compressed)).sum();
     if frames_len + table.len() as u64 != file_len {
@@ -102,36 +80,23 @@ pub fn parse_seek_table(
 ///
 /// # Errors
 /// [`ZstError::Read`], [`ZstError::SeekTable`] and [`ZstError::TooManyFrames`].
-pub fn read_seek_table(
-    file: &mut (impl Read + Seek),
-    max_frames: usize,
-) -> Result<Vec<FrameInfo>, ZstError> {
+pub fn read_seek_table(file: &mut (impl Read + Seek), max_frames: usize) -> Result<Vec<FrameInfo>, ZstError> {
     let file_len = file.seek(SeekFrom::End(0)).map_err(ZstError::Read)?;
-    let footer_at = file_len
-        .checked_sub(SEEK_FOOTER_LEN as u64)
-        .ok_or_else(|| invalid("the file is too short for one"))?;
+    let footer_at =
+        file_len.checked_sub(SEEK_FOOTER_LEN as u64).ok_or_else(|| invalid("the file is too short for one"))?;
     let mut footer = [0; SEEK_FOOTER_LEN];
-    file.seek(SeekFrom::Start(footer_at))
-        .map_err(ZstError::Read)?;
+    file.seek(SeekFrom::Start(footer_at)).map_err(ZstError::Read)?;
     file.read_exact(&mut footer).map_err(ZstError::Read)?;
     let table_len = seek_table_len(&footer, max_frames)?;
-    let table_at = file_len
-        .checked_sub(table_len)
-        .ok_or_else(|| invalid("it is longer than the file"))?;
-    file.seek(SeekFrom::Start(table_at))
-        .map_err(ZstError::Read)?;
+    let table_at = file_len.checked_sub(table_len).ok_or_else(|| invalid("it is longer than the file"))?;
+    file.seek(SeekFrom::Start(table_at)).map_err(ZstError::Read)?;
     let mut table = Vec::new();
-    file.take(table_len)
-        .read_to_end(&mut table)
-        .map_err(ZstError::Read)?;
+    file.take(table_len).read_to_end(&mut table).map_err(ZstError::Read)?;
     parse_seek_table(&table, file_len, max_frames)
 }
 
 /// Number of frames and length of an entry.
-fn read_footer(
-    footer: &[u8; SEEK_FOOTER_LEN],
-    max_frames: usize,
-) -> Result<(usize, usize), ZstError> {
+fn read_footer(footer: &[u8; SEEK_FOOTER_LEN], max_frames: usize) -> Result<(usize, usize), ZstError> {
     let descriptor = footer[4];
     if le32(footer, 5) != SEEKABLE_MAGIC {
         return Err(invalid("the file does not end with one"));
@@ -142,19 +107,9 @@ fn read_footer(
     let frames = le32(footer, 0) as usize;
     let limit = max_frames.min(MAX_FRAMES);
     if frames > limit {
-        return Err(ZstError::TooManyFrames {
-            frames: frames as u64,
-            limit: limit as u64,
-        });
+        return Err(ZstError::TooManyFrames { frames: frames as u64, limit: limit as u64 });
     }
-    Ok((
-        frames,
-        if descriptor & CHECKSUM_FLAG == 0 {
-            8
-        } else {
-            12
-        },
-    ))
+    Ok((frames, if descriptor & CHECKSUM_FLAG == 0 { 8 } else { 12 }))
 }
 
 fn invalid(problem: &'static str) -> ZstError {
@@ -162,10 +117,7 @@ fn invalid(problem: &'static str) -> ZstError {
 }
 
 fn le32(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..)
-        .and_then(<[u8]>::first_chunk)
-        .map_or(0, |word| u32::from_le_bytes(*word))
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_le_bytes(*word))
 }
 
 #[cfg(test)]
@@ -176,16 +128,7 @@ mod tests {
 
     use super::*;
 
-    const FRAMES: [FrameInfo; 2] = [
-        FrameInfo {
-            compressed: 3,
-            plain: 10,
-        },
-        FrameInfo {
-            compressed: 4,
-            plain: 20,
-        },
-    ];
+    const FRAMES: [FrameInfo; 2] = [FrameInfo { compressed: 3, plain: 10 }, FrameInfo { compressed: 4, plain: 20 }];
 
     fn file(change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
         let mut file = vec![0; 7];
@@ -210,38 +153,20 @@ mod tests {
     fn table_with_checksums_is_read_too() {
         let entries = b"\x07\0\0\0\x0a\0\0\0CSUM\x01\0\0\0\x80\xb1\xea\x92\x8f";
         let table = [&b"\x5e\x2a\x4d\x18\x15\0\0\0"[..], entries].concat();
-        assert_eq!(
-            parse_seek_table(&table, 7 + 29, 1).unwrap(),
-            [FrameInfo {
-                compressed: 7,
-                plain: 10
-            }]
-        );
+        assert_eq!(parse_seek_table(&table, 7 + 29, 1).unwrap(), [FrameInfo { compressed: 7, plain: 10 }]);
     }
 
     #[test]
     fn hostile_tables_are_refused_by_name() {
         let cases: [(&str, Vec<u8>); 8] = [
             ("the file is too short for one", vec![1, 2, 3]),
-            (
-                "the file does not end with one",
-                file(|f| *f.last_mut().unwrap() ^= 1),
-            ),
+            ("the file does not end with one", file(|f| *f.last_mut().unwrap() ^= 1)),
             ("reserved bits are set", file(|f| f[7 + 8 + 16 + 4] = 4)),
             ("it is longer than the file", file(|f| f[7 + 8 + 16] = 200)),
             ("its skippable frame header is wrong", file(|f| f[7] ^= 1)),
-            (
-                "its skippable frame header is wrong",
-                file(|f| f[7 + 4] ^= 1),
-            ),
-            (
-                "its frames do not add up to the file",
-                file(|f| f[7 + 8] ^= 1),
-            ),
-            (
-                "its frames do not add up to the file",
-                file(|f| f.insert(0, 0)),
-            ),
+            ("its skippable frame header is wrong", file(|f| f[7 + 4] ^= 1)),
+            ("its frames do not add up to the file", file(|f| f[7 + 8] ^= 1)),
+            ("its frames do not add up to the file", file(|f| f.insert(0, 0))),
         ];
         for (problem, bytes) in cases {
             let error = read_seek_table(&mut Cursor::new(bytes), 1000).unwrap_err();
@@ -253,19 +178,10 @@ mod tests {
     fn too_many_frames_are_refused_before_memory_is_taken() {
         let huge = file(|f| f[7 + 8 + 16..][..4].copy_from_slice(&u32::MAX.to_le_bytes()));
         let error = read_seek_table(&mut Cursor::new(huge), usize::MAX).unwrap_err();
-        assert!(matches!(
-            error,
-            ZstError::TooManyFrames {
-                frames: 0xffff_ffff,
-                limit: 0x0800_0000
-            }
-        ));
+        assert!(matches!(error, ZstError::TooManyFrames { frames: 0xffff_ffff, limit: 0x0800_0000 }));
         assert!(matches!(
             read_seek_table(&mut Cursor::new(file(|_| ())), 1),
-            Err(ZstError::TooManyFrames {
-                frames: 2,
-                limit: 1
-            })
+            Err(ZstError::TooManyFrames { frames: 2, limit: 1 })
         ));
     }
 

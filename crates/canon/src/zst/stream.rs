@@ -22,9 +22,7 @@ impl StreamEncoder {
         let mut encoder = Encoder::new(Vec::new(), level).map_err(ZstError::SetUp)?;
         encoder.include_checksum(true).map_err(ZstError::SetUp)?;
         encoder.include_contentsize(true).map_err(ZstError::SetUp)?;
-        encoder
-            .set_pledged_src_size(Some(plain_bytes))
-            .map_err(ZstError::SetUp)?;
+        encoder.set_pledged_src_size(Some(plain_bytes)).map_err(ZstError::SetUp)?;
         Ok(Self { encoder })
     }
 
@@ -33,12 +31,7 @@ impl StreamEncoder {
     /// # Errors
     /// [`ZstError::Compress`], also when more comes than was announced.
     pub fn write(&mut self, plain: &[u8]) -> Result<Vec<u8>, ZstError> {
-        self.encoder
-            .write_all(plain)
-            .map_err(|cause| ZstError::Compress {
-                plain: plain.len(),
-                cause,
-            })?;
+        self.encoder.write_all(plain).map_err(|cause| ZstError::Compress { plain: plain.len(), cause })?;
         Ok(std::mem::take(self.encoder.get_mut()))
     }
 
@@ -47,9 +40,7 @@ impl StreamEncoder {
     /// # Errors
     /// [`ZstError::Compress`], also when less came than was announced.
     pub fn finish(self) -> Result<Vec<u8>, ZstError> {
-        self.encoder
-            .finish()
-            .map_err(|cause| ZstError::Compress { plain: 0, cause })
+        self.encoder.finish().map_err(|cause| ZstError::Compress { plain: 0, cause })
     }
 }
 
@@ -70,10 +61,7 @@ mod tests {
         let mut frame = encoder.write(&[b'a'; 10]).unwrap();
         frame.extend(encoder.write(&[b'b'; 20]).unwrap());
         frame.extend(encoder.finish().unwrap());
-        assert_eq!(
-            decompress_frame(&frame, 30).unwrap(),
-            [&[b'a'; 10][..], &[b'b'; 20][..]].concat()
-        );
+        assert_eq!(decompress_frame(&frame, 30).unwrap(), [&[b'a'; 10][..], &[b'b'; 20][..]].concat());
     }
 
     #[test]

@@ -44,19 +44,13 @@ print(count, doubles)
 "#;
 
 fn evidence() -> Option<PathBuf> {
-    let folder = std::env::var_os("EXPORT_EVIDENCE").map_or_else(
-        || python::workspace().join("../shared/evidence"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("EXPORT_EVIDENCE")
+        .map_or_else(|| python::workspace().join("../shared/evidence"), PathBuf::from);
     folder.is_dir().then_some(folder)
 }
 
 fn packs(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = folder
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut entries: Vec<PathBuf> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for entry in entries {
         if entry.is_dir() {

@@ -82,24 +82,12 @@ fn frames_and_seek_table_are_read_by_zstandard_and_by_zstd() {
     for frames in [1, 9] {
         let path = folder.path().join("records.jsonl.zst");
         let whole = write_frames(&path, frames);
-        let judged = python::run(
-            &["zstandard"],
-            ZSTD_SCRIPT,
-            &[path.to_str().unwrap()],
-            |_| (),
-        );
+        let judged = python::run(&["zstandard"], ZSTD_SCRIPT, &[path.to_str().unwrap()], |_| ());
         assert_eq!(judged.trim(), format!("{frames} {}", sha256(&whole).hex()));
-        let test = Command::new("zstd")
-            .arg("-tq")
-            .arg(&path)
-            .status()
-            .expect("the zstd command is needed; run `make tools`");
+        let test =
+            Command::new("zstd").arg("-tq").arg(&path).status().expect("the zstd command is needed; run `make tools`");
         assert!(test.success());
-        let decoded = Command::new("zstd")
-            .arg("-dcq")
-            .arg(&path)
-            .output()
-            .unwrap();
+        let decoded = Command::new("zstd").arg("-dcq").arg(&path).output().unwrap();
         assert!(decoded.stdout == whole, "{frames} frames");
     }
 }
@@ -121,48 +109,26 @@ fn archive_is_read_by_tarfile_and_by_tar() {
     let path = folder.path().join("bundle.tar");
     let mut writer = TarWriter::new(fs::File::create(&path).unwrap());
     for (name, body) in &files {
-        writer
-            .append(name, body.len() as u64, body.as_slice())
-            .unwrap();
+        writer.append(name, body.len() as u64, body.as_slice()).unwrap();
     }
     writer.finish().unwrap();
 
-    let expected: Vec<String> = files
-        .iter()
-        .map(|(name, body)| format!("{name}\t{}\t{}", body.len(), sha256(body).hex()))
-        .collect();
+    let expected: Vec<String> =
+        files.iter().map(|(name, body)| format!("{name}\t{}\t{}", body.len(), sha256(body).hex())).collect();
     let judged = python::run(&[], TAR_SCRIPT, &[path.to_str().unwrap()], |_| ());
     assert_eq!(judged.lines().collect::<Vec<_>>(), expected);
 
     let output = Command::new("tar")
-        .args([
-            "--quoting-style=literal",
-            "--numeric-owner",
-            "--utc",
-            "-tvf",
-        ])
+        .args(["--quoting-style=literal", "--numeric-owner", "--utc", "-tvf"])
         .arg(&path)
         .output()
         .unwrap();
     let listing = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success() && output.stderr.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(listing.lines().count(), files.len());
     for (line, (name, body)) in listing.lines().zip(&files) {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        assert_eq!(
-            fields[..5],
-            [
-                "-rw-r--r--",
-                "0/0",
-                &body.len().to_string(),
-                "1970-01-01",
-                "00:00"
-            ]
-        );
+        assert_eq!(fields[..5], ["-rw-r--r--", "0/0", &body.len().to_string(), "1970-01-01", "00:00"]);
         assert!(line.ends_with(&format!(" {name}")), "{line}");
     }
 }

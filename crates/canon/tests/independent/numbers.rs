@@ -41,11 +41,7 @@ fn floats() -> Vec<f64> {
         9_007_199_254_740_993.0,
         123.456e10,
     ];
-    edges
-        .into_iter()
-        .chain((0..20_000).map(|_| f64::from_bits(next())))
-        .filter(|float| float.is_finite())
-        .collect()
+    edges.into_iter().chain((0..20_000).map(|_| f64::from_bits(next()))).filter(|float| float.is_finite()).collect()
 }
 
 fn documents() -> Vec<Value> {
@@ -55,23 +51,11 @@ fn documents() -> Vec<Value> {
         .filter_map(char::from_u32)
         .map(|c| format!("x{c}"))
         .collect();
-    let object: serde_json::Map<String, Value> = strings
-        .iter()
-        .map(|name| (name.clone(), json!(name)))
-        .collect();
+    let object: serde_json::Map<String, Value> = strings.iter().map(|name| (name.clone(), json!(name))).collect();
     let mut documents = vec![
         json!([]),
         json!({}),
-        json!([
-            null,
-            true,
-            false,
-            "",
-            0,
-            -1,
-            9_007_199_254_740_991_i64,
-            -9_007_199_254_740_991_i64
-        ]),
+        json!([null, true, false, "", 0, -1, 9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64]),
         json!({"b": {"d": [], "c": {}}, "a": [{"z": 1, "y": 2}]}),
         Value::Object(object),
     ];

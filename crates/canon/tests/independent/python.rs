@@ -13,11 +13,7 @@ pub(crate) fn workspace() -> PathBuf {
 /// The interpreter with the pinned packages, else the one on the path.
 fn interpreter() -> PathBuf {
     let pinned = workspace().join(".venv/bin/python");
-    if pinned.exists() {
-        pinned
-    } else {
-        PathBuf::from("python3")
-    }
+    if pinned.exists() { pinned } else { PathBuf::from("python3") }
 }
 
 /// Runs `script` with `arguments`, feeds its standard input with `feed`, and gives its standard output. `modules` are the
@@ -29,14 +25,9 @@ pub(crate) fn run(
     feed: impl FnOnce(&mut dyn Write) + Send,
 ) -> String {
     for module in modules {
-        let found = Command::new(interpreter())
-            .args(["-c", &format!("import {module}")])
-            .stderr(Stdio::null())
-            .status();
-        assert!(
-            found.is_ok_and(|status| status.success()),
-            "Python has no module `{module}`; run `make tools`"
-        );
+        let found =
+            Command::new(interpreter()).args(["-c", &format!("import {module}")]).stderr(Stdio::null()).status();
+        assert!(found.is_ok_and(|status| status.success()), "Python has no module `{module}`; run `make tools`");
     }
     let mut child = Command::new(interpreter())
         .args(["-c", script])
@@ -51,9 +42,6 @@ pub(crate) fn run(
         scope.spawn(move || feed(&mut BufWriter::with_capacity(1 << 20, stdin)));
         child.wait_with_output().unwrap()
     });
-    assert!(
-        output.status.success(),
-        "the script refused our bytes; see its message above"
-    );
+    assert!(output.status.success(), "the script refused our bytes; see its message above");
     String::from_utf8(output.stdout).unwrap()
 }

@@ -15,9 +15,7 @@ fn threads(count: usize) -> NonZeroUsize {
 
 /// Plain bytes of frame `n`: text of uneven length, so that workers finish out of order.
 fn plain(n: u64) -> Vec<u8> {
-    (0..(n * 7919) % 40_000)
-        .flat_map(|i| (i * n).to_string().into_bytes())
-        .collect()
+    (0..(n * 7919) % 40_000).flat_map(|i| (i * n).to_string().into_bytes()).collect()
 }
 
 fn run(count: usize, frames: u64) -> (Vec<u8>, Vec<(u64, u64, FrameInfo)>) {
@@ -45,14 +43,9 @@ fn run(count: usize, frames: u64) -> (Vec<u8>, Vec<(u64, u64, FrameInfo)>) {
 fn bytes_are_the_same_for_any_number_of_threads() {
     let mut file = Vec::new();
     let mut encoder = FrameEncoder::new(3).unwrap();
-    let infos: Vec<_> = (0..40)
-        .map(|n| (n, n * 10, encoder.encode(&plain(n), &mut file).unwrap()))
-        .collect();
+    let infos: Vec<_> = (0..40).map(|n| (n, n * 10, encoder.encode(&plain(n), &mut file).unwrap())).collect();
     for count in 1..=8 {
-        assert!(
-            run(count, 40) == (file.clone(), infos.clone()),
-            "{count} threads"
-        );
+        assert!(run(count, 40) == (file.clone(), infos.clone()), "{count} threads");
     }
 }
 
@@ -65,31 +58,12 @@ fn first_failed_frame_is_named_after_all_before_it_were_delivered() {
             Ok(())
         })
         .unwrap();
-        let submitted = (0..30).try_for_each(|n| {
-            row.submit(move |_: &mut Vec<u8>| {
-                if n == 5 || n == 7 {
-                    Err(Bad(n))
-                } else {
-                    Ok(())
-                }
-            })
-        });
+        let submitted = (0..30)
+            .try_for_each(|n| row.submit(move |_: &mut Vec<u8>| if n == 5 || n == 7 { Err(Bad(n)) } else { Ok(()) }));
         let error = submitted.and_then(|()| row.drain()).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                FramesError::Job {
-                    frame: 5,
-                    cause: Bad(5)
-                }
-            ),
-            "{error:?}"
-        );
+        assert!(matches!(error, FramesError::Job { frame: 5, cause: Bad(5) }), "{error:?}");
         assert_eq!(error.source().unwrap().to_string(), "bad record 5");
-        assert!(matches!(
-            row.submit(|_: &mut Vec<u8>| Ok(())),
-            Err(FramesError::Stopped)
-        ));
+        assert!(matches!(row.submit(|_: &mut Vec<u8>| Ok(())), Err(FramesError::Stopped)));
         assert!(matches!(row.finish(), Err(FramesError::Stopped)));
         assert_eq!(delivered, [0, 1, 2, 3, 4]);
     }
@@ -97,28 +71,24 @@ fn first_failed_frame_is_named_after_all_before_it_were_delivered() {
 
 #[test]
 fn panic_in_a_job_is_an_error() {
-    let mut row =
-        ParallelFrames::new(threads(2), 3, |_: Frame<'_, ()>| Ok::<(), Infallible>(())).unwrap();
+    let mut row = ParallelFrames::new(threads(2), 3, |_: Frame<'_, ()>| Ok::<(), Infallible>(())).unwrap();
     row.submit(|_: &mut Vec<u8>| Ok(())).unwrap();
-    row.submit(|_: &mut Vec<u8>| panic!("index {} is odd", 1))
-        .unwrap();
+    row.submit(|_: &mut Vec<u8>| panic!("index {} is odd", 1)).unwrap();
     let error = row.finish().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the job of frame 1 panicked: index 1 is odd"
-    );
+    assert_eq!(error.to_string(), "the job of frame 1 panicked: index 1 is odd");
 }
 
 #[test]
 fn error_of_the_sink_stops_the_row() {
-    let mut row = ParallelFrames::new(threads(2), 3, |frame: Frame<'_, ()>| {
-        if frame.index == 3 {
-            Err(io::Error::other("disk full"))
-        } else {
-            Ok(())
-        }
-    })
-    .unwrap();
+    let mut row =
+        ParallelFrames::new(
+            threads(2),
+            3,
+            |frame: Frame<'_, ()>| {
+                if frame.index == 3 { Err(io::Error::other("disk full")) } else { Ok(()) }
+            },
+        )
+        .unwrap();
     let submitted = (0..20).try_for_each(|_| row.submit(|_: &mut Vec<u8>| Ok(())));
     let error = submitted.and_then(|()| row.drain()).unwrap_err();
     assert!(matches!(error, FramesError::Sink { frame: 3, .. }));
@@ -144,12 +114,7 @@ impl Drop for Alive {
 #[test]
 fn no_more_than_the_window_is_in_flight() {
     let (now, most) = (Arc::default(), Arc::default());
-    let mut row = ParallelFrames::new(
-        threads(2),
-        3,
-        |_: Frame<'_, Alive>| Ok::<(), Infallible>(()),
-    )
-    .unwrap();
+    let mut row = ParallelFrames::new(threads(2), 3, |_: Frame<'_, Alive>| Ok::<(), Infallible>(())).unwrap();
     for n in 0..100_u8 {
         let token = Alive::new(&now, &most);
         row.submit(move |out: &mut Vec<u8>| {
@@ -168,8 +133,7 @@ fn no_more_than_the_window_is_in_flight() {
 fn submit_waits_while_a_slow_frame_holds_the_window() {
     let full = Arc::new(AtomicBool::new(false));
     let (open, gate) = mpsc::channel();
-    let mut row =
-        ParallelFrames::new(threads(2), 3, |_: Frame<'_, ()>| Ok::<(), Infallible>(())).unwrap();
+    let mut row = ParallelFrames::new(threads(2), 3, |_: Frame<'_, ()>| Ok::<(), Infallible>(())).unwrap();
     row.submit(move |_: &mut Vec<u8>| {
         // An error here means that the jobs that would open were dropped.
         let _opened = gate.recv().is_ok();
@@ -199,10 +163,7 @@ fn submit_waits_while_a_slow_frame_holds_the_window() {
     assert_eq!((row.submitted, row.delivered()), (5, 0));
     full.store(true, Ordering::SeqCst);
     row.submit(|_: &mut Vec<u8>| Ok(())).unwrap();
-    assert!(
-        row.delivered() >= 1,
-        "a sixth job is taken only after the first frame was delivered"
-    );
+    assert!(row.delivered() >= 1, "a sixth job is taken only after the first frame was delivered");
     assert_eq!(row.finish().unwrap(), 6);
 }
 
@@ -211,8 +172,7 @@ fn dropping_drops_jobs_not_begun_and_ends_the_workers() {
     let (now, most) = (Arc::default(), Arc::default());
     let (begun, has_begun) = mpsc::channel();
     let gate = Arc::new(Barrier::new(2));
-    let mut row =
-        ParallelFrames::new(threads(1), 3, |_: Frame<'_, ()>| Ok::<(), Infallible>(())).unwrap();
+    let mut row = ParallelFrames::new(threads(1), 3, |_: Frame<'_, ()>| Ok::<(), Infallible>(())).unwrap();
     let (token, inner_gate) = (Alive::new(&now, &most), Arc::clone(&gate));
     row.submit(move |_: &mut Vec<u8>| {
         begun.send(()).unwrap();
@@ -242,8 +202,5 @@ fn dropping_drops_jobs_not_begun_and_ends_the_workers() {
     });
     drop(row);
     opener.join().unwrap();
-    assert_eq!(
-        (now.load(Ordering::SeqCst), ran.load(Ordering::SeqCst)),
-        (0, 0)
-    );
+    assert_eq!((now.load(Ordering::SeqCst), ran.load(Ordering::SeqCst)), (0, 0));
 }

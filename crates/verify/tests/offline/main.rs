@@ -1,0 +1,9 @@
+//! The verifier on bundles that are good, damaged and hostile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod accepts;
+mod archives;
+mod made;
+mod mutations;
+mod refuses;
