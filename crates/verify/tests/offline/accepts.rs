@@ -98,7 +98,7 @@ fn files_that_are_not_lines_are_told_apart() {
 
 #[test]
 fn inspection_shows_and_proves_nothing() {
-    let made = Made::good().with("export.json.sig", |text| text.clear());
+    let made = Made::good().with("export.json.sig", Vec::clear);
     let folder = tempfile::tempdir().unwrap();
     made.write(folder.path());
     let inspection = inspect(folder.path()).unwrap();

@@ -37,7 +37,7 @@ fn entries() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn archive(entries: Vec<Vec<u8>>) -> Vec<u8> {
+fn archive(entries: &[Vec<u8>]) -> Vec<u8> {
     [entries.concat(), vec![0; 1024]].concat()
 }
 
@@ -45,7 +45,7 @@ fn archive(entries: Vec<Vec<u8>>) -> Vec<u8> {
 fn inserted(at: usize, extra: Vec<u8>) -> Vec<u8> {
     let mut all: Vec<Vec<u8>> = entries().into_iter().map(|(_, bytes)| bytes).collect();
     all.insert(at, extra);
-    archive(all)
+    archive(&all)
 }
 
 /// The good archive with the first header changed.
@@ -54,7 +54,7 @@ fn first(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let size = 11;
     let header = forged("README.md", size, change);
     all[0] = [header, body(b"# Evidence\n")].concat();
-    archive(all)
+    archive(&all)
 }
 
 fn pax(record: &str) -> Vec<u8> {
@@ -65,7 +65,7 @@ fn pax(record: &str) -> Vec<u8> {
 #[test]
 fn the_forge_makes_the_good_archive_when_nothing_is_forged() {
     let good = Made::good();
-    assert!(archive(entries().into_iter().map(|(_, bytes)| bytes).collect()) == good.0["bundle.tar"]);
+    assert!(archive(&entries().into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>()) == good.0["bundle.tar"]);
     assert!(first(|_| {}) == good.0["bundle.tar"]);
 }
 
@@ -73,7 +73,7 @@ fn the_forge_makes_the_good_archive_when_nothing_is_forged() {
 fn hostile_archives_are_refused() {
     let order = |order: [usize; 4]| {
         let all = entries();
-        archive(order.iter().map(|at| all[*at].1.clone()).collect())
+        archive(&order.map(|at| all[at].1.clone()))
     };
     let file = |path: &str| [header_bytes(path, 1).unwrap(), body(b"x")].concat();
     let named = |name: &str| [forged("a", 1, |header| put(header, 0, name)), body(b"x")].concat();
