@@ -12,7 +12,6 @@ use export_runs::RunStore;
 use export_signing::Signer;
 
 /// A dependency of a role.
-#[expect(clippy::large_enum_variant, reason = "a handful of them live as long as the process")]
 pub(crate) enum Dependency {
     Broker(Nats),
     RunLedger(Arc<dyn RunStore>),

@@ -63,7 +63,7 @@ impl Bundle {
         let unpacked = self.folder.join("unpacked");
         std::fs::create_dir_all(&unpacked).context("cannot make a folder to unpack in")?;
         output(Command::new("tar").arg("-xf").arg(self.tar()).arg("-C").arg(&unpacked))?;
-        for path in self.paths()?.iter().filter(|path| path.ends_with(".zst")) {
+        for path in self.paths()?.iter().filter(|path| Path::new(path).extension().is_some_and(|end| end == "zst")) {
             output(Command::new("zstd").args(["-q", "-t"]).arg(unpacked.join(path)))?;
         }
         Ok(unpacked)

@@ -58,7 +58,7 @@ impl Finished {
             .events
             .iter()
             .map(|event| {
-                let phase = event.phase.map(|phase| phase.as_str());
+                let phase = event.phase.map(export_contract::run::Phase::as_str);
                 format!("{} {phase:?} {:?}", event.event_type.as_str(), event.metrics.get("part"))
             })
             .collect();

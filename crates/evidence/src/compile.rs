@@ -1,6 +1,6 @@
 //! Selectors as the stores want them. [`crate::predicate`] defines what they mean.
 //!
-//! Prefixes become ranges, `LIKE` and regular expressions are not used: there is nothing to escape, an index can
+
 //! serve a range, and both stores compare text by its UTF-8 bytes.
 
 pub(crate) mod mongo;

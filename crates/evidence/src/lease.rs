@@ -21,7 +21,7 @@ pub struct LeaseTerms {
 impl Default for LeaseTerms {
     /// One minute by the system's clock.
     fn default() -> Self {
-        Self { length: Duration::from_secs(60), clock: Arc::new(|| SystemTime::now().into()) }
+        Self { length: Duration::from_mins(1), clock: Arc::new(|| SystemTime::now().into()) }
     }
 }
 

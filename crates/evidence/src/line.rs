@@ -74,7 +74,7 @@ pub(crate) fn build_lines(tenant: &TenantId, records: &[(&NewRecord, Digests)]) 
         }
     };
     let mut lines: Vec<(usize, Line)> = std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut lines = work()?;
         for helper in helpers {
             lines.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);

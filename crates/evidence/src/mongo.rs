@@ -12,7 +12,7 @@ use export_contract::{RecordKind, Sequence, TenantId, Timestamp};
 use export_mongo::bson::{Document, RawDocumentBuf, doc};
 use export_mongo::mongodb::options::IndexOptions;
 use export_mongo::mongodb::{Collection, Database, IndexModel};
-use export_mongo::{MongoError, perform};
+use export_mongo::{MongoError, ensure_indexes, perform};
 
 use self::imports::{IMPORTS, ImportLog};
 use self::record::{CHUNKS, RECORDS};
@@ -55,7 +55,7 @@ impl MongoLedger {
         for (name, indexes) in [(RECORDS, query::indexes()), (CHUNKS, vec![by_sequence]), (IMPORTS, vec![by_number])] {
             let collection: Collection<Document> = self.database.collection(name);
             let act = format!("create the indexes of `{name}`");
-            perform(&act, collection.create_indexes(indexes)).await.map_err(store_failed)?;
+            ensure_indexes(&act, &collection, indexes).await.map_err(store_failed)?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What every driver of the port must do. Each driver calls [`conformance`] from its own tests.
 
-#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a suite fails by panicking, as tests do")]
+#![expect(clippy::unwrap_used, reason = "a suite fails by panicking, as tests do")]
 
 mod cutting;
 mod fixture;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
-use mongodb::{Client, Database};
+use mongodb::{Client, Collection, Database, IndexModel};
 
 use crate::MongoError;
 
@@ -13,7 +13,7 @@ use crate::MongoError;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long one operation may take. The driver itself waits for ever on a server that holds the connection open.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
+const OPERATION_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A handle on `database` of the server or cluster at `uri`. Writes are acknowledged by the majority and the journal,
 /// reads see only what the majority has, unless the connection string says otherwise; so what was read cannot be
@@ -58,4 +58,20 @@ pub async fn perform<T>(
         Ok(outcome) => outcome.map_err(|cause| MongoError::failed(act, cause)),
         Err(_) => Err(MongoError::TimedOut { act: act.to_owned(), limit: OPERATION_TIMEOUT }),
     }
+}
+
+/// Creates those of `indexes` that are missing. One command each: FerretDB 1 breaks the connection over a command that
+/// names two indexes that it has already (`msg_createindexes.go`, `slice bounds out of range`).
+///
+/// # Errors
+/// As [`perform`].
+pub async fn ensure_indexes<T: Send + Sync>(
+    act: &str,
+    collection: &Collection<T>,
+    indexes: Vec<IndexModel>,
+) -> Result<(), MongoError> {
+    for index in indexes {
+        perform(act, collection.create_index(index)).await?;
+    }
+    Ok(())
 }

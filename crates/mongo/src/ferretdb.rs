@@ -51,6 +51,7 @@ impl FerretDb {
     ///
     /// # Errors
     /// See [`StartError`]; a test should fail on it.
+    #[expect(clippy::disallowed_methods, reason = "a tool for tests, which are told by the environment")]
     pub async fn start() -> Result<Option<Self>, StartError> {
         let without = std::env::var_os("EXPORT_TESTS_WITHOUT").unwrap_or_default();
         if without.to_string_lossy().split(',').any(|name| name.trim() == "ferretdb") {
@@ -132,6 +133,7 @@ impl Drop for FerretDb {
 }
 
 /// The project's own tool, else the first on the search path.
+#[expect(clippy::disallowed_methods, reason = "a tool for tests, which are told by the environment")]
 fn binary() -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
     let tool = workspace.join(".tools/bin/ferretdb");

@@ -32,7 +32,7 @@ use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_mongo::bson::{Document, doc};
 use export_mongo::mongodb::options::IndexOptions;
 use export_mongo::mongodb::{Collection, Database, IndexModel};
-use export_mongo::{MongoError, perform, ping};
+use export_mongo::{MongoError, ensure_indexes, perform, ping};
 use futures::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 
@@ -105,7 +105,8 @@ impl MongoRuns {
             (self.admissions.clone_with_type(), vec![unique("sequence", doc! { "tenant": 1, "sequence": -1 })]),
         ];
         for (collection, indexes) in wanted {
-            run("create the indexes of the run ledger", collection.create_indexes(indexes)).await?;
+            let act = "create the indexes of the run ledger";
+            ensure_indexes(act, &collection, indexes).await.map_err(|cause| failed(act, cause))?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ impl Stores for File {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the suite takes drivers that may be absent")]
 fn fresh() -> Option<File> {
     let folder = tempfile::tempdir().unwrap();
     Some(File { path: folder.path().join("runs.db"), _folder: folder })

@@ -54,6 +54,7 @@ pub(crate) fn open(path: &Path, purpose: Use) -> rusqlite::Result<Connection> {
 ///
 /// Changing to the write-ahead log does not wait for the busy timeout where another process does the same at the same
 /// moment, so it is tried again here.
+#[expect(clippy::disallowed_methods, reason = "blocking code, off the runtime: tokio's clock is not its own")]
 pub(crate) fn open_writer(path: &Path, schema: &[&str]) -> Result<Connection, SqliteError> {
     let give_up = Instant::now() + BUSY_TIMEOUT;
     loop {

@@ -205,7 +205,7 @@ async fn an_empty_ledger_fails_the_run_with_a_reason() {
     let finished = deployment.run("json:raw").await.unwrap();
     finished.assert_once();
     assert_eq!(finished.run.status, RunStatus::Failed);
-    assert_eq!(finished.run.error_code.map(|code| code.as_str()), Some("ERR_EXPORT_EMPTY"));
+    assert_eq!(finished.run.error_code.map(export_contract::ErrorCode::as_str), Some("ERR_EXPORT_EMPTY"));
     let message = finished.run.error_message.clone().unwrap();
     assert!(message.contains("nothing was selected: the ledger holds 0 records"), "{message}");
     assert_eq!(finished.timeline().last(), Some(&"run.failed"));
@@ -272,7 +272,7 @@ async fn a_tenant_sees_nothing_of_another() {
     let client = export_client::Client::new(export_client::Credentials::read(&credentials).unwrap()).unwrap();
     let empty = start(&client, "json:raw").await.unwrap();
     let empty = finish(&client, empty.id.as_str()).await.unwrap();
-    assert_eq!(empty.run.error_code.map(|code| code.as_str()), Some("ERR_EXPORT_EMPTY"));
+    assert_eq!(empty.run.error_code.map(export_contract::ErrorCode::as_str), Some("ERR_EXPORT_EMPTY"));
     deployment.generate("other", 2, 200).unwrap();
     let own = start(&client, "json:raw").await.unwrap();
     let own = finish(&client, own.id.as_str()).await.unwrap();

@@ -90,7 +90,6 @@ fn duplicate_keys_are_refused_by_name_and_place() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn faults_are_named_with_their_place() {
     let cases: &[(&[u8], &str)] = &[
         (b"", "empty input where a JSON document is expected"),

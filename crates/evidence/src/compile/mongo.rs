@@ -25,8 +25,9 @@ pub(crate) fn conditions(selectors: &Selectors, kind: RecordKind) -> Option<Vec<
         all.push(one_of("ecosystems", &selectors.ecosystems));
     }
     if !selectors.products.is_empty() {
-        // Both bounds must hold of one and the same purl, hence `$elemMatch`.
-        let products = selectors.products.iter().map(|prefix| doc! { "purls": { "$elemMatch": range(prefix) } });
+        // Both bounds of a range must hold of one and the same purl. That is `$elemMatch`, which FerretDB takes for two
+        // conditions that any two purls may meet; so a list is the one place for a regular expression.
+        let products = selectors.products.iter().map(|prefix| doc! { "purls": { "$regex": starts_with(prefix) } });
         all.push(doc! { "$or": products.collect::<Vec<_>>() });
     }
     if kind == RecordKind::Sbom && !selectors.sbom_subjects.is_empty() {
@@ -51,6 +52,20 @@ fn range(prefix: &str) -> Document {
         Some(end) => doc! { "$gte": prefix, "$lt": end },
         None => doc! { "$gte": prefix },
     }
+}
+
+/// A regular expression that finds exactly the texts which start with `prefix`, in the dialects of PCRE (MongoDB) and RE2
+/// (FerretDB): a backslash before a punctuation mark means that mark, and a code says what must not stand plainly.
+fn starts_with(prefix: &str) -> String {
+    let mut pattern = String::from("^");
+    for character in prefix.chars() {
+        match character {
+            '\0'..' ' | '\u{7f}' => pattern.push_str(&format!("\\x{{{:x}}}", u32::from(character))),
+            mark if mark.is_ascii_punctuation() => pattern.extend(['\\', mark]),
+            plain => pattern.push(plain),
+        }
+    }
+    pattern
 }
 
 fn named(patterns: &BTreeSet<Pattern>) -> Vec<Document> {

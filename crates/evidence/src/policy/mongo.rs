@@ -12,7 +12,7 @@ use export_contract::TenantId;
 use export_mongo::bson::{Bson, Document, doc};
 use export_mongo::mongodb::options::IndexOptions;
 use export_mongo::mongodb::{Collection, Database, IndexModel};
-use export_mongo::{MongoError, perform};
+use export_mongo::{MongoError, ensure_indexes, perform};
 
 use self::rows::{digest, key, packed, place, text, time, unpacked};
 use super::{Enrichment, FindingKey, PolicyFinding, PolicySnapshot, PolicyStore};
@@ -53,7 +53,7 @@ impl MongoPolicyStore {
             (ENRICHMENT, vec![unique("enrichment_name", doc! { "tenant": 1, "name": 1 }, true)]),
         ] {
             let act = format!("create the indexes of `{name}`");
-            perform(&act, store.collection(name).create_indexes(indexes)).await.map_err(failed)?;
+            ensure_indexes(&act, &store.collection(name), indexes).await.map_err(failed)?;
         }
         Ok(store)
     }

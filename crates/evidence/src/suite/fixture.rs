@@ -20,7 +20,7 @@ use crate::{EvidenceLedger, NewRecord, PutRecord, ReadRange, Selection, StoredLi
 pub struct TestClock(Arc<AtomicI64>);
 
 /// Length of a lease in the suite; long by the real clock, so that the timer of a session does not renew it.
-const LEASE: Duration = Duration::from_secs(3_600);
+const LEASE: Duration = Duration::from_hours(1);
 
 impl Default for TestClock {
     fn default() -> Self {

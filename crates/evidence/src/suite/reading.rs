@@ -63,7 +63,9 @@ pub(super) async fn order_is_that_of_the_bytes(ledger: &dyn EvidenceLedger) {
         ..advisory("x", "s", 1)
     };
     let mut records: Vec<_> = texts.iter().map(|text| record(text, "d", "s")).collect();
-    records.iter_mut().for_each(|record| record.key.document_id = format!("id of {}", record.key.subject));
+    for record in &mut records {
+        record.key.document_id = format!("id of {}", record.key.subject);
+    }
     records.extend(texts.iter().map(|text| record("m", text, "s")));
     records.extend(texts.iter().map(|text| record("m", "m", text)));
     records.reverse();

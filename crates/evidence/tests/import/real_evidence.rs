@@ -11,6 +11,7 @@ use export_evidence::{EvidenceLedger as _, SqliteLedger};
 
 use crate::memory::{MemoryLedger, MemoryPolicy};
 
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment")]
 fn evidence() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/evidence");
     let folder = std::env::var_os("EXPORT_EVIDENCE").map_or_else(beside, PathBuf::from);

@@ -18,10 +18,10 @@ impl MongoRuns {
         let Some(Settled { mut run, .. }) = self.settled(tenant, id).await? else { return Ok(None) };
         let rows = doc! { "run_id": id.as_str(), "generation": run.generation.0 };
         let inputs = all("read the inputs of a run", self.inputs.find(rows.clone())).await?;
-        run.inputs = inputs.into_iter().map(|row| row.input()).collect();
+        run.inputs = inputs.into_iter().map(super::rows::InputDocument::input).collect();
         sort_inputs(&mut run.inputs);
         let distributions = all("read the distributions of a run", self.distributions.find(rows)).await?;
-        run.distributions = distributions.into_iter().map(|row| row.distribution()).collect();
+        run.distributions = distributions.into_iter().map(super::rows::DistributionDocument::distribution).collect();
         sort_distributions(&mut run.distributions);
         Ok(Some(run))
     }
@@ -49,7 +49,7 @@ impl MongoRuns {
             .find(doc! { "run_id": id.as_str(), "ordinal": { "$gt": after } })
             .sort(doc! { "ordinal": 1 })
             .limit(i64::from(limit));
-        Ok(all(act, find).await?.into_iter().map(|row| row.entry()).collect())
+        Ok(all(act, find).await?.into_iter().map(super::rows::EventDocument::entry).collect())
     }
 
     pub(super) async fn page(&self, tenant: &TenantId, filter: &RunFilter) -> Result<RunPage, RunStoreError> {

@@ -181,7 +181,7 @@ pub async fn steps_take_only_legal_states(stores: &impl Stores) {
     assert_eq!(ended.status, RunStatus::Succeeded);
     assert_eq!(
         store.cancel(&acme, &run.id, "bob", at(9)).await.unwrap(),
-        CancelOutcome::Ended({ Run { inputs: Vec::new(), distributions: Vec::new(), ..ended } })
+        CancelOutcome::Ended(Run { inputs: Vec::new(), distributions: Vec::new(), ..ended })
     );
     let expected = [(1, EventType::RunPending), (2, EventType::RunRunning), (3, EventType::RunSucceeded)];
     assert_eq!(types(&*store, &run).await, expected);
