@@ -1,6 +1,6 @@
 //! HTTP: a function from request to ports.
 //!
-//! [`routes`] is a warp filter over [`Gateway`]; [`serve`] runs it. Every answer that is not a success is a
+//! [`routes`] is a warp filter over [`Gateway`]; [`server::serve`] runs it. Every answer that is not a success is a
 //! problem document (RFC 9457) from [`problem`], the only place that knows status codes.
 
 pub mod admin;

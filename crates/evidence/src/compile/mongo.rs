@@ -60,7 +60,7 @@ fn starts_with(prefix: &str) -> String {
     let mut pattern = String::from("^");
     for character in prefix.chars() {
         match character {
-            '\0'..' ' | '\u{7f}' => pattern.push_str(&format!("\\x{{{:x}}}", u32::from(character))),
+            '\0'..' ' | '\u{7f}' => pattern.extend(["\\x{", &format!("{:x}", u32::from(character)), "}"]),
             mark if mark.is_ascii_punctuation() => pattern.extend(['\\', mark]),
             plain => pattern.push(plain),
         }
@@ -82,4 +82,16 @@ fn named(patterns: &BTreeSet<Pattern>) -> Vec<Document> {
         ways.extend(fields.map(|field| one_of(field, &whole)));
     }
     ways
+}
+
+#[cfg(test)]
+mod tests {
+    use super::starts_with;
+
+    #[test]
+    fn nothing_in_a_prefix_has_a_meaning_of_its_own() {
+        assert_eq!(starts_with("pkg:npm/%40é/a_b"), r"^pkg\:npm\/\%40é\/a\_b");
+        assert_eq!(starts_with("\\E.*(\n\0"), r"^\\E\.\*\(\x{a}\x{0}");
+        assert_eq!(starts_with(""), "^");
+    }
 }
