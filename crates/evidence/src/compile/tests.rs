@@ -31,8 +31,27 @@ fn range_of_a_prefix_holds_exactly_the_texts_that_start_with_it() {
 
 /// Short texts that meet each other often, of what `LIKE`, regular expressions and careless ranges trip over.
 fn text() -> impl Strategy<Value = String> {
-    vec(select(vec!["a", "A", "ab", "é", "%", "_", ".", "$^", "'", "\\", "[{(", "*+?|", "\n", "\u{E000}", "\u{10FFFF}"]), 0..3)
-        .prop_map(|pieces| pieces.concat())
+    vec(
+        select(vec![
+            "a",
+            "A",
+            "ab",
+            "é",
+            "%",
+            "_",
+            ".",
+            "$^",
+            "'",
+            "\\",
+            "[{(",
+            "*+?|",
+            "\n",
+            "\u{E000}",
+            "\u{10FFFF}",
+        ]),
+        0..3,
+    )
+    .prop_map(|pieces| pieces.concat())
 }
 
 fn kind() -> impl Strategy<Value = RecordKind> {
