@@ -17,8 +17,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::store::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
 
-/// Name of the folder of half-written blobs; no key begins so, since a key name with a leading dot would be legal but
-/// tenants are slugs.
+/// Name of the folder of half-written blobs; no key begins with a dot.
 const TEMPORARY: &str = ".tmp";
 /// Half-written blobs older than this are left over from a crash.
 const STALE: Duration = Duration::from_hours(24);
@@ -87,7 +86,7 @@ impl Spool {
     /// Gives the file its name, replacing what is there.
     async fn rename_to(mut self, target: &Path) -> Result<(), BlobError> {
         self.sync().await?;
-        parent(target).await?;
+        make_parent(target).await?;
         fs::rename(&self.path, target).await.map_err(|cause| failed("rename", cause))?;
         self.kept = true;
         sync_parent(target).await
@@ -96,10 +95,10 @@ impl Spool {
     /// Gives the file its name, if that is free.
     async fn link_to(mut self, target: &Path) -> Result<PutOutcome, BlobError> {
         self.sync().await?;
-        parent(target).await?;
+        make_parent(target).await?;
         match fs::hard_link(&self.path, target).await {
             Ok(()) => sync_parent(target).await.map(|()| PutOutcome::Written),
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(PutOutcome::AlreadyThere),
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => already_there(target).await,
             Err(cause) => Err(failed("link", cause)),
         }
     }
@@ -124,7 +123,7 @@ impl BlobStore for FolderBlobs {
         let path = self.path(key);
         // Most repeats are redeliveries: they need not write the bytes again to learn that they are there.
         if fs::try_exists(&path).await.map_err(|cause| failed("look for", cause))? {
-            return Ok(PutOutcome::AlreadyThere);
+            return already_there(&path).await;
         }
         self.spool(&bytes).await?.link_to(&path).await
     }
@@ -146,7 +145,8 @@ impl BlobStore for FolderBlobs {
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError> {
         let mut file = open(key, &self.path(key)).await?;
-        let Range { start, end } = range.unwrap_or(0..u64::MAX);
+        let length = file.metadata().await.map_err(|cause| failed("measure", cause))?.len();
+        let Range { start, end } = range.map_or(0..length, |range| range.start.min(length)..range.end.min(length));
         file.seek(io::SeekFrom::Start(start)).await.map_err(|cause| failed("seek", cause))?;
         let stream = ReaderStream::with_capacity(file.take(end.saturating_sub(start)), PIECE);
         Ok(stream.map_err(|cause| failed("read", cause)).boxed())
@@ -191,7 +191,9 @@ impl BlobStore for FolderBlobs {
 
     async fn check(&self) -> Result<(), BlobError> {
         let mut spool = self.spool(b"probe").await?;
-        spool.sync().await
+        spool.sync().await?;
+        let back = fs::read(&spool.path).await.map_err(|cause| failed("read a probe", cause))?;
+        if back == b"probe" { Ok(()) } else { Err(failed("read a probe", io::ErrorKind::InvalidData.into())) }
     }
 }
 
@@ -217,18 +219,41 @@ impl BlobWriter for FolderWriter {
 }
 
 async fn open(key: &BlobKey, path: &Path) -> Result<File, BlobError> {
-    match File::open(path).await {
-        Ok(file) => Ok(file),
-        Err(cause) if absent(&cause) => Err(BlobError::NotFound(key.clone())),
-        Err(cause) => Err(failed("open", cause)),
+    let file = match File::open(path).await {
+        Ok(file) => file,
+        Err(cause) if absent(&cause) => return Err(BlobError::NotFound(key.clone())),
+        Err(cause) => return Err(failed("open", cause)),
+    };
+    // A folder can be opened too; it is where longer keys lie, and no blob.
+    if file.metadata().await.map_err(|cause| failed("measure", cause))?.is_file() {
+        Ok(file)
+    } else {
+        Err(BlobError::NotFound(key.clone()))
     }
 }
 
-async fn parent(path: &Path) -> Result<(), BlobError> {
-    match path.parent() {
-        Some(parent) => fs::create_dir_all(parent).await.map_err(|cause| failed("create a folder", cause)),
-        None => Ok(()),
+/// Makes the folders that `path` needs, each durable: a blob under a folder that a power failure takes away is lost.
+async fn make_parent(path: &Path) -> Result<(), BlobError> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    let mut missing = Vec::new();
+    for folder in parent.ancestors() {
+        if fs::try_exists(folder).await.map_err(|cause| failed("look for a folder", cause))? {
+            break;
+        }
+        missing.push(folder);
     }
+    fs::create_dir_all(parent).await.map_err(|cause| failed("create a folder", cause))?;
+    for folder in missing.iter().rev() {
+        sync_parent(folder).await?;
+    }
+    Ok(())
+}
+
+/// The one that wrote may not have made the name durable yet, and this caller goes on as if it were.
+async fn already_there(path: &Path) -> Result<PutOutcome, BlobError> {
+    sync_parent(path).await.map(|()| PutOutcome::AlreadyThere)
 }
 
 /// A name is durable only once its folder is.

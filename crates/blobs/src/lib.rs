@@ -1,10 +1,12 @@
 //! Staging: where a run's artefacts and result records lie until they are handed over.
 //!
-//! [`BlobStore`] is the port; drivers are [`folder`] and [`s3`]. [`Workspace`] is what a stage sees of it: one
+//! [`BlobStore`] is the port; drivers are [`folder`] and [`s3`]; feature `testing` brings the suite that holds them to it. [`Workspace`] is what a stage sees of it: one
 //! run of one tenant, artefacts named by content, result records named by stage and part.
 
 pub mod folder;
 pub mod s3;
+#[cfg(feature = "testing")]
+pub mod seaweed;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod suite;

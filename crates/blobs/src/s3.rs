@@ -1,12 +1,14 @@
 //! Staging in an S3 bucket.
 //!
-//! A blob whose key is known only at its end is uploaded to `uploads/<ulid>` first and then copied by the server: S3 has
-//! no rename. Uploads that were never finished are parts of a multipart upload, which no listing shows; a lifecycle rule of the
-//! bucket (`AbortIncompleteMultipartUpload`) clears them, as `docs/operations.md` says.
+//! A blob whose key is known only at its end is uploaded to `.uploads/<ulid>` first and then copied by the server: S3 has no
+//! rename. One copy takes at most 5 GiB; what is larger goes through this process, piece by piece. No key begins with a dot,
+//! so no listing shows an upload. What a crash leaves (an incomplete multipart upload, or a whole one that was not copied yet)
+//! is cleared by two lifecycle rules of the bucket: `AbortIncompleteMultipartUpload`, and `Expiration` under `.uploads/`.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -14,13 +16,23 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{
-    Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+    ClientOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload,
 };
 
 use crate::store::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
 
 /// Bytes of one part of a multipart upload; S3 takes 10,000 parts, so a blob may have some 156 GiB.
 const PART: usize = 16 << 20;
+/// Most bytes that the server copies at once (`CopyObject` of the S3 API).
+const COPY_LIMIT: u64 = 5 << 30;
+/// Where blobs lie before their key is known.
+const UPLOADS: &str = ".uploads";
+/// A server that sends nothing for so long is given up. There is no limit for a whole request: a download takes as long as
+/// its reader does.
+const SILENCE: Duration = Duration::from_mins(1);
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Where the bucket is. The secret is printed nowhere.
 #[derive(Clone, Default)]
@@ -54,6 +66,7 @@ impl fmt::Debug for S3Settings {
 pub struct S3Blobs {
     store: Arc<dyn ObjectStore>,
     prefix: String,
+    copy_limit: u64,
 }
 
 impl S3Blobs {
@@ -63,9 +76,12 @@ impl S3Blobs {
     /// When the settings cannot be used.
     pub fn open(settings: &S3Settings) -> Result<Self, BlobError> {
         let region = if settings.region.is_empty() { "us-east-1" } else { &settings.region };
+        let client =
+            ClientOptions::new().with_timeout_disabled().with_read_timeout(SILENCE).with_connect_timeout(CONNECT);
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&settings.bucket)
             .with_region(region)
+            .with_client_options(client)
             .with_conditional_put(S3ConditionalPut::ETagMatch);
         if !settings.endpoint.is_empty() {
             builder =
@@ -76,7 +92,8 @@ impl S3Blobs {
                 builder.with_access_key_id(&settings.access_key_id).with_secret_access_key(&settings.secret_access_key);
         }
         let store = builder.build().map_err(|cause| failed("open the bucket", cause))?;
-        Ok(Self { store: Arc::new(store), prefix: settings.prefix.trim_matches('/').to_owned() })
+        let prefix = settings.prefix.trim_matches('/').to_owned();
+        Ok(Self { store: Arc::new(store), prefix, copy_limit: COPY_LIMIT })
     }
 
     fn path(&self, name: &str) -> Path {
@@ -100,8 +117,9 @@ impl BlobStore for S3Blobs {
     }
 
     async fn writer(&self) -> Result<Box<dyn BlobWriter>, BlobError> {
-        let temporary = self.path(&format!("uploads/{}", ulid::Ulid::generate()));
-        Ok(Box::new(S3Writer { blobs: self.clone(), temporary, upload: None, buffer: BytesMut::new() }))
+        let temporary = self.path(&format!("{UPLOADS}/{}", ulid::Ulid::generate()));
+        let parts = Parts::new(self.store.clone(), temporary);
+        Ok(Box::new(S3Writer { blobs: self.clone(), parts }))
     }
 
     async fn get(&self, key: &BlobKey, limit: u64) -> Result<Bytes, BlobError> {
@@ -160,67 +178,110 @@ impl BlobStore for S3Blobs {
     }
 
     async fn check(&self) -> Result<(), BlobError> {
-        let probe = self.path(&format!("uploads/probe-{}", ulid::Ulid::generate()));
-        self.store
-            .put(&probe, PutPayload::from_static(b"probe"))
-            .await
-            .map_err(|cause| failed("write a probe", cause))?;
+        let probe = self.path(&format!("{UPLOADS}/probe-{}", ulid::Ulid::generate()));
+        let payload = PutPayload::from_static(b"probe");
+        self.store.put(&probe, payload).await.map_err(|cause| failed("write a probe", cause))?;
+        self.store.head(&probe).await.map_err(|cause| failed("read a probe", cause))?;
         self.store.delete(&probe).await.map_err(|cause| failed("remove a probe", cause))
+    }
+}
+
+/// A multipart upload that begins with its first full part. Dropped unfinished, it is never visible.
+struct Parts {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    upload: Option<Box<dyn MultipartUpload>>,
+    buffer: BytesMut,
+    sent: u64,
+}
+
+impl Parts {
+    fn new(store: Arc<dyn ObjectStore>, path: Path) -> Self {
+        Self { store, path, upload: None, buffer: BytesMut::new(), sent: 0 }
+    }
+
+    async fn push(&mut self, mut bytes: Bytes) -> Result<(), BlobError> {
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(PART - self.buffer.len()));
+            self.buffer.extend_from_slice(&piece);
+            if self.buffer.len() == PART {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self) -> Result<(), BlobError> {
+        let part = self.buffer.split().freeze();
+        self.sent += part.len() as u64;
+        let upload = if let Some(upload) = &mut self.upload {
+            upload
+        } else {
+            let begun = self.store.put_multipart(&self.path).await;
+            self.upload.insert(begun.map_err(|cause| failed("begin an upload", cause))?)
+        };
+        upload.put_part(part.into()).await.map_err(|cause| failed("upload a part", cause))
+    }
+
+    async fn complete(&mut self) -> Result<(), BlobError> {
+        if !self.buffer.is_empty() || self.upload.is_none() {
+            self.send().await?;
+        }
+        let Some(upload) = &mut self.upload else {
+            return Ok(());
+        };
+        upload.complete().await.map_err(|cause| failed("complete an upload", cause)).map(|_| ())
+    }
+
+    async fn abort(&mut self) -> Result<(), BlobError> {
+        match &mut self.upload {
+            Some(upload) => upload.abort().await.map_err(|cause| failed("abort an upload", cause)),
+            None => Ok(()),
+        }
     }
 }
 
 struct S3Writer {
     blobs: S3Blobs,
-    temporary: Path,
-    upload: Option<Box<dyn MultipartUpload>>,
-    buffer: BytesMut,
+    parts: Parts,
 }
 
 impl S3Writer {
-    async fn send(&mut self, part: Bytes) -> Result<(), BlobError> {
-        let upload = if let Some(upload) = &mut self.upload {
-            upload
-        } else {
-            let begun = self.blobs.store.put_multipart(&self.temporary).await;
-            self.upload.insert(begun.map_err(|cause| failed("begin an upload", cause))?)
-        };
-        upload.put_part(part.into()).await.map_err(|cause| failed("upload a part", cause))
+    async fn copy_to(&mut self, target: Path) -> Result<(), BlobError> {
+        let (store, temporary) = (&self.blobs.store, &self.parts.path);
+        if self.parts.sent <= self.blobs.copy_limit {
+            return store.copy(temporary, &target).await.map_err(|cause| failed("copy an upload", cause));
+        }
+        let relayed = |cause| failed("read an upload back", cause);
+        let mut pieces = store.get(temporary).await.map_err(relayed)?.into_stream();
+        let mut parts = Parts::new(store.clone(), target);
+        while let Some(piece) = pieces.try_next().await.map_err(relayed)? {
+            parts.push(piece).await?;
+        }
+        parts.complete().await
     }
 }
 
 #[async_trait]
 impl BlobWriter for S3Writer {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        self.buffer.extend_from_slice(&bytes);
-        while self.buffer.len() >= PART {
-            let part = self.buffer.split_to(PART).freeze();
-            self.send(part).await?;
-        }
-        Ok(())
+        self.parts.push(bytes).await
     }
 
     async fn finish(mut self: Box<Self>, key: &BlobKey) -> Result<(), BlobError> {
-        let rest = self.buffer.split().freeze();
-        if self.upload.is_none() {
+        if self.parts.upload.is_none() {
             // Small enough for one put: no copy is needed.
-            return self.blobs.put(key, rest).await;
+            return self.blobs.put(key, self.parts.buffer.split().freeze()).await;
         }
-        if !rest.is_empty() {
-            self.send(rest).await?;
-        }
-        if let Some(upload) = &mut self.upload {
-            upload.complete().await.map_err(|cause| failed("complete an upload", cause))?;
-        }
-        let target = self.blobs.path(key.as_str());
-        self.blobs.store.copy(&self.temporary, &target).await.map_err(|cause| failed("copy an upload", cause))?;
-        self.blobs.store.delete(&self.temporary).await.map_err(|cause| failed("remove an upload", cause))
+        self.parts.complete().await?;
+        let copied = self.copy_to(self.blobs.path(key.as_str())).await;
+        // The blob is where it belongs, or the error says that it is not; an upload that stays is cleared by lifecycle.
+        drop(self.blobs.store.delete(&self.parts.path).await);
+        copied
     }
 
     async fn abort(mut self: Box<Self>) -> Result<(), BlobError> {
-        match &mut self.upload {
-            Some(upload) => upload.abort().await.map_err(|cause| failed("abort an upload", cause)),
-            None => Ok(()),
-        }
+        self.parts.abort().await
     }
 }
 
@@ -234,12 +295,43 @@ fn missing(key: &BlobKey, act: &str, cause: Error) -> BlobError {
 fn failed(act: &str, cause: Error) -> BlobError {
     let act = act.to_owned();
     match cause {
-        Error::PermissionDenied { .. }
+        // Where a blob may be absent, that is told apart before; here it is the bucket.
+        Error::NotFound { .. }
+        | Error::PermissionDenied { .. }
         | Error::Unauthenticated { .. }
         | Error::NotSupported { .. }
         | Error::NotImplemented { .. }
         | Error::InvalidPath { .. }
         | Error::UnknownConfigurationKey { .. } => BlobError::Refused { act, cause: Box::new(cause) },
         cause => BlobError::Unavailable { act, cause: Box::new(cause) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_blob_that_the_server_cannot_copy_at_once_is_relayed() {
+        let blobs = S3Blobs { store: Arc::new(InMemory::new()), prefix: "p".to_owned(), copy_limit: 1 << 20 };
+        let key: BlobKey = "t/large".parse().unwrap();
+        let piece = Bytes::from((0..6_000_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect::<Vec<u8>>());
+        let mut writer = blobs.writer().await.unwrap();
+        for _ in 0..6 {
+            writer.write(piece.clone()).await.unwrap();
+        }
+        writer.finish(&key).await.unwrap();
+        assert!(blobs.get(&key, u64::MAX).await.unwrap() == [&piece[..]; 6].concat());
+        let names: Vec<_> =
+            blobs.store.list(None).map_ok(|meta| meta.location.to_string()).try_collect().await.unwrap();
+        assert_eq!(names, ["p/t/large"], "the upload is removed");
+    }
+
+    #[test]
+    fn settings_print_no_secret() {
+        let settings = S3Settings { secret_access_key: "hunter2".to_owned(), ..S3Settings::default() };
+        assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

@@ -8,16 +8,17 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-/// A key: names of `[A-Za-z0-9._=-]` joined by `/`, no `.` or `..`, at most 512 bytes.
+/// A key: names of `[A-Za-z0-9._=-]` joined by `/`, none of which begins with `.`, at most 512 bytes.
 ///
-/// Such a key is a safe path in a folder and a safe object name in S3 as it stands.
+/// Such a key is a safe path in a folder and a safe object name in S3 as it stands. What drivers keep for themselves
+/// begins with `.`, so no key can name it. A key is never the beginning of another one up to a `/`: a folder cannot hold both.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobKey(String);
 
 /// Why a text is not a [`BlobKey`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a staging key: use names of letters, digits, `.`, `_`, `=`, `-` joined by `/`, at most 512 bytes"
+    "`{0}` is not a staging key: use names of letters, digits, `.` (not first), `_`, `=`, `-` joined by `/`, at most 512 bytes"
 )]
 pub struct ParseKeyError(String);
 
@@ -39,8 +40,7 @@ impl FromStr for BlobKey {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let good_name = |name: &str| {
             !name.is_empty()
-                && name != "."
-                && name != ".."
+                && !name.starts_with('.')
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._=-".contains(&b))
         };
         if text.len() <= 512 && text.split('/').all(good_name) {
@@ -131,7 +131,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// Stores `bytes` under `key`, durably, replacing what was there. Readers see the old or the new bytes, whole.
     async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), BlobError>;
 
-    /// Stores `bytes` under `key` if the key is free; of several concurrent callers one writes.
+    /// Stores `bytes` under `key`, durably, if the key is free; of several concurrent callers at most one is told that it
+    /// wrote. A caller whose answer was lost on the way may be told [`PutOutcome::AlreadyThere`] of its own bytes.
     async fn put_if_absent(&self, key: &BlobKey, bytes: Bytes) -> Result<PutOutcome, BlobError>;
 
     /// Opens a blob for writing piece by piece; its key is given at the end, when its digest is known. Nothing is

@@ -27,7 +27,9 @@ pub async fn conformance(store: Arc<dyn BlobStore>) {
     absent_blobs_are_absent(&*store).await;
     a_put_is_read_back_whole_and_in_part(&*store).await;
     of_many_conditional_puts_one_wins(&store).await;
+    an_overwrite_shows_the_old_bytes_or_the_new_ones(&store).await;
     a_writer_shows_nothing_before_it_ends(&*store).await;
+    a_writer_replaces_what_was_there(&*store).await;
     large_blobs_go_in_and_out(&*store).await;
     listing_knows_names_not_prefixes(&*store).await;
     store.check().await.expect("the store is ready");
@@ -59,11 +61,16 @@ async fn a_put_is_read_back_whole_and_in_part(store: &dyn BlobStore) {
         (Some(8..100), "89"),
         (Some(10..12), ""),
         (Some(4..4), ""),
+        (Some(u64::MAX - 1..u64::MAX), ""),
     ] {
         assert_eq!(collect(store, "t/a/one", range.clone()).await, expected.as_bytes(), "{range:?}");
     }
     store.put(&key("t/a/empty"), Bytes::new()).await.expect("an empty blob");
     assert_eq!(store.get(&key("t/a/empty"), 0).await.expect("get"), "");
+    let above = key("t/a");
+    assert!(matches!(store.get(&above, 10).await, Err(BlobError::NotFound(_))), "the way to a blob is no blob");
+    assert!(matches!(store.read(&above, None).await.map(|_| ()), Err(BlobError::NotFound(_))));
+    assert_eq!(store.head(&above).await.expect("head"), None);
     store.delete(&name).await.expect("delete");
     assert_eq!(store.head(&name).await.expect("head"), None);
 }
@@ -99,17 +106,64 @@ async fn a_writer_shows_nothing_before_it_ends(store: &dyn BlobStore) {
     assert_eq!(store.get(&key("w/done"), 10).await.expect("get"), "whole");
 }
 
+async fn an_overwrite_shows_the_old_bytes_or_the_new_ones(store: &Arc<dyn BlobStore>) {
+    const BYTES: usize = 300_000;
+    let name = key("t/overwritten");
+    store.put(&name, vec![0; BYTES].into()).await.expect("put");
+    let writes = async {
+        for round in 1..=30_u8 {
+            store.put(&name, vec![round; BYTES].into()).await.expect("put");
+        }
+    };
+    let reads = async {
+        let mut newest = 0;
+        while newest < 30 {
+            let seen = store.get(&name, BYTES as u64).await.expect("there is always a whole blob");
+            let round = seen.first().copied().expect("not empty");
+            assert!(seen.len() == BYTES && seen.iter().all(|byte| *byte == round), "a mixture of two blobs");
+            assert!(round >= newest, "blob {round} after blob {newest}");
+            newest = round;
+        }
+    };
+    tokio::join!(writes, reads);
+}
+
+async fn a_writer_replaces_what_was_there(store: &dyn BlobStore) {
+    let name = key("w/replaced");
+    for text in ["first and longer", "second"] {
+        let mut writer = store.writer().await.expect("writer");
+        writer.write(Bytes::from_static(text.as_bytes())).await.expect("write");
+        writer.finish(&name).await.expect("finish");
+        assert_eq!(store.get(&name, 100).await.expect("get"), text);
+    }
+}
+
+/// Some 68 MB: more than any driver holds at once.
 async fn large_blobs_go_in_and_out(store: &dyn BlobStore) {
+    let name = key("w/large");
     let piece = Bytes::from((0..1_000_003_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
     let mut writer = store.writer().await.expect("writer");
-    for _ in 0..12 {
+    for _ in 0..17 {
         writer.write(piece.clone()).await.expect("write");
     }
-    writer.finish(&key("w/large")).await.expect("finish");
+    writer.finish(&name).await.expect("finish");
     let length = piece.len() as u64;
-    assert_eq!(store.head(&key("w/large")).await.expect("head").expect("there").bytes, 12 * length);
+    assert_eq!(store.head(&name).await.expect("head").expect("there").bytes, 17 * length);
     let middle = collect(store, "w/large", Some(length * 5..length * 6)).await;
     assert!(middle == piece, "a piece of the middle");
+
+    let mut stream = store.read(&name, None).await.expect("read");
+    let mut at = 0;
+    while let Some(got) = stream.try_next().await.expect("whole") {
+        assert!(got.len() <= 16 << 20, "{} bytes at once", got.len());
+        for byte in &got {
+            assert_eq!(Some(byte), piece.get(at % piece.len()), "at {at}");
+            at += 1;
+        }
+    }
+    assert_eq!(at as u64, 17 * length);
+    assert!(matches!(store.get(&name, 1 << 20).await, Err(BlobError::TooLarge { .. })));
+    store.delete(&name).await.expect("delete");
 }
 
 async fn listing_knows_names_not_prefixes(store: &dyn BlobStore) {
@@ -117,4 +171,5 @@ async fn listing_knows_names_not_prefixes(store: &dyn BlobStore) {
         store.put(&key(name), Bytes::from_static(b"x")).await.expect("put");
     }
     assert_eq!(store.list(&key("l/ab")).await.expect("list"), [key("l/ab/1"), key("l/ab/2")]);
+    assert!(store.list(&key("l/ab.x")).await.expect("list").is_empty(), "a key is not below itself");
 }

@@ -162,11 +162,20 @@ impl Workspace {
     }
 
     /// The bytes of a result record, checked against the digest that the event promised.
+    ///
+    /// # Errors
+    /// When the record is of another run, cannot be reached, or is not what the event promised.
     pub async fn read_result(&self, result: &ResultRef) -> Result<Bytes, ResultError> {
         let refused = |cause| ResultError::Store { key: result.key.clone(), cause };
-        let key: BlobKey = result.key.parse().map_err(|cause| {
-            refused(BlobError::Refused { act: "read a result record".to_owned(), cause: Box::new(cause) })
-        })?;
+        let act = || "read a result record".to_owned();
+        let key: BlobKey =
+            result.key.parse().map_err(|cause| refused(BlobError::Refused { act: act(), cause: Box::new(cause) }))?;
+        // The key came in a message: it must not lead into another tenant's corner.
+        let RunRef { tenant, run, .. } = &self.run;
+        if !key.as_str().starts_with(&format!("{tenant}/{run}/")) {
+            let cause = format!("the record is not of run `{tenant}/{run}`").into();
+            return Err(refused(BlobError::Refused { act: act(), cause }));
+        }
         let bytes = self.store.get(&key, MAX_RESULT_BYTES).await.map_err(refused)?;
         let found = digest_of(&bytes);
         if found == result.digest {

@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use export_blobs::folder::FolderBlobs;
-use export_blobs::{BlobStore as _, suite};
+use export_blobs::{BlobStore as _, PutOutcome, suite};
 
 #[tokio::test]
 async fn the_folder_driver_conforms() {
@@ -22,9 +23,51 @@ async fn what_was_put_is_there_after_a_restart() {
     assert_eq!(FolderBlobs::open(folder.path()).await.unwrap().get(&key, 10).await.unwrap(), "kept");
 }
 
+#[tokio::test]
+async fn a_crash_leaves_nothing_but_a_file_that_is_cleared_by_age() {
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = folder.path().join(".tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    for (name, age) in [("old", 25), ("young", 1)] {
+        let file = std::fs::File::create(temporary.join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(age)).unwrap();
+    }
+    FolderBlobs::open(folder.path()).await.unwrap();
+    let left: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["young"], "another process may still write what is young");
+}
+
+#[tokio::test]
+async fn a_dropped_writer_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = FolderBlobs::open(folder.path()).await.unwrap();
+    let mut writer = blobs.writer().await.unwrap();
+    writer.write(Bytes::from_static(b"half")).await.unwrap();
+    drop(writer);
+    assert_eq!(std::fs::read_dir(folder.path().join(".tmp")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_processes_one_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each opens the folder by itself, as a process does.
+    let writes = (0..16_u8).map(|writer| {
+        let root = folder.path().to_owned();
+        tokio::spawn(async move {
+            let blobs = FolderBlobs::open(&root).await.unwrap();
+            blobs.put_if_absent(&"t/r/once".parse().unwrap(), vec![writer; 10].into()).await.unwrap()
+        })
+    });
+    let outcomes = futures::future::join_all(writes).await;
+    let written = outcomes.into_iter().filter(|outcome| *outcome.as_ref().unwrap() == PutOutcome::Written).count();
+    assert_eq!(written, 1);
+}
+
 #[test]
 fn keys_cannot_leave_the_folder() {
-    for bad in ["", "/a", "a/../b", "a//b", "..", ".", "a/./b", "a\\b", "a\0", "ü", &"a".repeat(513)] {
+    for bad in
+        ["", "/a", "a/", "a/../b", "a//b", "..", ".", ".tmp/x", "a/.b", "a/./b", "a\\b", "a\0", "ü", &"a".repeat(513)]
+    {
         assert!(bad.parse::<export_blobs::BlobKey>().is_err(), "{bad:?}");
     }
 }
