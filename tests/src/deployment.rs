@@ -177,6 +177,17 @@ impl Deployment {
         process.kill().await
     }
 
+    /// `kill -9` of every role.
+    ///
+    /// # Errors
+    /// When one cannot be killed.
+    pub async fn kill_all(&mut self) -> anyhow::Result<()> {
+        while let Some((_, mut process)) = self.processes.pop_first() {
+            process.kill().await?;
+        }
+        Ok(())
+    }
+
     /// Starts what was killed.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ mod turn;
 pub use api::Api;
 pub use bundle::Bundle;
 pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Store};
-pub use process::Process;
+pub use process::{Process, suspend};
 pub use programs::{Programs, evidence_folder, output, programs, python, workspace};
 pub use runs::{Finished, finish, start};
 pub use turn::{Turn, heavy, light};

@@ -11,6 +11,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::programs::output;
+
 /// Debug builds on a busy machine take their time.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 const STOPPED_WITHIN: Duration = Duration::from_secs(45);
@@ -117,6 +119,14 @@ impl Process {
             drop(std::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status());
         }
     }
+}
+
+/// Stops a process where it stands (`SIGSTOP`): it keeps its connections and what it was handed.
+///
+/// # Errors
+/// When there is no such process.
+pub fn suspend(pid: u32) -> anyhow::Result<()> {
+    output(std::process::Command::new("kill").args(["-STOP", &pid.to_string()])).map(|_| ())
 }
 
 /// The end of a log.

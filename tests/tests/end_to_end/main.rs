@@ -5,7 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod bad_input;
+mod crash;
 mod determinism;
 mod evidence;
+mod evidence_equality;
 mod json_raw;
+mod memory;
 mod roles_apart;
