@@ -59,6 +59,7 @@ soak: ## The tests of large size, whole: hours, and several GB of disk
 bench-json: ## Our json:raw export against jq | zstd | sha256sum, in turn
 	@tools/install.sh demo bench
 	@benches/json.sh
+	@benches/scale.sh
 
 clean-data: ## Remove what demos left in ./demo-data
 	@for file in demo-data/*/exportd.pid; do \
