@@ -1,7 +1,7 @@
 //! How plan fails.
 
 use export_canon::CanonError;
-use export_contract::profile::{DistributionKind, PolicySnapshotMode, ProfileError, ProfileKind};
+use export_contract::profile::{DistributionKind, ProfileError, ProfileKind};
 use export_contract::{ErrorCode, Sequence};
 use export_evidence::LedgerError;
 use export_pipeline::{Judged, Verdict};
@@ -21,14 +21,11 @@ pub enum PlanError {
     /// Selectors and profile have no record kind in common.
     #[error("the selectors ask for kinds that the profile does not include")]
     NoKinds,
-    /// The profile wants a policy snapshot and there is none.
-    #[error("the profile's policySnapshotMode is `{mode:?}`, and this deployment holds no policy snapshot")]
-    NoSnapshot {
-        /// What the profile says.
-        mode: PolicySnapshotMode,
-    },
+    /// The profile wants a policy snapshot, and its adapter takes none.
+    #[error("the profile's policySnapshotMode is `required`, and `{0}` takes no policy snapshot")]
+    NoSnapshot(ProfileKind),
     /// The run asks for a position that the ledger has not reached.
-    #[error("the run asks for ledger position {asked:?}, the ledger is at {committed:?}")]
+    #[error("the run asks for ledger position {}, the ledger is at {}", .asked.0, .committed.0)]
     Watermark {
         /// What the run asks for.
         asked: Sequence,
@@ -50,7 +47,7 @@ impl Judged for PlanError {
             Self::NoAdapter(_) => Verdict::FailRun(ErrorCode::ProfileUnsupported),
             Self::Distribution(_) => Verdict::FailRun(ErrorCode::DistributionRefused),
             Self::NoKinds | Self::Watermark { .. } => Verdict::FailRun(ErrorCode::InvalidSelector),
-            Self::NoSnapshot { .. } => Verdict::FailRun(ErrorCode::SnapshotMissing),
+            Self::NoSnapshot(_) => Verdict::FailRun(ErrorCode::SnapshotMissing),
             Self::Ledger(cause) if cause.is_transient() => Verdict::Redeliver { after: None },
             Self::Ledger(_) => Verdict::FailRun(ErrorCode::SourceUnreadable),
             Self::Digest(_) => Verdict::FailRun(ErrorCode::Internal),

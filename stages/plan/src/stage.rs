@@ -52,7 +52,7 @@ impl Stage for Plan {
             return Err(PlanError::Distribution(*refused));
         }
         if profile.config.policy_snapshot_mode == PolicySnapshotMode::Required {
-            return Err(PlanError::NoSnapshot { mode: profile.config.policy_snapshot_mode });
+            return Err(PlanError::NoSnapshot(profile.kind));
         }
         let included = &profile.config.include;
         selectors.kinds = if selectors.kinds.is_empty() { included.clone() } else { &selectors.kinds & included };

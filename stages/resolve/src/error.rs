@@ -16,17 +16,42 @@ pub enum ResolveError {
         #[source]
         cause: LedgerError,
     },
-    /// Nothing was selected and the profile does not allow that. Says whether there was anything to select from, because
-    /// "no data" and "no findings" must never look alike (design D11).
+    /// The ledger holds nothing of what the run asks for, and the profile does not allow an empty bundle.
     #[error(
-        "nothing was selected: the ledger holds {visible} records at position {watermark} and the selectors choose none of them; \
-         set allowEmpty in the profile if an empty bundle is wanted"
+        "nothing was selected: the ledger holds 0 records of what the run asks for ({wanted}): there is no data, whatever \
+         the selectors; at position {watermark} it holds {holds}; import evidence, or set allowEmpty in the profile if an \
+         empty bundle is wanted"
     )]
-    Empty {
-        /// Records before selection.
-        visible: u64,
+    NoData {
+        /// Kinds asked for.
+        wanted: String,
+        /// Records in the ledger, by kind.
+        holds: String,
         /// Where the ledger was read.
         watermark: u64,
+    },
+    /// There are records, the selectors choose none of them, and the profile does not allow an empty bundle.
+    #[error(
+        "nothing was selected: the ledger holds {holds} at position {watermark}, and the selectors choose none of them \
+         ({selectors}); widen them, or set allowEmpty in the profile if an empty bundle is wanted"
+    )]
+    NothingSelected {
+        /// Records in the ledger, by kind.
+        holds: String,
+        /// Where the ledger was read.
+        watermark: u64,
+        /// The selectors that restrict.
+        selectors: String,
+    },
+    /// The cut is too fine: a result record lists every part, and each part reads it.
+    #[error(
+        "the run has more than {limit} parts of {every} records; raise partitionRecords in the profile, or select less"
+    )]
+    TooManyParts {
+        /// Records of a part.
+        every: u32,
+        /// Most parts.
+        limit: usize,
     },
     /// The run was cancelled.
     #[error(transparent)]
@@ -38,7 +63,8 @@ impl Judged for ResolveError {
         match self {
             Self::Cut { cause, .. } if cause.is_transient() => Verdict::Redeliver { after: None },
             Self::Cut { .. } => Verdict::FailRun(ErrorCode::SourceUnreadable),
-            Self::Empty { .. } => Verdict::FailRun(ErrorCode::Empty),
+            Self::NoData { .. } | Self::NothingSelected { .. } => Verdict::FailRun(ErrorCode::Empty),
+            Self::TooManyParts { .. } => Verdict::FailRun(ErrorCode::InvalidProfile),
             Self::Cancelled(_) => Verdict::Cancelled,
         }
     }

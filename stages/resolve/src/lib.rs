@@ -5,6 +5,7 @@
 //! records alone, never on how many workers there are: that is what lets adapt run anywhere, in any order, to the same bytes.
 
 mod error;
+mod nothing;
 mod stage;
 
 pub use error::ResolveError;

@@ -7,9 +7,13 @@ use export_contract::event::ProgressStep;
 use export_contract::message::{PartsResolved, RunPlanned};
 use export_contract::run::Phase;
 use export_evidence::{EvidenceLedger, Selection};
-use export_pipeline::{Stage, StageContext};
+use export_pipeline::{Cancelled, Stage, StageContext};
 
 use crate::error::ResolveError;
+use crate::nothing;
+
+/// Most parts of a run: its result record then has some 40 MB, and each worker reads it for each part.
+const MAX_PARTS: usize = 100_000;
 
 /// Cuts runs into parts.
 #[derive(Debug)]
@@ -37,17 +41,18 @@ impl Stage for Resolve {
         let mut parts = Vec::new();
         // A set of kinds iterates in bundle order.
         for kind in plan.selectors.kinds.iter().copied() {
-            cx.check().map_err(ResolveError::Cancelled)?;
             let first_index = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-            let cut = self.ledger.cut(&selection, kind, every, first_index).await;
+            // The cut of a large ledger takes its time; a cancelled run does not wait for it.
+            let cut = self.ledger.cut(&selection, kind, every, first_index);
+            let cut = cx.cancellation().run_until_cancelled(cut).await.ok_or(ResolveError::Cancelled(Cancelled))?;
             parts.extend(cut.map_err(|cause| ResolveError::Cut { kind, cause })?);
+            if parts.len() > MAX_PARTS {
+                return Err(ResolveError::TooManyParts { every, limit: MAX_PARTS });
+            }
             cx.progress(ProgressStep::StageProgress, parts.iter().map(|part| part.records).sum(), 0);
         }
         if parts.is_empty() && !plan.profile.config.allow_empty {
-            return Err(ResolveError::Empty {
-                visible: plan.sources.iter().map(|source| source.records).sum(),
-                watermark: plan.watermark.0,
-            });
+            return Err(nothing::selected(&plan));
         }
         Ok(PartsResolved { v: Version, plan, parts })
     }
