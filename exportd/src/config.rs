@@ -170,7 +170,7 @@ impl Default for Allow {
     fn default() -> Self {
         Self {
             profiles: ProfileKind::ALL.into_iter().collect(),
-            distribution: BTreeSet::from([DistributionKind::Http, DistributionKind::Oci, DistributionKind::Object]),
+            distribution: BTreeSet::from([DistributionKind::Http]),
         }
     }
 }

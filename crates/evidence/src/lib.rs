@@ -1,6 +1,6 @@
 //! The evidence ledger: the port that stages read through, its drivers, the meaning of selectors, and import.
 //!
-//! - [`ledger`]: the port. [`SqliteLedger`] and [`MongoLedger`] keep it; [`suite`] holds them to it.
+//! - [`ledger`]: the port. [`SqliteLedger`] and [`MongoLedger`] keep it; `suite` holds them to it.
 //! - [`predicate`]: what selectors mean. The drivers compile them; a property test holds the three equal.
 
 pub mod aoc;
