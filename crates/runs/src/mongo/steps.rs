@@ -88,7 +88,9 @@ impl MongoRuns {
             }
             let fact = doc! { "run_id": id.as_str(), "fact": &event.key };
             if run(act, self.events.find_one(fact)).await?.is_some() {
-                return Ok(Step::Refused(known));
+                // `known` is older than the fact.
+                let newest = self.settled(tenant, id).await?;
+                return Ok(newest.map_or(Step::NotFound, |newest| Step::Refused(newest.run)));
             }
         }
     }

@@ -1,0 +1,9 @@
+//! The orchestrator over a SQLite ledger, a staging folder and a log in memory.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod admission;
+mod desk;
+mod healing;
+mod log;
+mod recording;
+mod stages;
