@@ -1,7 +1,7 @@
 //! Selectors as the stores want them. [`crate::predicate`] defines what they mean.
 //!
-
-//! serve a range, and both stores compare text by its UTF-8 bytes.
+//! Prefixes become ranges rather than `LIKE` or regular expressions: there is nothing to escape, an index can serve a range,
+//! and both stores compare text by its UTF-8 bytes. The one exception says why.
 
 pub(crate) mod mongo;
 pub(crate) mod sql;

@@ -199,6 +199,7 @@ pub trait ImportSession: Send {
     /// Advances the watermark over everything that was put, and gives the lease back.
     async fn commit(self: Box<Self>) -> Result<Watermark, LedgerError>;
 
-    /// Gives the lease back without commit, so that the next import need not wait for its end.
+    /// Gives the lease back without commit, so that the next import need not wait for its end. Of a lease that is lost
+    /// there is nothing to give back, which is no error.
     async fn abandon(self: Box<Self>) -> Result<(), LedgerError>;
 }

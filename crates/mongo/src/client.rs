@@ -60,6 +60,34 @@ pub async fn perform<T>(
     }
 }
 
+/// Attempts of [`perform_again`], and the wait after the first; it doubles up to half a second, some three seconds in all.
+const ATTEMPTS: u32 = 10;
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+
+/// As [`perform`], for an operation that may be done twice with the outcome of once: while the failure is transient, it is
+/// done again, some times; silence is not answered by more of it. FerretDB on SQLite refuses every second writer at once with `SQLITE_BUSY`, and a MongoDB that
+/// changes its primary refuses all for a moment.
+///
+/// # Errors
+/// Those of the last attempt.
+pub async fn perform_again<T, O>(act: &str, mut operation: impl FnMut() -> O) -> Result<T, MongoError>
+where
+    O: IntoFuture<Output = mongodb::error::Result<T>>,
+{
+    let mut wait = FIRST_WAIT;
+    for _ in 1..ATTEMPTS {
+        match perform(act, operation()).await {
+            Err(error @ MongoError::Failed { .. }) if error.is_transient() => {
+                tracing::debug!(%error, "will try again");
+            }
+            outcome => return outcome,
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_millis(500));
+    }
+    perform(act, operation()).await
+}
+
 /// Creates those of `indexes` that are missing. One command each: FerretDB 1 breaks the connection over a command that
 /// names two indexes that it has already (`msg_createindexes.go`, `slice bounds out of range`).
 ///
@@ -71,7 +99,7 @@ pub async fn ensure_indexes<T: Send + Sync>(
     indexes: Vec<IndexModel>,
 ) -> Result<(), MongoError> {
     for index in indexes {
-        perform(act, collection.create_index(index)).await?;
+        perform_again(act, || collection.create_index(index.clone())).await?;
     }
     Ok(())
 }

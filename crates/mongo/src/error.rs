@@ -47,10 +47,13 @@ impl MongoError {
         }
     }
 
-    /// Whether a unique index refused the write. Of a batch: whether that is so for at least one of it.
+    /// Whether a unique index refused the write. Of a batch: whether nothing else is wrong with it.
     pub fn is_duplicate_key(&self) -> bool {
         match self {
-            Self::Failed { cause, .. } => codes(cause).contains(&DUPLICATE_KEY),
+            Self::Failed { cause, .. } => {
+                let codes = codes(cause);
+                !codes.is_empty() && codes.iter().all(|code| *code == DUPLICATE_KEY)
+            }
             Self::TimedOut { .. } => false,
         }
     }

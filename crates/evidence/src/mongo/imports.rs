@@ -6,9 +6,10 @@
 //! transaction, and no atomic conditional update, which FerretDB does not have.
 
 use export_contract::{Sequence, TenantId, Timestamp};
+use export_mongo::bson::oid::ObjectId;
 use export_mongo::bson::{Bson, doc};
 use export_mongo::mongodb::{Collection, Database};
-use export_mongo::{MongoError, perform};
+use export_mongo::{MongoError, perform, perform_again};
 use serde::{Deserialize, Serialize};
 
 use super::{store_failed, undecodable};
@@ -38,6 +39,8 @@ pub(super) struct Entry {
     /// Counts the entries of a tenant from 1. That of an open entry is the *epoch* of all that the import writes.
     pub(super) number: i64,
     pub(super) state: State,
+    /// Tells who made it, so that one who lost the answer to an insertion knows his own entry.
+    session: ObjectId,
     /// Microseconds since 1970; of an open entry.
     lease_until: Option<i64>,
     pub(super) watermark: i64,
@@ -53,6 +56,7 @@ impl Entry {
             tenant: tenant.clone(),
             number: 0,
             state: State::Committed,
+            session: ObjectId::new(),
             lease_until: None,
             watermark: 0,
             as_of: None,
@@ -109,9 +113,12 @@ impl ImportLog {
     /// Inserts an entry unless another one has its number.
     async fn append(&self, entry: &Entry) -> Result<bool, LedgerError> {
         let act = format!("append to the imports of tenant `{}`", entry.tenant);
-        match perform(&act, self.entries.insert_one(entry)).await {
+        match perform_again(&act, || self.entries.insert_one(entry)).await {
             Ok(_) => Ok(true),
-            Err(error) if error.is_duplicate_key() => Ok(false),
+            Err(error) if error.is_duplicate_key() => {
+                let there = self.entry(&entry.tenant, entry.number).await?;
+                Ok(there.is_some_and(|there| (there.session, there.state) == (entry.session, entry.state)))
+            }
             Err(error) => Err(store_failed(error)),
         }
     }
@@ -128,8 +135,8 @@ impl ImportLog {
                 self.append(&last.abandon()).await?;
                 continue;
             }
-            let mut entry = last.next(State::Open);
-            entry.lease_until = Some(terms.end().as_micros());
+            let lease_until = Some(terms.end().as_micros());
+            let entry = Entry { session: ObjectId::new(), lease_until, ..last.next(State::Open) };
             if self.append(&entry).await? {
                 return Ok(entry);
             }
@@ -139,34 +146,29 @@ impl ImportLog {
 
     /// Whether the import that opened with `entry` has neither ended nor been given up by another one.
     pub(super) async fn is_open(&self, entry: &Entry) -> Result<bool, LedgerError> {
-        Ok(self.successor(entry).await?.is_none())
+        Ok(self.entry(&entry.tenant, entry.number + 1).await?.is_none())
     }
 
-    async fn successor(&self, entry: &Entry) -> Result<Option<Entry>, LedgerError> {
-        let act = format!("read the imports of tenant `{}`", entry.tenant);
-        let next = self.entries.find_one(doc! { "_id": id(&entry.tenant, entry.number + 1) });
-        perform(&act, next).await.map_err(store_failed)
+    async fn entry(&self, tenant: &TenantId, number: i64) -> Result<Option<Entry>, LedgerError> {
+        let act = format!("read the imports of tenant `{tenant}`");
+        perform(&act, self.entries.find_one(doc! { "_id": id(tenant, number) })).await.map_err(store_failed)
     }
 
     /// Moves the end of the lease. Does not say whether it is still held: [`Self::is_open`] does.
     pub(super) async fn renew(&self, entry: &Entry, terms: &LeaseTerms) -> Result<(), MongoError> {
         let act = format!("renew the import lease of tenant `{}`", entry.tenant);
         let later = doc! { "$max": { "lease_until": terms.end().as_micros() } };
-        perform(&act, self.entries.update_one(doc! { "_id": Bson::from(&entry.id) }, later)).await.map(drop)
+        let this = doc! { "_id": Bson::from(&entry.id) };
+        perform_again(&act, || self.entries.update_one(this.clone(), later.clone())).await.map(drop)
     }
 
     /// Commits the import that opened with `entry`. False where it was given up before.
     pub(super) async fn commit(&self, entry: &Entry, watermark: i64, as_of: Option<i64>) -> Result<bool, LedgerError> {
-        let committed = Entry { watermark, as_of, ..entry.next(State::Committed) };
-        if self.append(&committed).await? {
-            return Ok(true);
-        }
-        // An answer that was lost makes the driver send again; only this import could have committed itself.
-        Ok(self.successor(entry).await?.is_some_and(|entry| entry.state == State::Committed))
+        self.append(&Entry { watermark, as_of, ..entry.next(State::Committed) }).await
     }
 
-    /// Gives up the import that opened with `entry`. False where another one did before.
-    pub(super) async fn abandon(&self, entry: &Entry) -> Result<bool, LedgerError> {
-        self.append(&entry.abandon()).await
+    /// Gives up the import that opened with `entry`, unless another one has done so before.
+    pub(super) async fn abandon(&self, entry: &Entry) -> Result<(), LedgerError> {
+        self.append(&entry.abandon()).await.map(drop)
     }
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use export_contract::{RecordKind, TenantId};
-use export_mongo::bson::{Bson, Document, RawDocumentBuf, doc};
+use export_mongo::bson::{self, Bson, Document, RawDocumentBuf, doc};
 use export_mongo::mongodb::{Collection, Database};
-use export_mongo::perform;
-use futures::stream::{self, TryStreamExt as _};
+use export_mongo::{perform, perform_again};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::imports::{self, Entry, ImportLog};
@@ -23,8 +22,9 @@ use crate::{ImportSession, LedgerError, NewRecord, PutRecord, Watermark};
 const IDS_PER_QUERY: usize = 1_000;
 /// Documents in one insert; the driver splits further by bytes.
 const DOCUMENTS_PER_INSERT: usize = 1_000;
-/// Single writes under way at once.
-const WRITES_AT_ONCE: usize = 16;
+/// Updates in one command. FerretDB holds a connection to its store for each of them until the command ends, has a hundred,
+/// and waits for ever on the next.
+const MARKS_PER_UPDATE: usize = 16;
 
 /// Everything a session writes carries its epoch. Once another import has given it up, its epoch stands among the abandoned
 /// ones, and what it wrote, or still writes, is not there for anybody.
@@ -138,26 +138,45 @@ impl MongoSession {
             let some: Vec<_> = documents.by_ref().take(DOCUMENTS_PER_INSERT).collect();
             self.insert(&act, RECORDS, some).await?;
         }
-        stream::iter(marks.into_iter().map(Ok))
-            .try_for_each_concurrent(WRITES_AT_ONCE, |(id, sequence)| self.mark(&act, id, sequence))
-            .await
+        for marks in marks.chunks(MARKS_PER_UPDATE) {
+            self.mark(&act, marks).await?;
+        }
+        Ok(())
     }
 
+    /// Ids hold the epoch: what is there already came with an attempt whose answer was lost.
     async fn insert(&self, act: &str, collection: &str, documents: Vec<Document>) -> Result<(), LedgerError> {
         let collection: Collection<Document> = self.database.collection(collection);
-        perform(act, collection.insert_many(documents)).await.map(drop).map_err(store_failed)
+        match perform_again(act, || collection.insert_many(&documents).ordered(false)).await {
+            Err(error) if !error.is_duplicate_key() => Err(store_failed(error)),
+            _ => Ok(()),
+        }
     }
 
-    /// Marks a record as superseded, unless a later import did: that one has given this one up.
-    async fn mark(&self, act: &str, id: String, sequence: i64) -> Result<(), LedgerError> {
+    /// Marks records as superseded, each unless a later import did: that one has given this one up.
+    ///
+    /// One command for many, which the driver offers for MongoDB 8 only, hence the command itself.
+    async fn mark(&self, act: &str, marks: &[(String, i64)]) -> Result<(), LedgerError> {
         let epoch = self.opened.number;
-        let unmarked = doc! { "_id": id, "$or": [
-            { "superseded_by_epoch": Bson::Null },
-            { "superseded_by_epoch": { "$lte": epoch } },
-        ] };
-        let mark = doc! { "$set": { "superseded_at_sequence": sequence, "superseded_by_epoch": epoch } };
-        let records: Collection<Document> = self.database.collection(RECORDS);
-        perform(act, records.update_one(unmarked, mark)).await.map(drop).map_err(store_failed)
+        let update = |(id, sequence): &(String, i64)| {
+            let unmarked = doc! { "_id": id, "$or": [
+                { "superseded_by_epoch": Bson::Null },
+                { "superseded_by_epoch": { "$lte": epoch } },
+            ] };
+            doc! { "q": unmarked, "u": { "$set": { "superseded_at_sequence": *sequence, "superseded_by_epoch": epoch } } }
+        };
+        let updates: Vec<Document> = marks.iter().map(update).collect();
+        let mut command = doc! { "update": RECORDS, "updates": updates };
+        if let Some(concern) = self.database.write_concern() {
+            let concern = bson::to_bson(concern).map_err(|cause| undecodable(act, cause))?;
+            command.insert("writeConcern", concern);
+        }
+        let answer = perform_again(act, || self.database.run_command(command.clone())).await.map_err(store_failed)?;
+        if ["writeErrors", "writeConcernError"].iter().any(|errors| answer.contains_key(errors)) {
+            let cause = format!("the server answered {answer}").into();
+            return Err(LedgerError::Unavailable { act: act.to_owned(), cause });
+        }
+        Ok(())
     }
 
     fn writes(&self, records: &[NewRecord], rows: &[Row], current: BTreeMap<Identity, Current>) -> Writes {
@@ -217,7 +236,7 @@ impl ImportSession for MongoSession {
     }
 
     async fn abandon(self: Box<Self>) -> Result<(), LedgerError> {
-        if self.log.abandon(&self.opened).await? { Ok(()) } else { Err(self.lost()) }
+        self.log.abandon(&self.opened).await
     }
 }
 
@@ -232,7 +251,7 @@ async fn remove_left_overs(database: &Database, tenant: &TenantId, opened: &Entr
     "epoch": { "$lt": opened.number } };
     for name in [RECORDS, CHUNKS] {
         let collection: Collection<Document> = database.collection(name);
-        perform(&act, collection.delete_many(left.clone())).await.map_err(store_failed)?;
+        perform_again(&act, || collection.delete_many(left.clone())).await.map_err(store_failed)?;
     }
     Ok(())
 }

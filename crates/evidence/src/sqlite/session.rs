@@ -130,10 +130,14 @@ impl ImportSession for SqliteSession {
 
     async fn abandon(self: Box<Self>) -> Result<(), LedgerError> {
         let tenant = self.tenant.clone();
-        self.write(format!("abandon the import of tenant `{tenant}`"), move |transaction| {
+        let act = format!("abandon the import of tenant `{tenant}`");
+        let outcome = self.write(act, move |transaction| {
             transaction.execute("UPDATE tenants SET lease_until = NULL WHERE tenant = ?1", [tenant.as_str()]).map(drop)
-        })
-        .await
+        });
+        match outcome.await {
+            Err(LedgerError::LeaseLost { .. }) => Ok(()),
+            outcome => outcome,
+        }
     }
 }
 
