@@ -1,7 +1,7 @@
 //! The tar against the manifest: the files listed and no others, byte for byte, in the one form that the writer makes of them.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
 use export_canon::digesting::DigestingReader;
@@ -12,6 +12,7 @@ use export_contract::manifest::{ExportManifest, ManifestContent, PATH};
 use crate::container::{BUNDLE, Container, ExportJson};
 use crate::content::{self, Counted};
 use crate::error::{VerifyError, shown};
+use crate::policy::Policy;
 
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
@@ -49,6 +50,8 @@ pub(crate) fn check(
     container: &Container,
     manifest: &ExportManifest,
     export_json: &ExportJson,
+    policy: &Policy,
+    progress: &dyn Fn(u64),
 ) -> Result<Archive, VerifyError> {
     let mut expected: Vec<Expected<'_>> = manifest.contents.iter().map(Expected::Content).collect();
     expected.push(Expected::ExportJson(export_json));
@@ -56,7 +59,7 @@ pub(crate) fn check(
 
     let (file, _) = container.bundle()?;
     let mut framing = Framing::new(container)?;
-    let mut reader = BufReader::with_capacity(PIECE, DigestingReader::new(file));
+    let mut reader = BufReader::with_capacity(PIECE, DigestingReader::new(Told { inner: file, bytes: 0, progress }));
     let mut archive = TarReader::new(&mut reader, TarLimits::default());
     let mut expected = expected.into_iter();
     let (mut files, mut records, mut uncounted) = (0, 0, Vec::new());
@@ -70,7 +73,7 @@ pub(crate) fn check(
         match next {
             Expected::Content(content) => {
                 files += 1;
-                match content::check(container, content, size, &mut entry)? {
+                match content::check(container, content, size, &mut entry, policy)? {
                     Counted::Records(found) => records += found,
                     Counted::Unknown => uncounted.push(path),
                     Counted::NoRecords => {}
@@ -88,6 +91,22 @@ pub(crate) fn check(
     let (_, digested) = reader.into_inner().finish();
     let digest = Digest::from_bytes(*digested.sha256.as_bytes());
     Ok(Archive { digest, bytes: digested.bytes, files, records, uncounted })
+}
+
+/// Tells somebody how many bytes were read.
+struct Told<'a> {
+    inner: File,
+    bytes: u64,
+    progress: &'a dyn Fn(u64),
+}
+
+impl Read for Told<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.inner.read(buffer)?;
+        self.bytes += got as u64;
+        (self.progress)(self.bytes);
+        Ok(got)
+    }
 }
 
 /// Both lists are in ascending order, so the first difference tells which of the two has a file too many.
@@ -130,7 +149,7 @@ impl Framing {
         let read = self.file.seek(SeekFrom::Start(self.at)).and_then(|_| self.file.read_exact(&mut found));
         match read {
             Ok(()) if found == expected => {}
-            Err(cause) if cause.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Err(cause) if cause.kind() != io::ErrorKind::UnexpectedEof => {
                 return Err(VerifyError::Read { path: PathBuf::from(BUNDLE), cause });
             }
             _ => return Err(VerifyError::rule(path, "its header in the archive is not in the deterministic form")),

@@ -4,10 +4,12 @@ use export_contract::Digest;
 use export_signing::bundle::MAX_BYTES;
 use export_signing::dsse::{IN_TOTO, pre_authentication};
 use export_signing::statement::{PROVENANCE_TYPE, STATEMENT_TYPE, Statement, Subject};
+use serde::Deserialize as _;
 
 use crate::archive::Archive;
+use crate::canonical;
 use crate::container::{BUNDLE, Container, EXPORT_JSON, ExportJson};
-use crate::error::{Problem, VerifyError, shown};
+use crate::error::{VerifyError, shown};
 use crate::policy::Policy;
 use crate::signature::{Judge, read_bundle};
 
@@ -32,8 +34,8 @@ pub(crate) enum Attestation {
 /// A statement about this bundle.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The key that signed it; `None` where the policy does without.
-    pub(crate) key_id: Option<String>,
+    /// The key that signed it.
+    pub(crate) key_id: String,
     /// The run that made the bundle, and when it ended, as the statement says.
     pub(crate) invocation: String,
     pub(crate) finished_on: String,
@@ -51,7 +53,7 @@ pub(crate) fn check(
     let plain = container.beside(PLAIN, MAX_PLAIN)?;
     let Some(text) = container.beside(SIGNED, MAX_SIGNED)? else {
         if policy.require_provenance {
-            return Err(VerifyError::SignatureMissing { what: PLAIN, files: SIGNED });
+            return Err(VerifyError::SignatureMissing { what: PLAIN, file: SIGNED });
         }
         return Ok(if plain.is_some() { Attestation::Unsigned } else { Attestation::Absent });
     };
@@ -59,14 +61,9 @@ pub(crate) fn check(
     let envelope = bundle.dsse_envelope.ok_or_else(|| VerifyError::rule(SIGNED, "it holds no envelope"))?;
     let not_one = || VerifyError::SignatureInvalid { what: PLAIN, file: SIGNED, cause: None };
     let (payload, signature) = envelope.open().ok_or_else(not_one)?;
-    let key_id = if policy.keys.is_empty() {
-        None
-    } else {
-        let message = pre_authentication(&envelope.payload_type, &payload);
-        let hint = &bundle.verification_material.public_key.hint;
-        let judge = Judge::new(container, policy)?;
-        Some(judge.signer(PLAIN, SIGNED, &message, &signature, Some(hint))?.key_id())
-    };
+    let message = pre_authentication(&envelope.payload_type, &payload);
+    let hint = &bundle.verification_material.public_key.hint;
+    let key_id = Judge::new(container, policy)?.signer(PLAIN, SIGNED, &message, &signature, Some(hint))?.key_id();
     if envelope.payload_type != IN_TOTO {
         return Err(VerifyError::rule(SIGNED, "its payload is not an in-toto statement"));
     }
@@ -77,8 +74,8 @@ pub(crate) fn check(
             found: "another text".to_owned(),
         });
     }
-    let statement: Statement =
-        serde_json::from_slice(&payload).map_err(|cause| VerifyError::malformed(SIGNED, Problem::Json(cause)))?;
+    let statement = Statement::deserialize(canonical::read(SIGNED, &payload)?)
+        .map_err(|cause| VerifyError::not_json(SIGNED, &cause))?;
     let elsewhere = about(&statement, archive, export_json)?;
     let metadata = statement.predicate.run_details.metadata;
     Ok(Attestation::Found(Box::new(Found {

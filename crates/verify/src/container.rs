@@ -36,7 +36,7 @@ impl Container {
     pub(crate) fn open(path: &Path) -> Result<Self, VerifyError> {
         let meta = match fs::metadata(path) {
             Ok(meta) => meta,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(VerifyError::NotFound(path.to_owned()));
             }
             Err(cause) => return Err(VerifyError::Read { path: path.to_owned(), cause }),

@@ -10,11 +10,10 @@ use export_contract::manifest::ManifestContent;
 use crate::container::Container;
 use crate::error::{Problem, VerifyError, shown};
 use crate::frames::FrameWalker;
+use crate::policy::Policy;
 
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
-/// Most plain bytes of one file. The manifest's own figure is the real cap; this one holds where nobody signed that.
-const MAX_PLAIN: u64 = 4 << 40;
 
 /// What is known of a file's records.
 pub(crate) enum Counted {
@@ -32,6 +31,7 @@ pub(crate) fn check(
     content: &ManifestContent,
     size: u64,
     body: &mut impl Read,
+    policy: &Policy,
 ) -> Result<Counted, VerifyError> {
     let path = content.path.as_str();
     let Some(plain) = content.plain_bytes.filter(|_| has_extension(path, ".zst")) else {
@@ -39,8 +39,11 @@ pub(crate) fn check(
         return Ok(if content.records.is_some() { Counted::Unknown } else { Counted::NoRecords });
     };
     check_size(path, content.bytes, size)?;
+    if policy.max_plain_bytes.is_some_and(|most| plain > most) {
+        return Err(VerifyError::rule(path, "it decompresses to more than the policy allows"));
+    }
     let mut body = Watched::new(body, content.frames);
-    let read = read_plain(&mut body, plain.min(MAX_PLAIN));
+    let read = read_plain(&mut body, plain);
     // Damage shows as a wrong digest first of all: whoever reads the message should not suspect the exporter of a bad frame.
     let digest = body.finish().map_err(|cause| container.broken_body(cause))?;
     check_digest(path, &content.digest, &digest)?;
@@ -98,11 +101,11 @@ fn check_digest(path: &str, expected: &Digest, found: &Digest) -> Result<(), Ver
     Err(VerifyError::DigestMismatch { what: shown(path), expected: expected.to_string(), found: found.to_string() })
 }
 
-fn expect(path: &str, what: &'static str, expected: u64, found: u64) -> Result<(), VerifyError> {
+fn expect(path: &str, counted: &'static str, expected: u64, found: u64) -> Result<(), VerifyError> {
     if expected == found {
         return Ok(());
     }
-    Err(VerifyError::malformed(path, Problem::Count { what, expected, found }))
+    Err(VerifyError::CountMismatch { what: shown(path), counted, expected, found })
 }
 
 fn has_extension(path: &str, extension: &str) -> bool {

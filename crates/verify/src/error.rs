@@ -1,5 +1,6 @@
 //! What can be wrong with a bundle, and which exit code that is.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -37,14 +38,14 @@ pub enum VerifyError {
         cause: Option<SignatureInvalid>,
     },
     /// There is no signature.
-    #[error("{what} has no signature beside it (looked for {files})")]
+    #[error("{what} has no signature beside it (looked for `{file}`)")]
     SignatureMissing {
         /// What should be signed.
         what: &'static str,
-        /// The files that would have it.
-        files: &'static str,
+        /// The file that would have it.
+        file: &'static str,
     },
-    /// No key was given, and the policy does not allow to go without.
+    /// No key was given.
     #[error("no public key was given, so no signature can be checked")]
     NoKey,
     /// Signed, but by none of the keys given.
@@ -66,6 +67,18 @@ pub enum VerifyError {
         expected: String,
         /// Digest or length there is.
         found: String,
+    },
+    /// A file holds another number of something than `export.json` says.
+    #[error("`{what}` has {found} {counted}, export.json says {expected}")]
+    CountMismatch {
+        /// Which file.
+        what: String,
+        /// What was counted.
+        counted: &'static str,
+        /// What the manifest says.
+        expected: u64,
+        /// How many there are.
+        found: u64,
     },
     /// Not a bundle of ours, or one made to harm.
     #[error("`{what}` is malformed or hostile: {problem}")]
@@ -125,13 +138,13 @@ pub enum Problem {
     },
     /// Not JSON, or not the members that belong there.
     #[error("it is not the JSON document that belongs there")]
-    Json(#[source] serde_json::Error),
+    Json(#[source] Quoted),
     /// No canonical form exists.
     #[error("it has no RFC 8785 form")]
-    Canonical(#[source] CanonError),
+    Canonical(#[source] Quoted),
     /// Not a Sigstore bundle as they are read here.
     #[error("it is not a Sigstore bundle of a key")]
-    Bundle(#[source] BundleError),
+    Bundle(#[source] Quoted),
     /// Another schema or version than this build reads.
     #[error(
         "its schema is `{schema}` version `{version}`; this build reads `{}` version 1.x",
@@ -149,24 +162,27 @@ pub enum Problem {
     /// Compressed data is damaged, or more than was promised.
     #[error("its compressed data is damaged or more than promised")]
     Compressed(#[source] io::Error),
-    /// A count differs from the manifest's.
-    #[error("it has {found} {what}, export.json says {expected}")]
-    Count {
-        /// What was counted.
-        what: &'static str,
-        /// What the manifest says.
-        expected: u64,
-        /// How many there are.
-        found: u64,
-    },
     /// A rule of the format is broken.
     #[error("{0}")]
     Rule(&'static str),
 }
 
+/// What a parser says of a text of the bundle. Parsers quote what they meet, so their words are shortened and escaped, and their own
+/// causes are told in the same breath instead of being handed on.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Quoted(String);
+
+impl Quoted {
+    fn new(cause: &dyn Error) -> Self {
+        let causes = std::iter::successors(Some(cause), |cause| (**cause).source());
+        Self(causes.map(|cause| shown(&cause.to_string())).collect::<Vec<_>>().join(": "))
+    }
+}
+
 impl VerifyError {
-    /// The exit code of this fault (architecture, section 8): 10 signature invalid, 11 missing, 12 wrong signer, 13 digest mismatch,
-    /// 14 malformed or hostile, 15 too old, 17 incomplete; 2 where no key was given, 4 where there is nothing, 1 where the machine
+    /// The exit code of this fault (architecture, section 8): 10 signature invalid, 11 missing, 12 wrong signer, 13 digest or count
+    /// mismatch, 14 malformed or hostile (and whatever is not read to its end because it is already more than was promised), 15 too old, 17 incomplete; 2 where no key was given, 4 where there is nothing, 1 where the machine
     /// does not give the bytes.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -176,7 +192,7 @@ impl VerifyError {
             Self::SignatureInvalid { .. } => 10,
             Self::SignatureMissing { .. } => 11,
             Self::WrongSigner { .. } => 12,
-            Self::DigestMismatch { .. } => 13,
+            Self::DigestMismatch { .. } | Self::CountMismatch { .. } => 13,
             Self::Malformed { .. } => 14,
             Self::TooOld { .. } | Self::NotFresh(_) | Self::AgeUnknown(_) => 15,
             Self::CutOff(_) | Self::FileMissing(_) | Self::SourceFailed { .. } => 17,
@@ -185,6 +201,18 @@ impl VerifyError {
 
     pub(crate) fn malformed(what: &str, problem: Problem) -> Self {
         Self::Malformed { what: shown(what), problem }
+    }
+
+    pub(crate) fn not_json(what: &str, cause: &serde_json::Error) -> Self {
+        Self::malformed(what, Problem::Json(Quoted::new(cause)))
+    }
+
+    pub(crate) fn not_canonical(what: &str, cause: &CanonError) -> Self {
+        Self::malformed(what, Problem::Canonical(Quoted::new(cause)))
+    }
+
+    pub(crate) fn not_a_bundle(what: &str, cause: &BundleError) -> Self {
+        Self::malformed(what, Problem::Bundle(Quoted::new(cause)))
     }
 
     pub(crate) fn rule(what: &str, rule: &'static str) -> Self {

@@ -7,7 +7,7 @@ use export_contract::manifest::ExportManifest;
 use serde::Serialize;
 
 use crate::container::{Container, EXPORT_JSON};
-use crate::error::{Problem, VerifyError};
+use crate::error::VerifyError;
 
 /// A bundle's own words. Nothing here was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,8 +34,8 @@ pub fn inspect(path: &Path) -> Result<Inspection, VerifyError> {
     let (_, bundle_bytes) = container.bundle()?;
     let export_json = container.export_json()?;
     // Straight into the typed form: members that are not known take no memory.
-    let manifest: ExportManifest = serde_json::from_slice(&export_json.bytes)
-        .map_err(|cause| VerifyError::malformed(EXPORT_JSON, Problem::Json(cause)))?;
+    let manifest: ExportManifest =
+        serde_json::from_slice(&export_json.bytes).map_err(|cause| VerifyError::not_json(EXPORT_JSON, &cause))?;
     Ok(Inspection {
         verified: false,
         bundle_bytes,

@@ -7,6 +7,7 @@
 
 mod archive;
 mod attestation;
+mod canonical;
 mod container;
 mod content;
 mod error;
@@ -20,7 +21,7 @@ mod signature;
 
 use std::path::Path;
 
-pub use error::{Problem, VerifyError};
+pub use error::{Problem, Quoted, VerifyError};
 pub use export_signing::PublicKey;
 pub use inspect::{Inspection, inspect};
 pub use policy::Policy;
@@ -34,11 +35,19 @@ use report::Evidence;
 /// # Errors
 /// The first fault found; [`VerifyError::exit_code`] gives its class.
 pub fn verify(path: &Path, policy: &Policy) -> Result<Report, VerifyError> {
+    verify_watched(path, policy, &|_| ())
+}
+
+/// [`verify`], telling `progress` how many bytes of the tar were read so far.
+///
+/// # Errors
+/// The first fault found; [`VerifyError::exit_code`] gives its class.
+pub fn verify_watched(path: &Path, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
     let container = Container::open(path)?;
     let export_json = container.export_json()?;
     let signature = signature::check(&container, &export_json, policy)?;
-    let manifest = manifest::read(&export_json)?;
-    let archive = archive::check(&container, &manifest, &export_json)?;
+    let manifest = manifest::read(&export_json, policy)?;
+    let archive = archive::check(&container, &manifest, &export_json, policy, progress)?;
     let attestation = attestation::check(&container, &archive, &export_json, policy)?;
     let age = freshness::check(&manifest, policy)?;
     Ok(Report::new(Evidence {

@@ -3,15 +3,18 @@
 use export_contract::Timestamp;
 use export_signing::PublicKey;
 
-/// What must hold for a bundle to pass. The default passes nothing: it has no key and does not allow to go without.
+/// What must hold for a bundle to pass. The default passes nothing, because it has no key.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// Keys of which any may have signed. They must come from elsewhere than the bundle.
     pub keys: Vec<PublicKey>,
-    /// With no keys given, checks everything but signatures instead of failing.
-    pub allow_unsigned: bool,
-    /// Whether signed provenance must be there.
+    /// Whether signed provenance must be there. Profiles may go without, so its absence is otherwise only told.
     pub require_provenance: bool,
+    /// Lets a bundle pass of which its own maker says that a source could not be read to its end; the report names the source.
+    pub allow_failed_sources: bool,
+    /// The most bytes that one file may decompress to. `export.json` states the number of each file, and that is never exceeded;
+    /// this bound holds against a signer, too.
+    pub max_plain_bytes: Option<u64>,
     /// The time to judge age by.
     pub now: Option<Timestamp>,
     /// The most seconds that may lie between `asOf` and `now`.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::archive::Archive;
 use crate::attestation::Attestation;
 use crate::container::ExportJson;
+use crate::error::shown;
 use crate::signature::Signature;
 
 /// The outcome of a verification that found no fault.
@@ -31,8 +32,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<Timestamp>,
     /// Id of the key that signed `export.json`: SHA-256 over its SPKI.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_id: Option<String>,
+    pub key_id: String,
     /// Digest of the tar.
     pub bundle_digest: Digest,
     /// Bytes of the tar.
@@ -64,7 +64,7 @@ pub struct AbsentSource {
 pub(crate) struct Evidence {
     pub(crate) manifest: ExportManifest,
     pub(crate) export_json: ExportJson,
-    pub(crate) signature: Option<Signature>,
+    pub(crate) signature: Signature,
     pub(crate) archive: Archive,
     pub(crate) attestation: Attestation,
     pub(crate) age: Option<i64>,
@@ -85,7 +85,7 @@ impl Report {
             as_of: manifest.as_of,
             age_seconds: age,
             fresh_until: manifest.fresh_until,
-            key_id: signature.map(|signature| signature.key_id),
+            key_id: signature.key_id,
             bundle_digest: archive.digest,
             bytes: archive.bytes,
             manifest_digest: export_json.digest,
@@ -106,15 +106,7 @@ fn absent(source: ManifestSource) -> Option<AbsentSource> {
 fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
     let Evidence { manifest, export_json, signature, archive, attestation, age, max_age } = evidence;
     let (mut proven, mut not_proven) = (Vec::new(), Vec::new());
-    match signature {
-        Some(signature) => proven.push(format!(
-            "export.json ({}) is signed by key {} ({})",
-            export_json.digest,
-            signature.key_id,
-            signature.files.join(", ")
-        )),
-        None => not_proven.push("who made the bundle: no key was given, so no signature was checked".to_owned()),
-    }
+    proven.push(format!("export.json ({}) is signed by key {}", export_json.digest, signature.key_id));
     proven.push(format!(
         "bundle.tar ({}) holds export.json, the {} files that it lists and no others, each with its digest and length",
         archive.digest, archive.files
@@ -129,10 +121,7 @@ fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
                 "bundle.tar and export.json are from run {}, which ended {}",
                 found.invocation, found.finished_on
             );
-            match &found.key_id {
-                Some(key_id) => proven.push(format!("provenance, signed by key {key_id}, says that {story}")),
-                None => not_proven.push(format!("provenance says that {story}, but its signature was not checked")),
-            }
+            proven.push(format!("provenance, signed by key {}, says that {story}", found.key_id));
             if !found.elsewhere.is_empty() {
                 not_proven
                     .push(format!("provenance is also about {}, which was not looked at", found.elsewhere.join(", ")));
@@ -159,6 +148,18 @@ fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
     if excluded + empty > 0 {
         not_proven.push(format!(
             "anything about {excluded} sources that the profile or the selectors leave out, and {empty} that had nothing for them"
+        ));
+    }
+    let failed: Vec<String> = manifest
+        .sources
+        .iter()
+        .filter(|source| source.state == SourceState::Failed)
+        .map(|source| format!("{} ({})", shown(&source.name), source.kind))
+        .collect();
+    if !failed.is_empty() {
+        not_proven.push(format!(
+            "that nothing is missing of {}: not read to the end when the bundle was made",
+            failed.join(", ")
         ));
     }
     (proven, not_proven)

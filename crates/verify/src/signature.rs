@@ -4,9 +4,11 @@ use export_canon::digesting::Sha256Digest;
 use export_contract::Digest;
 use export_signing::PublicKey;
 use export_signing::bundle::{Bundle, from_base64};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::container::{Container, EXPORT_JSON, ExportJson};
-use crate::error::{Problem, VerifyError};
+use crate::error::VerifyError;
 use crate::policy::Policy;
 
 const DETACHED: &str = "export.json.sig";
@@ -16,40 +18,35 @@ const MAX_DETACHED: u64 = 1 << 10;
 const MAX_BUNDLE: u64 = 64 << 10;
 const MAX_PEM: u64 = 16 << 10;
 
-/// A signature over `export.json` that verifies.
+/// The signature over `export.json`, which verifies.
 #[derive(Debug)]
 pub(crate) struct Signature {
     pub(crate) key_id: String,
-    pub(crate) files: Vec<&'static str>,
 }
 
-/// Checks every signature over `export.json` that is there: one is needed, and none may be wrong. `None` where the policy does without.
+/// Checks both forms of the signature over `export.json`. A maker always writes both, and which of them a later reader uses is not
+/// known here; so neither may be absent or wrong.
 pub(crate) fn check(
     container: &Container,
     export_json: &ExportJson,
     policy: &Policy,
-) -> Result<Option<Signature>, VerifyError> {
+) -> Result<Signature, VerifyError> {
     if policy.keys.is_empty() {
-        return if policy.allow_unsigned { Ok(None) } else { Err(VerifyError::NoKey) };
+        return Err(VerifyError::NoKey);
     }
     let judge = Judge::new(container, policy)?;
-    let mut found = None;
-    let mut files = Vec::new();
-    if let Some(text) = container.beside(BUNDLED, MAX_BUNDLE)? {
-        let key = of_bundle(&judge, &text, export_json)?;
-        found = Some(key.key_id());
-        files.push(BUNDLED);
+    let missing = |file| VerifyError::SignatureMissing { what: EXPORT_JSON, file };
+    let bundled = container.beside(BUNDLED, MAX_BUNDLE)?.ok_or_else(|| missing(BUNDLED))?;
+    let detached = container.beside(DETACHED, MAX_DETACHED)?.ok_or_else(|| missing(DETACHED))?;
+
+    let key = of_bundle(&judge, &bundled, export_json)?;
+    let not_one = || VerifyError::SignatureInvalid { what: EXPORT_JSON, file: DETACHED, cause: None };
+    let signature = std::str::from_utf8(&detached).ok().and_then(from_base64).ok_or_else(not_one)?;
+    let same = judge.signer(EXPORT_JSON, DETACHED, &export_json.bytes, &signature, None)?;
+    if same != key {
+        return Err(VerifyError::rule(DETACHED, "it is of another key than export.json.sigstore.json"));
     }
-    if let Some(text) = container.beside(DETACHED, MAX_DETACHED)? {
-        let not_one = || VerifyError::SignatureInvalid { what: EXPORT_JSON, file: DETACHED, cause: None };
-        let signature = std::str::from_utf8(&text).ok().and_then(from_base64).ok_or_else(not_one)?;
-        let key = judge.signer(EXPORT_JSON, DETACHED, &export_json.bytes, &signature, None)?;
-        found = Some(key.key_id());
-        files.push(DETACHED);
-    }
-    let missing =
-        VerifyError::SignatureMissing { what: EXPORT_JSON, files: "export.json.sig, export.json.sigstore.json" };
-    found.map(|key_id| Some(Signature { key_id, files })).ok_or(missing)
+    Ok(Signature { key_id: key.key_id() })
 }
 
 fn of_bundle<'a>(judge: &'a Judge<'_>, text: &[u8], export_json: &ExportJson) -> Result<&'a PublicKey, VerifyError> {
@@ -75,14 +72,28 @@ fn of_bundle<'a>(judge: &'a Judge<'_>, text: &[u8], export_json: &ExportJson) ->
     Ok(key)
 }
 
+/// The one member of a bundle that could take far more memory than its text, read without keeping it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Outline {
+    verification_material: OutlineMaterial,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OutlineMaterial {
+    /// Elements without a size: counting them takes no memory.
+    #[serde(default)]
+    tlog_entries: Vec<IgnoredAny>,
+}
+
 /// Reads a bundle of a key: no transparency log entries, because nobody here could check them.
 pub(crate) fn read_bundle(name: &str, text: &[u8]) -> Result<Bundle, VerifyError> {
-    let bundle = Bundle::parse(text).map_err(|cause| VerifyError::malformed(name, Problem::Bundle(cause)))?;
-    if bundle.verification_material.tlog_entries.is_empty() {
-        Ok(bundle)
-    } else {
-        Err(VerifyError::rule(name, "it has transparency log entries, which are not read here"))
+    let outline: Outline = serde_json::from_slice(text).map_err(|cause| VerifyError::not_json(name, &cause))?;
+    if !outline.verification_material.tlog_entries.is_empty() {
+        return Err(VerifyError::rule(name, "it has transparency log entries, which are not read here"));
     }
+    Bundle::parse(text).map_err(|cause| VerifyError::not_a_bundle(name, &cause))
 }
 
 /// The keys that may have signed, and the one that says it did.

@@ -1,9 +1,12 @@
 //! What passes, and what is told about it.
 
-use export_signing::Signer as _;
-use export_verify::{Policy, inspect, verify};
+use std::cell::RefCell;
 
-use crate::made::{FOREIGN, File, Made, OURS, digest, files, trusting};
+use export_contract::manifest::SourceState;
+use export_signing::Signer as _;
+use export_verify::{Policy, inspect, verify, verify_watched};
+
+use crate::made::{FOREIGN, File, Made, OURS, digest, files, manifest, trusting};
 
 fn told(lines: &[String], words: &str) -> bool {
     lines.iter().any(|line| line.contains(words))
@@ -16,10 +19,9 @@ fn a_good_bundle_is_proven_from_its_folder_and_from_its_tar() {
     made.write(folder.path());
     let report = verify(folder.path(), &trusting()).unwrap();
     assert_eq!((report.files, report.records), (3, 60));
-    assert_eq!(report.key_id, Some(OURS.public_key().key_id()));
+    assert_eq!(report.key_id, OURS.public_key().key_id());
     assert_eq!(report.bundle_digest, digest(&made.0["bundle.tar"]));
     assert_eq!(report.manifest_digest, digest(&made.0["export.json"]));
-    assert!(told(&report.proven, "(export.json.sigstore.json, export.json.sig)"), "{:?}", report.proven);
     assert!(told(&report.proven, "run run-1"), "{:?}", report.proven);
     assert!(
         told(&report.not_proven, "no maximum age") || told(&report.not_proven, "recent"),
@@ -33,14 +35,7 @@ fn a_good_bundle_is_proven_from_its_folder_and_from_its_tar() {
 #[test]
 fn any_of_several_keys_may_have_signed() {
     let policy = Policy { keys: vec![FOREIGN.public_key().clone(), OURS.public_key().clone()], ..Policy::default() };
-    assert_eq!(Made::good().verify(&policy).unwrap().key_id, Some(OURS.public_key().key_id()));
-}
-
-#[test]
-fn one_form_of_the_signature_is_enough() {
-    for absent in ["export.json.sig", "export.json.sigstore.json"] {
-        Made::good().without(&[absent]).verify(&trusting()).unwrap();
-    }
+    assert_eq!(Made::good().verify(&policy).unwrap().key_id, OURS.public_key().key_id());
 }
 
 #[test]
@@ -70,14 +65,35 @@ fn the_key_that_came_along_is_not_trusted_and_not_needed() {
 }
 
 #[test]
-fn without_a_key_only_an_explicit_wish_passes_and_the_report_says_so() {
-    let policy = Policy { allow_unsigned: true, ..Policy::default() };
-    let report = Made::good().verify(&policy).unwrap();
-    assert_eq!(report.key_id, None);
-    assert!(told(&report.not_proven, "who made the bundle"), "{:?}", report.not_proven);
-    assert!(!report.proven.iter().any(|line| line.contains("signed")), "{:?}", report.proven);
-    let bare = Made::good().without(&["export.json.sig", "export.json.sigstore.json", "provenance.sigstore.json"]);
-    bare.verify(&policy).unwrap();
+fn a_source_that_failed_passes_by_explicit_wish_only_and_is_named() {
+    let mut manifest = manifest(&files());
+    manifest.sources[0].state = SourceState::Failed;
+    let name = manifest.sources[0].name.clone();
+    let made = Made::saying(&files(), &manifest);
+    assert_eq!(made.verify(&trusting()).unwrap_err().exit_code(), 17);
+    let report = made.verify(&Policy { allow_failed_sources: true, ..trusting() }).unwrap();
+    assert!(report.absent_sources.iter().any(|source| source.name == name && source.state == SourceState::Failed));
+    assert!(told(&report.not_proven, &name), "{:?}", report.not_proven);
+}
+
+#[test]
+fn a_cap_of_ones_own_holds_against_the_signer() {
+    let plain = manifest(&files()).contents[1].plain_bytes.unwrap();
+    Made::good().verify(&Policy { max_plain_bytes: Some(plain), ..trusting() }).unwrap();
+    let tight = Policy { max_plain_bytes: Some(plain - 1), ..trusting() };
+    assert_eq!(Made::good().verify(&tight).unwrap_err().exit_code(), 14);
+}
+
+#[test]
+fn progress_rises_to_the_length_of_the_tar() {
+    let made = Made::of(&[File::plain("data/noise", &vec![7; 3 << 20])]);
+    let folder = tempfile::tempdir().unwrap();
+    made.write(folder.path());
+    let told = RefCell::new(Vec::new());
+    verify_watched(folder.path(), &trusting(), &|bytes| told.borrow_mut().push(bytes)).unwrap();
+    let told = told.into_inner();
+    assert!(told.is_sorted() && told.len() > 8, "{told:?}");
+    assert_eq!(told.last(), Some(&(made.0["bundle.tar"].len() as u64)));
 }
 
 #[test]
@@ -106,5 +122,7 @@ fn inspection_shows_and_proves_nothing() {
     assert_eq!(inspection.manifest.contents.len(), 3);
     assert_eq!(inspection.files.len(), 6);
     assert_eq!(inspection.bundle_bytes, made.0["bundle.tar"].len() as u64);
-    assert_eq!(inspect(&folder.path().join("nothing")).unwrap_err().exit_code(), 4);
+    for absent in ["nothing", "export.json/within"] {
+        assert_eq!(inspect(&folder.path().join(absent)).unwrap_err().exit_code(), 4, "{absent}");
+    }
 }

@@ -169,7 +169,11 @@ impl Made {
 
     /// Replaces the provenance.
     pub(crate) fn attest(&mut self, statement: &Value, signer: &FileSigner) {
-        let payload = jcs::to_vec(statement).unwrap();
+        self.seal(jcs::to_vec(statement).unwrap(), signer);
+    }
+
+    /// Replaces the provenance by any text.
+    pub(crate) fn seal(&mut self, payload: Vec<u8>, signer: &FileSigner) {
         let signature = sign(signer, &pre_authentication(IN_TOTO, &payload));
         let bundle = Bundle::of_envelope(signer.public_key(), Envelope::new(IN_TOTO, &payload, &signature));
         self.0.insert("provenance.json", payload);

@@ -1,6 +1,9 @@
 //! Every class of fault has its exit code (architecture, section 8).
 
+use std::error::Error;
+
 use export_canon::jcs;
+use export_canon::tar::header_bytes;
 use export_contract::manifest::{ExportManifest, SourceState};
 use export_contract::{Digest, Timestamp};
 use export_signing::Signer as _;
@@ -24,10 +27,6 @@ fn signatures_that_do_not_verify() {
         10,
         vec![
             ("changed manifest", good().with("export.json", |text| text[30] ^= 1)),
-            (
-                "changed manifest, detached only",
-                good().without(&["export.json.sigstore.json"]).with("export.json", |text| text[30] ^= 1),
-            ),
             (
                 "detached over other bytes",
                 good().with("export.json.sig", |text| *text = to_base64(&sign(&OURS, b"x")).into()),
@@ -65,7 +64,14 @@ fn signatures_that_do_not_verify() {
 
 #[test]
 fn signatures_that_are_not_there() {
-    check(11, vec![("none", Made::good().without(&["export.json.sig", "export.json.sigstore.json"]))]);
+    check(
+        11,
+        vec![
+            ("none", Made::good().without(&["export.json.sig", "export.json.sigstore.json"])),
+            ("detached", Made::good().without(&["export.json.sig"])),
+            ("bundled", Made::good().without(&["export.json.sigstore.json"])),
+        ],
+    );
 }
 
 #[test]
@@ -79,10 +85,18 @@ fn signatures_of_another_key() {
         vec![
             ("with its key", foreign()),
             ("without its key", foreign().without(&["cosign.pub"])),
-            ("detached, with its key", foreign().without(&["export.json.sigstore.json"])),
+            (
+                "detached alone",
+                Made::good()
+                    .with("export.json.sig", |text| text.clone_from(&foreign().0["export.json.sig"]))
+                    .with("cosign.pub", |pem| *pem = FOREIGN.public_key().pem().into()),
+            ),
             ("provenance alone", attested),
         ],
     );
+    let both = Policy { keys: vec![OURS.public_key().clone(), FOREIGN.public_key().clone()], ..Policy::default() };
+    let mixed = Made::good().with("export.json.sig", |text| text.clone_from(&foreign().0["export.json.sig"]));
+    assert_eq!(mixed.verify(&both).unwrap_err().exit_code(), 14, "two signers of one manifest");
     let error = foreign().verify(&trusting()).unwrap_err().to_string();
     assert!(error.contains(&FOREIGN.public_key().key_id()) && error.contains(&OURS.public_key().key_id()), "{error}");
 }
@@ -169,12 +183,18 @@ fn manifests_that_are_malformed() {
                     rehash(manifest);
                 }),
             ),
+            // Reading stops at what was promised, so how much more there is stays unknown.
+            ("too few frames", said(&|manifest| manifest.contents[1].frames = Some(2))),
+            ("too few plain bytes", said(&|manifest| *manifest.contents[1].plain_bytes.as_mut().unwrap() -= 1)),
+        ],
+    );
+    check(
+        13,
+        vec![
             ("too many records", said(&|manifest| manifest.contents[1].records = Some(61))),
             ("too few records", said(&|manifest| manifest.contents[1].records = Some(59))),
             ("too many frames", said(&|manifest| manifest.contents[1].frames = Some(4))),
-            ("too few frames", said(&|manifest| manifest.contents[1].frames = Some(2))),
             ("too many plain bytes", said(&|manifest| *manifest.contents[1].plain_bytes.as_mut().unwrap() += 1)),
-            ("too few plain bytes", said(&|manifest| *manifest.contents[1].plain_bytes.as_mut().unwrap() -= 1)),
         ],
     );
 }
@@ -275,6 +295,12 @@ fn files_beside_the_tar_that_are_malformed() {
             ),
             ("no signature", json(proof, |bundle| bundle["dsseEnvelope"]["signatures"] = json!([]))),
             ("too long a signature", Made::good().with("export.json.sig", |text| *text = vec![b'A'; 2000])),
+            ("a statement with white space", {
+                let mut made = Made::good();
+                let payload = [&made.0["provenance.json"][..], b"\n"].concat();
+                made.seal(payload, &OURS);
+                made
+            }),
             ("a member more in the statement", attested(&|statement| statement["more"] = json!(1))),
             ("another predicate", attested(&|statement| statement["predicateType"] = json!("https://example.com"))),
             ("no subject", attested(&|statement| statement["subject"] = json!([]))),
@@ -294,6 +320,34 @@ fn files_beside_the_tar_that_are_malformed() {
             ),
         ],
     );
+}
+
+#[test]
+fn words_of_the_bundle_do_not_reach_a_terminal_as_they_are() {
+    let (message, evil) = ("export.json.sigstore.json", "\u{1b}[2J\u{9b}\u{202e}\n");
+    for made in [
+        Made::good().with_json(message, |bundle| bundle["mediaType"] = json!(evil)),
+        Made::good().with_json(message, |bundle| bundle[evil] = json!(1)),
+        Made::good().with_json(message, |bundle| bundle["messageSignature"][evil] = json!(1)),
+        Made::good().with_tar(header_bytes_of(evil)),
+    ] {
+        let error = made.verify(&trusting()).unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn Error), |cause| (**cause).source());
+        let said: Vec<String> = causes.map(ToString::to_string).collect();
+        let whole = said.concat();
+        assert!(!whole.contains(|c: char| c.is_control() || c == '\u{202e}'), "{whole:?}");
+        assert!(whole.contains("[2J"), "{whole:?}");
+    }
+}
+
+/// The start of an archive whose first path is this.
+fn header_bytes_of(path: &str) -> Vec<u8> {
+    let mut header = header_bytes("a", 0).unwrap();
+    header[..path.len()].copy_from_slice(path.as_bytes());
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    [header, vec![0; 1024]].concat()
 }
 
 #[cfg(unix)]
