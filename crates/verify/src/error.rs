@@ -81,7 +81,7 @@ pub enum VerifyError {
         found: u64,
     },
     /// Not a bundle of ours, or one made to harm.
-    #[error("`{what}` is malformed or hostile: {problem}")]
+    #[error("`{what}` is malformed or hostile")]
     Malformed {
         /// Which file.
         what: String,

@@ -127,6 +127,6 @@ fn hostile_archives_are_refused() {
         }),
     ] {
         let error = Made::good().with_tar(tar).verify(&trusting()).map(|_| ()).expect_err(name);
-        assert_eq!(error.exit_code(), 14, "{name}: {error}");
+        assert_eq!(error.exit_code(), 14, "{name}: {error:?}");
     }
 }

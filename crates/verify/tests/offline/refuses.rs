@@ -16,7 +16,7 @@ use crate::made::{FOREIGN, File, Made, OURS, compressed, files, manifest, rehash
 fn check(code: u8, cases: Vec<(&str, Made)>) {
     for (name, made) in cases {
         let error = made.verify(&trusting()).map(|_| ()).expect_err(name);
-        assert_eq!(error.exit_code(), code, "{name}: {error}");
+        assert_eq!(error.exit_code(), code, "{name}: {error:?}");
     }
 }
 
