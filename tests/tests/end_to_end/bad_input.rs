@@ -38,14 +38,30 @@ fn raw(api: &Api, media: &str, body: impl Into<reqwest::Body>) -> RequestBuilder
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_refused_with_status_code_and_message() {
     let _turn = light().await;
-    let deployment = Deployment::all().await.unwrap();
+    check_bad_requests(&Deployment::all().await.unwrap()).await;
+}
+
+/// All of this page, on a deployment of any shape that holds nothing yet.
+pub(crate) async fn check(deployment: &Deployment) {
+    check_bad_requests(deployment).await;
+    check_empty_ledger(deployment).await;
+    check_idempotency(deployment).await;
+    check_tenants(deployment).await;
+    check_cancel(deployment, 3_000).await;
+}
+
+/// How many runs the tenant of `api` has.
+async fn runs(api: &Api) -> usize {
+    api.json(RUNS).await.unwrap()["runs"].as_array().unwrap().len()
+}
+
+async fn check_bad_requests(deployment: &Deployment) {
     let api = deployment.api().await.unwrap();
     selectors_and_profiles(&api).await;
     bodies(&api).await;
     paths_and_parameters(&api).await;
-    callers(&deployment, &api).await;
-    let runs = api.json(RUNS).await.unwrap();
-    assert_eq!(runs["runs"], json!([]), "a refused request must leave no run");
+    callers(deployment, &api).await;
+    assert_eq!(runs(&api).await, 0, "a refused request must leave no run");
 }
 
 async fn selectors_and_profiles(api: &Api) {
@@ -179,9 +195,13 @@ async fn callers(deployment: &Deployment, api: &Api) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idempotency_key_gives_one_run_and_refuses_another_body() {
     let _turn = light().await;
-    let deployment = Deployment::all().await.unwrap();
+    check_idempotency(&Deployment::all().await.unwrap()).await;
+}
+
+async fn check_idempotency(deployment: &Deployment) {
     deployment.generate(LOCAL_TENANT, 1, 100).unwrap();
     let api = deployment.api().await.unwrap();
+    let before = runs(&api).await;
     let body = json!({ "profileId": "json:raw" });
     let send = || submit(&api, &body).header("idempotency-key", "monthly-2026-01").send();
     let (one, two) = tokio::join!(send(), send());
@@ -195,19 +215,22 @@ async fn an_idempotency_key_gives_one_run_and_refuses_another_body() {
     let other = submit(&api, &json!({ "profileId": "json-raw", "selectors": { "kinds": ["vex"] } }))
         .header("idempotency-key", "monthly-2026-01");
     refused("another body", other, 422, "ERR_EXPORT_IDEMPOTENCY_MISMATCH", "another body before").await;
-    assert_eq!(api.json(RUNS).await.unwrap()["runs"].as_array().unwrap().len(), 1);
+    assert_eq!(runs(&api).await, before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_ledger_fails_the_run_with_a_reason() {
     let _turn = light().await;
-    let deployment = Deployment::all().await.unwrap();
+    check_empty_ledger(&Deployment::all().await.unwrap()).await;
+}
+
+async fn check_empty_ledger(deployment: &Deployment) {
     let finished = deployment.run("json:raw").await.unwrap();
     finished.assert_once();
     assert_eq!(finished.run.status, RunStatus::Failed);
     assert_eq!(finished.run.error_code.map(export_contract::ErrorCode::as_str), Some("ERR_EXPORT_EMPTY"));
     let message = finished.run.error_message.clone().unwrap();
-    assert!(message.contains("nothing was selected: the ledger holds 0 records"), "{message}");
+    assert!(message.contains("no records at all"), "{message}");
     assert_eq!(finished.timeline().last(), Some(&"run.failed"));
     let api = deployment.api().await.unwrap();
     let download = api.request(Method::GET, &format!("{RUNS}/{}/download", finished.run.id));
@@ -217,8 +240,11 @@ async fn an_empty_ledger_fails_the_run_with_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_is_aborted_by_name_and_ended_runs_cannot_be_cancelled() {
     let _turn = heavy().await;
-    let deployment = Deployment::all().await.unwrap();
-    deployment.generate(LOCAL_TENANT, 1, 20_000).unwrap();
+    check_cancel(&Deployment::all().await.unwrap(), 20_000).await;
+}
+
+async fn check_cancel(deployment: &Deployment, records: u64) {
+    deployment.generate(LOCAL_TENANT, 1, records).unwrap();
     let client = deployment.client().unwrap();
     let api = deployment.api().await.unwrap();
     small_parts(&client).await;
@@ -252,12 +278,17 @@ async fn a_cancelled_run_is_aborted_by_name_and_ended_runs_cannot_be_cancelled()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_sees_nothing_of_another() {
     let _turn = light().await;
-    let deployment = Deployment::all().await.unwrap();
+    check_tenants(&Deployment::all().await.unwrap()).await;
+}
+
+async fn check_tenants(deployment: &Deployment) {
     deployment.generate(LOCAL_TENANT, 1, 300).unwrap();
     let finished = deployment.run("json:raw").await.unwrap();
+    let api = deployment.api().await.unwrap();
+    let before = runs(&api).await;
     let credentials = deployment.put_client("stranger", "other", &[]).unwrap();
     let stranger = Api::login(&credentials).await.unwrap();
-    assert_eq!(stranger.json(RUNS).await.unwrap()["runs"], json!([]));
+    assert_eq!(runs(&stranger).await, 0);
     let run = format!("{RUNS}/{}", finished.run.id);
     for tail in ["", "/events", "/download", "/manifest", "/provenance", "/files/export.json"] {
         let path = format!("{run}{tail}");
@@ -277,6 +308,5 @@ async fn a_tenant_sees_nothing_of_another() {
     let own = start(&client, "json:raw").await.unwrap();
     let own = finish(&client, own.id.as_str()).await.unwrap();
     assert_eq!(own.bundle().records, 200);
-    let api = deployment.api().await.unwrap();
-    assert_eq!(api.json(RUNS).await.unwrap()["runs"].as_array().unwrap().len(), 1);
+    assert_eq!(runs(&api).await, before, "runs of the stranger");
 }
