@@ -65,8 +65,8 @@ const ATTEMPTS: u32 = 10;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 
 /// As [`perform`], for an operation that may be done twice with the outcome of once: while the failure is transient, it is
-/// done again, some times; silence is not answered by more of it. FerretDB on SQLite refuses every second writer at once with `SQLITE_BUSY`, and a MongoDB that
-/// changes its primary refuses all for a moment.
+/// done again, some times. FerretDB on SQLite refuses a writer that comes upon another one, with `SQLITE_BUSY`, and a
+/// MongoDB that changes its primary refuses all for a moment. Silence is not answered by more of it.
 ///
 /// # Errors
 /// Those of the last attempt.

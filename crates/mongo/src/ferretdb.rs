@@ -84,7 +84,8 @@ impl FerretDb {
         let child = Command::new(binary)
             .arg(format!("--listen-addr=127.0.0.1:{port}"))
             .arg("--handler=sqlite")
-            .arg(format!("--sqlite-url=file:{}/", data.display()))
+            // It commits each document of an update by itself; its data need not outlive a power failure.
+            .arg(format!("--sqlite-url=file:{}/?_pragma=synchronous(off)", data.display()))
             .arg(format!("--state-dir={}", data.display()))
             .args(["--telemetry=disable", "--debug-addr=-", "--log-level=warn"])
             .stdin(Stdio::null())

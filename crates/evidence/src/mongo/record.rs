@@ -7,7 +7,7 @@
 //! | `epoch` | the import that wrote it |
 //! | `ecosystems`, `purls` | what selectors look at |
 //! | `observed_at` | microseconds since 1970; BSON's own dates are cut to milliseconds |
-//! | `superseded_at_sequence`, `superseded_by_epoch` | by which record, and by which import |
+//! | `superseded_at_sequence`, `superseded_by_epoch` | by which batch (its first sequence), and by which import |
 //! | `content_hash`, `fingerprint`, `content.format`, `content.spec_version` | the document and its form |
 //! | `plain_bytes` | length of the plain export line |
 //! | `line` | the export line as a zstd frame, or |

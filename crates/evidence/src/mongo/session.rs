@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use export_contract::{RecordKind, TenantId};
-use export_mongo::bson::{self, Bson, Document, RawDocumentBuf, doc};
+use export_mongo::bson::{Bson, Document, RawDocumentBuf, doc};
 use export_mongo::mongodb::{Collection, Database};
 use export_mongo::{perform, perform_again};
 use tokio_util::task::AbortOnDropHandle;
@@ -18,13 +18,10 @@ use crate::lease::LeaseTerms;
 use crate::line::Fingerprint;
 use crate::{ImportSession, LedgerError, NewRecord, PutRecord, Watermark};
 
-/// Document ids in one look-up.
+/// Ids in one look-up or update.
 const IDS_PER_QUERY: usize = 1_000;
 /// Documents in one insert; the driver splits further by bytes.
 const DOCUMENTS_PER_INSERT: usize = 1_000;
-/// Updates in one command. FerretDB holds a connection to its store for each of them until the command ends, has a hundred,
-/// and waits for ever on the next.
-const MARKS_PER_UPDATE: usize = 16;
 
 /// Everything a session writes carries its epoch. Once another import has given it up, its epoch stands among the abandoned
 /// ones, and what it wrote, or still writes, is not there for anybody.
@@ -128,7 +125,7 @@ impl MongoSession {
         rows: &[Row],
         current: BTreeMap<Identity, Current>,
     ) -> Result<(), LedgerError> {
-        let Writes { documents, chunks, marks } = self.writes(records, rows, current);
+        let Writes { documents, chunks, superseded } = self.writes(records, rows, current);
         let act = format!("put records of tenant `{}`", self.tenant);
         for chunk in chunks {
             self.insert(&act, CHUNKS, vec![chunk]).await?;
@@ -138,8 +135,8 @@ impl MongoSession {
             let some: Vec<_> = documents.by_ref().take(DOCUMENTS_PER_INSERT).collect();
             self.insert(&act, RECORDS, some).await?;
         }
-        for marks in marks.chunks(MARKS_PER_UPDATE) {
-            self.mark(&act, marks).await?;
+        for ids in superseded.chunks(IDS_PER_QUERY) {
+            self.mark(&act, ids).await?;
         }
         Ok(())
     }
@@ -155,28 +152,19 @@ impl MongoSession {
 
     /// Marks records as superseded, each unless a later import did: that one has given this one up.
     ///
-    /// One command for many, which the driver offers for MongoDB 8 only, hence the command itself.
-    async fn mark(&self, act: &str, marks: &[(String, i64)]) -> Result<(), LedgerError> {
+    /// All get the first sequence of the batch: any sequence of this import says the same at every watermark, and one value
+    /// makes one update.
+    async fn mark(&self, act: &str, ids: &[String]) -> Result<(), LedgerError> {
         let epoch = self.opened.number;
-        let update = |(id, sequence): &(String, i64)| {
-            let unmarked = doc! { "_id": id, "$or": [
-                { "superseded_by_epoch": Bson::Null },
-                { "superseded_by_epoch": { "$lte": epoch } },
-            ] };
-            doc! { "q": unmarked, "u": { "$set": { "superseded_at_sequence": *sequence, "superseded_by_epoch": epoch } } }
-        };
-        let updates: Vec<Document> = marks.iter().map(update).collect();
-        let mut command = doc! { "update": RECORDS, "updates": updates };
-        if let Some(concern) = self.database.write_concern() {
-            let concern = bson::to_bson(concern).map_err(|cause| undecodable(act, cause))?;
-            command.insert("writeConcern", concern);
-        }
-        let answer = perform_again(act, || self.database.run_command(command.clone())).await.map_err(store_failed)?;
-        if ["writeErrors", "writeConcernError"].iter().any(|errors| answer.contains_key(errors)) {
-            let cause = format!("the server answered {answer}").into();
-            return Err(LedgerError::Unavailable { act: act.to_owned(), cause });
-        }
-        Ok(())
+        let unmarked = doc! { "_id": { "$in": ids }, "$or": [
+            { "superseded_by_epoch": Bson::Null },
+            { "superseded_by_epoch": { "$lte": epoch } },
+        ] };
+        let sequence = self.last_sequence + 1;
+        let mark = doc! { "$set": { "superseded_at_sequence": sequence, "superseded_by_epoch": epoch } };
+        let records: Collection<Document> = self.database.collection(RECORDS);
+        let update = || records.update_many(unmarked.clone(), mark.clone());
+        perform_again(act, update).await.map(drop).map_err(store_failed)
     }
 
     fn writes(&self, records: &[NewRecord], rows: &[Row], current: BTreeMap<Identity, Current>) -> Writes {
@@ -190,7 +178,7 @@ impl MongoSession {
             writes.documents.push(document);
             writes.chunks.extend(chunks);
             let id = record::id(&self.tenant, epoch, row.sequence);
-            writes.marks.extend(ids.insert(Identity::of(record), id).map(|superseded| (superseded, row.sequence)));
+            writes.superseded.extend(ids.insert(Identity::of(record), id));
         }
         writes
     }
@@ -200,8 +188,8 @@ impl MongoSession {
 struct Writes {
     documents: Vec<Document>,
     chunks: Vec<Document>,
-    /// Ids of superseded records, and the sequence of what takes their place.
-    marks: Vec<(String, i64)>,
+    /// Ids of records, some of them of this very batch.
+    superseded: Vec<String>,
 }
 
 #[async_trait]

@@ -5,29 +5,15 @@ use export_contract::RecordKind;
 use export_contract::evidence::Linkset;
 use export_contract::selectors::Selectors;
 
-use super::fixture::{advisory, all, import, lines, raw, selection, tenant};
+use super::fixture::{advisory, all, import, lines, noise, raw, selection, tenant};
 use crate::{EvidenceLedger, NewRecord, ReadRange, Selection};
 
 const BYTES: usize = 18 << 20;
 
-/// Text that does not get smaller: hexadecimal digits would halve, these 64 characters lose a quarter.
-fn incompressible() -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    (0..BYTES)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            char::from(DIGITS[usize::try_from(state >> 58).unwrap()])
-        })
-        .collect()
-}
-
 pub(super) async fn large_documents_come_back_whole(ledger: &dyn EvidenceLedger) {
     let acme = tenant("acme");
     let document = |text: String| Bytes::from(format!(r#"{{"csaf":"{text}"}}"#));
-    let dense = document(incompressible());
+    let dense = document(noise(BYTES, 1));
     let loose = document("all work and no play ".repeat(BYTES / 21));
     let purls: Vec<String> =
         (0..80_000).map(|n| format!("pkg:maven/org.example.of.some.group/artifact@{n:06}")).collect();
