@@ -34,7 +34,7 @@ pub enum AdaptError {
         /// What the ledger gave.
         found: u64,
     },
-    /// A stored line does not decompress to what the ledger says it is.
+    /// A stored line does not decompress to what the ledger says it is, or is not one line of JSON.
     #[error("record `{document_id}` of `{source_name}` is damaged in the ledger")]
     Line {
         /// Which record.
@@ -52,6 +52,15 @@ pub enum AdaptError {
         document_id: String,
         /// Which member.
         member: String,
+    },
+    /// The threads that compress cannot be started: this machine lacks something now.
+    #[error("cannot start compressing part {part}")]
+    Workers {
+        /// Which part.
+        part: PartIndex,
+        /// Why.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Frames cannot be compressed.
     #[error("cannot compress part {part}")]
@@ -71,6 +80,15 @@ pub enum AdaptError {
         #[source]
         cause: ZstError,
     },
+    /// The work on a joined file did not come to its end.
+    #[error("the work on `{path}` broke off")]
+    Join {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        cause: tokio::task::JoinError,
+    },
     /// Staging failed.
     #[error("cannot stage {what}")]
     Stage {
@@ -89,8 +107,8 @@ pub enum AdaptError {
         #[source]
         cause: ResultError,
     },
-    /// A staged segment is not what its part says.
-    #[error("a segment of part {part} does not have the digest that its part promised")]
+    /// A staged segment, or the record of its part, is not what was promised.
+    #[error("a segment of part {part} is not what its part promised")]
     Segment {
         /// Which part.
         part: PartIndex,
@@ -103,11 +121,13 @@ pub enum AdaptError {
 impl Judged for AdaptError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::NoAdapter(_) => Verdict::Redeliver { after: None },
+            Self::NoAdapter(_) | Self::Workers { .. } => Verdict::Redeliver { after: None },
             Self::Read { cause, .. } if cause.is_transient() => Verdict::Redeliver { after: None },
             Self::Read { .. } | Self::Count { .. } | Self::Line { .. } => Verdict::FailRun(ErrorCode::SourceUnreadable),
             Self::Aoc { .. } => Verdict::FailRun(ErrorCode::AocViolation),
-            Self::Compress { .. } | Self::Frames { .. } => Verdict::FailRun(ErrorCode::AdapterFailed),
+            Self::Compress { .. } | Self::Frames { .. } | Self::Join { .. } => {
+                Verdict::FailRun(ErrorCode::AdapterFailed)
+            }
             Self::Stage { cause, .. } => cause.verdict(),
             Self::Part { cause, .. } => cause.verdict(),
             Self::Segment { .. } => Verdict::FailRun(ErrorCode::ArtefactCorrupt),

@@ -1,74 +1,81 @@
 //! The aggregation-only contract on export: no derived member stands at the top level of a line (design D5, D17).
 //!
 //! The guard walks the canonical text of the line and looks at its top-level names only; the document inside is skipped by its
-//! brackets. It runs on every exported byte, so it parses nothing.
+//! brackets. It runs on every exported byte, so it parses nothing. What it cannot walk it does not let through.
 
 use export_evidence::aoc::is_forbidden;
-use memchr::{memchr2, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
-/// The first forbidden member of a line, if there is one. Text that is no JSON object has none; it fails elsewhere.
-pub(crate) fn forbidden_member(line: &[u8]) -> Option<String> {
-    let mut at = 0;
-    let mut depth = 0_u32;
-    // In canonical text a string after `{` or `,` at depth 1 is a name.
-    let mut name_next = false;
-    while let Some(byte) = line.get(at) {
-        match byte {
+/// Why a line must not be exported.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// It carries this member, as it is written.
+    Forbidden(String),
+    /// It is not one JSON object and a line feed.
+    NotALine,
+}
+
+/// Lets a line through that is one object without forbidden members, and a line feed.
+pub(crate) fn check(line: &[u8]) -> Result<(), Breach> {
+    // Canonical text holds no line feed, so the only one is the end; a second one would make two records of one.
+    let text = match memchr(b'\n', line) {
+        Some(end) if end + 1 == line.len() => line.get(..end).unwrap_or_default(),
+        _ => return Err(Breach::NotALine),
+    };
+    check_object(text)
+}
+
+fn check_object(text: &[u8]) -> Result<(), Breach> {
+    if text.first() != Some(&b'{') {
+        return Err(Breach::NotALine);
+    }
+    let mut at = 1;
+    // In canonical text a string after `{` or `,` is a name.
+    let mut name_next = true;
+    loop {
+        match text.get(at).ok_or(Breach::NotALine)? {
             b'"' => {
-                let end = string_end(line, at + 1)?;
-                if depth == 1 && name_next {
-                    let name = line.get(at + 1..end).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or("");
+                let end = string_end(text, at + 1).ok_or(Breach::NotALine)?;
+                if name_next {
+                    let name = std::str::from_utf8(text.get(at + 1..end).unwrap_or_default());
+                    let name = name.map_err(|_| Breach::NotALine)?;
                     // A name with an escape could spell a forbidden one; the envelope has none.
                     if is_forbidden(name) || name.contains('\\') {
-                        return Some(name.to_owned());
+                        return Err(Breach::Forbidden(name.to_owned()));
                     }
                     name_next = false;
                 }
                 at = end + 1;
             }
-            b'{' | b'[' => {
-                depth += 1;
-                name_next = depth == 1;
-                at += 1;
-                if depth > 1 {
-                    (at, depth) = skip_nested(line, at, depth)?;
-                }
-            }
-            b'}' | b']' => {
-                depth = depth.checked_sub(1)?;
-                at += 1;
-            }
+            b'{' | b'[' => at = skip_nested(text, at + 1).ok_or(Breach::NotALine)?,
             b',' => {
-                name_next = depth == 1;
+                name_next = true;
                 at += 1;
             }
+            b'}' if at + 1 == text.len() => return Ok(()),
+            b'}' | b']' => return Err(Breach::NotALine),
             _ => at += 1,
         }
     }
-    None
 }
 
 /// From inside a nested value to just behind its end.
-fn skip_nested(line: &[u8], mut at: usize, mut depth: u32) -> Option<(usize, u32)> {
-    while depth > 1 {
+fn skip_nested(line: &[u8], mut at: usize) -> Option<usize> {
+    let mut depth = 1_u64;
+    while depth > 0 {
         let rest = line.get(at..)?;
         // Strings are most of the text, brackets come next; everything between is skipped at once.
         let open = memchr3(b'"', b'{', b'[', rest);
         let close = memchr2(b'}', b']', rest.get(..open.unwrap_or(rest.len()))?);
         let next = close.or(open)?;
+        at += next + 1;
         match rest.get(next)? {
-            b'"' => at = string_end(line, at + next + 1)? + 1,
-            b'{' | b'[' => {
-                depth += 1;
-                at += next + 1;
-            }
-            _ => {
-                depth -= 1;
-                at += next + 1;
-            }
+            b'"' => at = string_end(line, at)? + 1,
+            b'{' | b'[' => depth += 1,
+            _ => depth -= 1,
         }
     }
-    Some((at, depth))
+    Some(at)
 }
 
 /// Where the string that begins before `from` ends.
@@ -84,22 +91,44 @@ fn string_end(line: &[u8], mut from: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::forbidden_member;
+    use super::{Breach, check};
 
     #[test]
     fn only_top_level_names_are_looked_at() {
-        for (line, found) in [
+        for (text, found) in [
             (r#"{"content":{"raw":{"severity":[{"a":"}\"]"}],"x":[[],{}]}},"tenant":"t"}"#, None),
             (r#"{"a":"severity","b":["severity",{"cvss":1}],"kind":"x"}"#, None),
             (r#"{"a":{"b":1},"severity":"high"}"#, Some("severity")),
+            (r#"{"Severity":"high"}"#, Some("Severity")),
             (r#"{"a":[1,"]"],"effective_range":1}"#, Some("effective_range")),
             (r#"{"\u0073everity":1}"#, Some("\\u0073everity")),
             (r#"{"a":1,"b":true,"c":null}"#, None),
             ("{}", None),
-            ("", None),
-            (r#"{"a":"open"#, None),
         ] {
-            assert_eq!(forbidden_member(line.as_bytes()).as_deref(), found, "{line}");
+            let expected = found.map_or(Ok(()), |member| Err(Breach::Forbidden(member.to_owned())));
+            assert_eq!(check(format!("{text}\n").as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_object_and_a_line_feed_does_not_pass() {
+        let no_line: [&[u8]; 13] = [
+            b"",
+            b"\n",
+            b"{}",
+            b"{}\n\n",
+            b"{}\n{}\n",
+            b"{}{}\n",
+            b"{} \n",
+            b"[]\n",
+            b"\"x\"\n",
+            b"{\"a\":\"open\n",
+            b"{\"a\":{\"b\":1}\n",
+            b"{\"a\":1]\n",
+            b"{\"\xff\":1}\n",
+        ];
+        for line in no_line {
+            assert_eq!(check(line), Err(Breach::NotALine), "{}", String::from_utf8_lossy(line));
         }
     }
 }

@@ -7,17 +7,20 @@ use export_blobs::{BlobError, workspace::ArtefactWriter};
 use export_canon::digesting::{Digester, sha256};
 use export_canon::zst::{FrameEncoder, FrameInfo, StreamEncoder, ZstError, decompress_frame, seek_table};
 use export_contract::event::ProgressStep;
-use export_contract::message::{BundleFile, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment, SourceRead};
+use export_contract::message::{
+    BundleFile, Frame, Part, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment, SourceRead,
+};
 use export_contract::profile::Frames;
 use export_contract::run::Phase;
 use export_contract::{Digest, PartIndex, RecordKind, Version};
 use export_pipeline::StageContext;
 use futures::TryStreamExt as _;
+use tokio::task::JoinError;
 
 use super::readme;
 use crate::error::AdaptError;
 
-/// Largest segment that is read whole, for files of a single frame: eight frames of at most 64 MiB and one large record each.
+/// Largest segment that is read whole, for files of a single frame: a few frames, of which the last may hold a large record.
 const MAX_SEGMENT: u64 = 2 << 30;
 
 pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunAdapted, AdaptError> {
@@ -28,7 +31,11 @@ pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunA
         let mut adapted: Vec<PartAdapted> = Vec::new();
         for part in parts.iter().filter(|part| part.kind == kind) {
             let result = cx.workspace().part_result::<PartAdapted>(Phase::Adapt, part.index).await;
-            adapted.push(result.map_err(|cause| AdaptError::Part { part: part.index, cause })?);
+            let result = result.map_err(|cause| AdaptError::Part { part: part.index, cause })?;
+            if !keeps_its_promise(&result, part) {
+                return Err(AdaptError::Segment { part: part.index });
+            }
+            adapted.push(result);
         }
         for input in adapted.iter().flat_map(|part| &part.inputs) {
             let (records, hashes): &mut (u64, Vec<u8>) = sources.entry((kind, input.source.clone())).or_default();
@@ -59,6 +66,18 @@ pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunA
         })
         .collect();
     Ok(RunAdapted { v: Version, plan, files, sources })
+}
+
+/// Whether a part's record is of that part, and its frames add up to what it says.
+fn keeps_its_promise(adapted: &PartAdapted, part: &Part) -> bool {
+    let frames = || adapted.segments.iter().flat_map(|segment| &segment.frames);
+    let sum = |of: fn(&Frame) -> u32| frames().map(|frame| u64::from(of(frame))).sum::<u64>();
+    (adapted.part, adapted.kind, adapted.records) == (part.index, part.kind, part.records)
+        && sum(|frame| frame.records) == adapted.records
+        && sum(|frame| frame.plain) == adapted.plain_bytes
+        && adapted.segments.iter().all(|segment| {
+            segment.frames.iter().map(|frame| u64::from(frame.bytes)).sum::<u64>() == segment.artefact.bytes
+        })
 }
 
 async fn file(
@@ -108,17 +127,17 @@ impl Joined {
     /// Copies the parts' frames as they are and adds the seek table.
     async fn copy(&mut self, parts: &[PartAdapted], cx: &StageContext) -> Result<u64, AdaptError> {
         let mut frames = Vec::new();
-        let mut records = 0;
+        let (mut records, mut plain) = (0, 0);
         for part in parts {
             for segment in &part.segments {
-                cx.check().map_err(AdaptError::Cancelled)?;
                 self.copy_segment(part.part, segment, cx).await?;
                 frames.extend(
                     segment.frames.iter().map(|frame| FrameInfo { compressed: frame.bytes, plain: frame.plain }),
                 );
             }
             records += part.records;
-            cx.progress(ProgressStep::StageProgress, records, 0);
+            plain += part.plain_bytes;
+            cx.progress(ProgressStep::StageProgress, records, plain);
         }
         let table = seek_table(&frames).map_err(|cause| self.frames_error(cause))?;
         self.write(Bytes::from(table)).await?;
@@ -130,6 +149,7 @@ impl Joined {
         let mut pieces = read.map_err(|cause| staging(&self.path, cause))?;
         let mut digester = Digester::new();
         while let Some(piece) = pieces.try_next().await.map_err(|cause| staging(&self.path, cause))? {
+            cx.check().map_err(AdaptError::Cancelled)?;
             digester.update(&piece);
             self.write(piece).await?;
         }
@@ -158,9 +178,9 @@ impl Joined {
             return Ok(1);
         }
         let mut encoder = StreamEncoder::new(level, plain_bytes).map_err(|cause| self.frames_error(cause))?;
+        let (mut records, mut plain) = (0, 0);
         for part in parts {
             for segment in &part.segments {
-                cx.check().map_err(AdaptError::Cancelled)?;
                 let bytes = cx
                     .workspace()
                     .get_artefact(&segment.artefact.digest, MAX_SEGMENT)
@@ -169,22 +189,40 @@ impl Joined {
                 if Digest::from_bytes(*sha256(&bytes).as_bytes()) != segment.artefact.digest {
                     return Err(AdaptError::Segment { part: part.part });
                 }
-                let mut at = 0;
+                let mut rest = bytes;
                 for frame in &segment.frames {
-                    let end = at + frame.bytes as usize;
-                    let compressed = bytes.get(at..end).ok_or(AdaptError::Segment { part: part.part })?;
-                    let plain =
-                        decompress_frame(compressed, frame.plain as usize).map_err(|cause| self.frames_error(cause))?;
-                    let out = encoder.write(&plain).map_err(|cause| self.frames_error(cause))?;
+                    cx.check().map_err(AdaptError::Cancelled)?;
+                    if rest.len() < frame.bytes as usize {
+                        return Err(AdaptError::Segment { part: part.part });
+                    }
+                    let compressed = rest.split_to(frame.bytes as usize);
+                    let length = frame.plain as usize;
+                    // High levels take seconds for a frame: not on a thread that others wait for.
+                    let work = tokio::task::spawn_blocking(move || {
+                        let out = encoder.write(&decompress_frame(&compressed, length)?)?;
+                        Ok((encoder, out))
+                    });
+                    let done = work.await;
+                    let out;
+                    (encoder, out) = self.unless_it_panics(done)?;
                     self.write(Bytes::from(out)).await?;
-                    at = end;
+                    records += u64::from(frame.records);
+                    plain += u64::from(frame.plain);
+                    cx.progress(ProgressStep::StageProgress, records, plain);
                 }
-                cx.progress(ProgressStep::StageProgress, 0, 0);
             }
         }
-        let rest = encoder.finish().map_err(|cause| self.frames_error(cause))?;
+        let done = tokio::task::spawn_blocking(move || encoder.finish()).await;
+        let rest = self.unless_it_panics(done)?;
         self.write(Bytes::from(rest)).await?;
         Ok(1)
+    }
+
+    fn unless_it_panics<T>(&self, outcome: Result<Result<T, ZstError>, JoinError>) -> Result<T, AdaptError> {
+        match outcome {
+            Ok(done) => done.map_err(|cause| self.frames_error(cause)),
+            Err(panic) => Err(AdaptError::Join { path: self.path.clone(), cause: panic }),
+        }
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), AdaptError> {

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use export_blobs::workspace::ArtefactWriter;
 use export_blobs::{BlobError, Workspace};
 use export_canon::chunk::Chunker;
 use export_canon::zst::{FrameDecoder, FramesError, ParallelFrames};
@@ -17,18 +18,21 @@ use export_contract::event::ProgressStep;
 use export_contract::message::{Frame, PartAdapted, Segment};
 use export_contract::{PartIndex, RecordKind};
 use export_evidence::{ReadRange, Selection, StoredLine};
-use export_pipeline::StageContext;
 use export_pipeline::stage::PartResolved;
+use export_pipeline::{Cancelled, StageContext};
 use futures::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::adapter::Tools;
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::error::AdaptError;
-use crate::guard::forbidden_member;
+use crate::guard::{self, Breach};
 
 /// Frames of one segment: 32 MiB of lines at the default chunk size, and one checkpoint.
 const SEGMENT_FRAMES: usize = 8;
+/// Compressed bytes that close a segment earlier, where chunks are large or do not compress: what lies between two
+/// checkpoints is lost with its worker.
+const SEGMENT_BYTES: usize = 8 << 20;
 /// Bytes that wait to be compressed, stored and plain together. A chunk that is larger waits alone.
 const IN_FLIGHT: u32 = 40 << 20;
 
@@ -70,14 +74,9 @@ pub(crate) async fn write(tools: &Tools, input: PartResolved, cx: &StageContext)
     let compression = plan.profile.config.compression;
     let (chunks, chunk_queue) = mpsc::channel(1);
     let (frames, frame_queue) = mpsc::channel(1);
-    let read = async {
-        match read(tools, range, index, u64::from(compression.chunk_bytes), chunks, cx).await {
-            // A cancelled part stops at once. What was read before the ledger failed is still written, so that the next
-            // worker goes on behind it.
-            Err(error @ AdaptError::Cancelled(_)) => Err(error),
-            outcome => Ok(outcome),
-        }
-    };
+    // A read that fails or is cancelled ends the row of frames early but in good order: what was read before is still staged
+    // for the next worker, and nothing is on its way to staging when a cancelled part is destroyed.
+    let read = async { Ok(read(tools, range, index, u64::from(compression.chunk_bytes), chunks, cx).await) };
     let threads = tools.threads;
     let compress = async move {
         let work = move || compress(threads, compression.level, index, chunk_queue, &frames);
@@ -88,15 +87,16 @@ pub(crate) async fn write(tools: &Tools, input: PartResolved, cx: &StageContext)
     };
     let write = gather(progress, frame_queue, index, &checkpoint, cx);
     // The first error ends all three: dropping a channel's end stops its other side.
-    match tokio::try_join!(read, compress, write) {
-        Ok((Err(error), (), _)) => Err(error),
-        Ok((Ok(()), (), progress)) => {
-            if progress.records != part.records {
-                return Err(AdaptError::Count { part: index, expected: part.records, found: progress.records });
-            }
+    let written = match tokio::try_join!(read, compress, write) {
+        Ok((Ok(()), (), gathered)) => gathered.finish(index, cx).await,
+        Ok((Err(error), (), _)) | Err(error) => Err(error),
+    };
+    match written {
+        Ok(progress) if progress.records == part.records => {
             checkpoint.remove(cx.workspace()).await.map_err(staging)?;
             Ok(adapted(progress, index, kind))
         }
+        Ok(progress) => Err(AdaptError::Count { part: index, expected: part.records, found: progress.records }),
         Err(error) => {
             if matches!(error, AdaptError::Cancelled(_)) {
                 destroy(cx.workspace(), &checkpoint).await;
@@ -134,8 +134,9 @@ async fn read(
     let mut chunker = Chunker::new(target);
     let mut lines = Vec::new();
     let mut plain = 0;
-    while let Some(batch) = batches.next().await {
-        cx.check().map_err(AdaptError::Cancelled)?;
+    loop {
+        let next = cx.cancellation().run_until_cancelled(batches.next()).await;
+        let Some(batch) = next.ok_or(AdaptError::Cancelled(Cancelled))? else { break };
         for line in batch.map_err(unreadable)? {
             plain += line.plain_bytes as usize;
             let close = chunker.push(u64::from(line.plain_bytes));
@@ -192,6 +193,9 @@ fn compress(
 fn judged(part: PartIndex, error: FramesError<AdaptError>) -> AdaptError {
     match error {
         FramesError::Job { cause, .. } | FramesError::Sink { cause, .. } => cause,
+        error @ (FramesError::Start(_) | FramesError::StartEncoder(_)) => {
+            AdaptError::Workers { part, cause: Box::new(error) }
+        }
         other => AdaptError::Compress { part, cause: Box::new(other) },
     }
 }
@@ -217,12 +221,13 @@ fn unpack(mut chunk: Chunk, plain: &mut Vec<u8>) -> Result<Chunk, AdaptError> {
             };
             let length = line.plain_bytes as usize;
             let text = decoder.decode(&line.line, length).map_err(|cause| damaged(Some(cause)))?;
-            if text.len() != length || text.last() != Some(&b'\n') {
+            if text.len() != length {
                 return Err(damaged(None));
             }
-            if let Some(member) = forbidden_member(&text) {
-                return Err(AdaptError::Aoc { document_id: line.key.document_id.clone(), member });
-            }
+            guard::check(&text).map_err(|breach| match breach {
+                Breach::Forbidden(member) => AdaptError::Aoc { document_id: line.key.document_id.clone(), member },
+                Breach::NotALine => damaged(None),
+            })?;
             plain.extend_from_slice(&text);
             line.line = Bytes::new();
         }
@@ -231,51 +236,87 @@ fn unpack(mut chunk: Chunk, plain: &mut Vec<u8>) -> Result<Chunk, AdaptError> {
     })
 }
 
-/// Gathers frames into segments, stages them, and keeps the checkpoint.
+/// Gathers frames into segments, stages them, and keeps the checkpoint. The last segment stays open: it is staged only once
+/// it is known that the part was read to its end.
 async fn gather(
     mut progress: Progress,
     mut frames: mpsc::Receiver<Finished>,
     part: PartIndex,
     checkpoint: &Checkpoint,
     cx: &StageContext,
-) -> Result<Progress, AdaptError> {
+) -> Result<Gathered, AdaptError> {
     let mut open = OpenSegment::default();
     while let Some(Finished { bytes, frame, lines }) = frames.recv().await {
-        open.bytes.push(bytes);
-        open.frames.push(frame);
-        open.lines.extend(lines);
+        cx.check().map_err(AdaptError::Cancelled)?;
+        open.take(bytes, frame, lines, part, cx).await?;
         let plain: u64 = open.frames.iter().map(|frame| u64::from(frame.plain)).sum();
         cx.progress(
             ProgressStep::AdapterChunk,
             progress.records + open.lines.len() as u64,
             progress.plain_bytes + plain,
         );
-        if open.frames.len() == SEGMENT_FRAMES {
-            cx.check().map_err(AdaptError::Cancelled)?;
-            open.stage(&mut progress, part, cx).await?;
+        if open.frames.len() == SEGMENT_FRAMES || open.compressed >= SEGMENT_BYTES {
+            open.stage(&mut progress, part).await?;
             let saved = checkpoint.save(cx.workspace(), &progress).await;
             saved.map_err(|cause| AdaptError::Stage { what: format!("the checkpoint of part {part}"), cause })?;
         }
     }
-    if !open.frames.is_empty() {
-        open.stage(&mut progress, part, cx).await?;
-    }
-    Ok(progress)
+    Ok(Gathered { progress, open })
 }
 
+/// What was staged, and the segment that is still open.
+struct Gathered {
+    progress: Progress,
+    open: OpenSegment,
+}
+
+impl Gathered {
+    async fn finish(mut self, part: PartIndex, cx: &StageContext) -> Result<Progress, AdaptError> {
+        cx.check().map_err(AdaptError::Cancelled)?;
+        self.open.stage(&mut self.progress, part).await?;
+        Ok(self.progress)
+    }
+}
+
+/// A segment that is being written: its frames go to staging as they come, and are visible once it is whole.
 #[derive(Default)]
 struct OpenSegment {
-    bytes: Vec<Bytes>,
+    writer: Option<ArtefactWriter>,
+    compressed: usize,
     frames: Vec<Frame>,
     lines: Vec<StoredLine>,
 }
 
 impl OpenSegment {
-    async fn stage(&mut self, progress: &mut Progress, part: PartIndex, cx: &StageContext) -> Result<(), AdaptError> {
-        let bytes = Bytes::from(std::mem::take(&mut self.bytes).concat());
-        let staged = cx.workspace().put_artefact(bytes).await;
-        let artefact =
-            staged.map_err(|cause| AdaptError::Stage { what: format!("a segment of part {part}"), cause })?;
+    async fn take(
+        &mut self,
+        bytes: Bytes,
+        frame: Frame,
+        lines: Vec<StoredLine>,
+        part: PartIndex,
+        cx: &StageContext,
+    ) -> Result<(), AdaptError> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => {
+                let opened = cx.workspace().artefact_writer().await;
+                self.writer.insert(opened.map_err(|cause| of_segment(part, cause))?)
+            }
+        };
+        self.compressed += bytes.len();
+        writer.write(bytes).await.map_err(|cause| of_segment(part, cause))?;
+        self.frames.push(frame);
+        self.lines.extend(lines);
+        Ok(())
+    }
+
+    /// Makes the segment visible and counts it in.
+    async fn stage(&mut self, progress: &mut Progress, part: PartIndex) -> Result<(), AdaptError> {
+        let Some(writer) = self.writer.take() else {
+            return Ok(());
+        };
+        let artefact = writer.finish().await.map_err(|cause| of_segment(part, cause))?;
+        self.compressed = 0;
         let frames = std::mem::take(&mut self.frames);
         progress.plain_bytes += frames.iter().map(|frame| u64::from(frame.plain)).sum::<u64>();
         progress.segments.push(Segment { artefact, frames });
@@ -284,6 +325,10 @@ impl OpenSegment {
         }
         Ok(())
     }
+}
+
+fn of_segment(part: PartIndex, cause: BlobError) -> AdaptError {
+    AdaptError::Stage { what: format!("a segment of part {part}"), cause }
 }
 
 /// Removes what a cancelled part left. What cannot be removed now is pruned with the run.
