@@ -1,8 +1,11 @@
-//! Archives that other tools would unpack to other things than were signed.
+//! Archives that other tools would unpack to other things than were signed, and words that terminals would obey.
+
+use std::error::Error;
 
 use export_canon::jcs;
 use export_canon::tar::{header_bytes, padding};
 use export_contract::manifest::PATH;
+use serde_json::json;
 
 use crate::made::{File, Made, files, manifest, trusting};
 
@@ -128,5 +131,23 @@ fn hostile_archives_are_refused() {
     ] {
         let error = Made::good().with_tar(tar).verify(&trusting()).map(|_| ()).expect_err(name);
         assert_eq!(error.exit_code(), 14, "{name}: {error:?}");
+    }
+}
+
+#[test]
+fn words_of_the_bundle_do_not_reach_a_terminal_as_they_are() {
+    let (message, evil) = ("export.json.sigstore.json", "\u{1b}[2J\u{9b}\u{202e}\n");
+    for made in [
+        Made::good().with_json(message, |bundle| bundle["mediaType"] = json!(evil)),
+        Made::good().with_json(message, |bundle| bundle[evil] = json!(1)),
+        Made::good().with_json(message, |bundle| bundle["messageSignature"][evil] = json!(1)),
+        Made::good().with_tar(archive(&[forged("a", 0, |header| put(header, 0, evil))])),
+    ] {
+        let error = made.verify(&trusting()).unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn Error), |cause| (**cause).source());
+        let said: Vec<String> = causes.map(ToString::to_string).collect();
+        let whole = said.concat();
+        assert!(!whole.contains(|c: char| c.is_control() || c == '\u{202e}'), "{whole:?}");
+        assert!(whole.contains("[2J"), "{whole:?}");
     }
 }

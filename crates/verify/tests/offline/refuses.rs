@@ -1,9 +1,6 @@
 //! Every class of fault has its exit code (architecture, section 8).
 
-use std::error::Error;
-
 use export_canon::jcs;
-use export_canon::tar::header_bytes;
 use export_contract::manifest::{ExportManifest, SourceState};
 use export_contract::{Digest, Timestamp};
 use export_signing::Signer as _;
@@ -320,34 +317,6 @@ fn files_beside_the_tar_that_are_malformed() {
             ),
         ],
     );
-}
-
-#[test]
-fn words_of_the_bundle_do_not_reach_a_terminal_as_they_are() {
-    let (message, evil) = ("export.json.sigstore.json", "\u{1b}[2J\u{9b}\u{202e}\n");
-    for made in [
-        Made::good().with_json(message, |bundle| bundle["mediaType"] = json!(evil)),
-        Made::good().with_json(message, |bundle| bundle[evil] = json!(1)),
-        Made::good().with_json(message, |bundle| bundle["messageSignature"][evil] = json!(1)),
-        Made::good().with_tar(header_bytes_of(evil)),
-    ] {
-        let error = made.verify(&trusting()).unwrap_err();
-        let causes = std::iter::successors(Some(&error as &dyn Error), |cause| (**cause).source());
-        let said: Vec<String> = causes.map(ToString::to_string).collect();
-        let whole = said.concat();
-        assert!(!whole.contains(|c: char| c.is_control() || c == '\u{202e}'), "{whole:?}");
-        assert!(whole.contains("[2J"), "{whole:?}");
-    }
-}
-
-/// The start of an archive whose first path is this.
-fn header_bytes_of(path: &str) -> Vec<u8> {
-    let mut header = header_bytes("a", 0).unwrap();
-    header[..path.len()].copy_from_slice(path.as_bytes());
-    header[148..156].fill(b' ');
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    [header, vec![0; 1024]].concat()
 }
 
 #[cfg(unix)]
