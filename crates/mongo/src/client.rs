@@ -103,3 +103,37 @@ pub async fn ensure_indexes<T: Send + Sync>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io;
+
+    use mongodb::error::Error;
+
+    use super::*;
+
+    /// Attempts that are made of an operation that fails with `error` so many times and then succeeds, and the outcome.
+    async fn attempts(error: fn() -> Error, failures: u32) -> (u32, Result<(), MongoError>) {
+        let made = Cell::new(0);
+        let outcome = perform_again("try", || {
+            made.set(made.get() + 1);
+            let outcome = if made.get() > failures { Ok(()) } else { Err(error()) };
+            async move { outcome }
+        })
+        .await;
+        (made.get(), outcome)
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_tried_again_and_a_refusal_is_not() {
+        let gone = || Error::from(io::Error::from(io::ErrorKind::ConnectionReset));
+        let (made, outcome) = attempts(gone, 3).await;
+        assert!(outcome.is_ok() && made == 4);
+        let (made, outcome) = attempts(gone, u32::MAX).await;
+        assert!(outcome.unwrap_err().is_transient() && made == ATTEMPTS);
+        let invalid = || Error::custom("refused");
+        let (made, outcome) = attempts(invalid, 3).await;
+        assert!(!outcome.unwrap_err().is_transient() && made == 1);
+    }
+}
