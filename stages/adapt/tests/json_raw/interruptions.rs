@@ -1,14 +1,18 @@
 //! A part that was broken off goes on where it was, to the same bytes; a cancelled one leaves nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use export_adapt::AdaptPart;
 use export_blobs::{BlobKey, BlobStore as _, Workspace};
+use export_contract::event::ProgressTick;
 use export_contract::message::{PartAdapted, PartsResolved};
 use export_contract::profile::Frames;
+use export_contract::run::Phase;
+use export_pipeline::context::ProgressSink;
 use export_pipeline::stage::PartResolved;
-use export_pipeline::{Judged as _, Stage as _, Verdict};
+use export_pipeline::{Judged as _, Stage as _, StageContext, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{Then, World};
@@ -132,6 +136,32 @@ async fn a_cancelled_part_destroys_what_it_wrote() {
         world.after(lines, Then::Cancel(cancel.clone()));
         cancelled(&world, &resolved, cancel).await;
     }
+}
+
+/// Cancels the run once this many records are written.
+struct CancelAt(u64, CancellationToken);
+
+impl ProgressSink for CancelAt {
+    fn tick(&self, tick: ProgressTick) {
+        if tick.records >= self.0 {
+            self.1.cancel();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_cancelled_at_its_last_record_leaves_nothing() {
+    let world = World::new().await;
+    let resolved = world.resolved(1, Frames::Multi).await;
+    let part = resolved.parts[0].clone();
+    let cancel = CancellationToken::new();
+    let sink = Arc::new(CancelAt(part.records, cancel.clone()));
+    let workspace = Workspace::new(world.blobs.clone(), resolved.plan.run.clone());
+    let cx = StageContext::new(workspace, Phase::Adapt, Some(part.index), 1, cancel, sink);
+    let input = PartResolved { plan: resolved.plan.clone(), part };
+    let error = AdaptPart::new(world.registry(1)).handle(input, &cx).await.unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Cancelled);
+    assert_eq!(world.staged(&resolved.plan.run).await, (0, 0), "artefacts and scratch");
 }
 
 #[tokio::test(flavor = "multi_thread")]
