@@ -54,7 +54,7 @@ pub fn programs() -> anyhow::Result<&'static Programs> {
 fn build() -> anyhow::Result<Programs> {
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["build", "--package", "exportd", "--package", "exportctl", "--bins"])
+        .args(["build", "--package", "exportd", "--package", "exportctl", "--bins", "--locked"])
         .args(["--message-format", "json-render-diagnostics"])
         .args(["--profile", &profile()?])
         .current_dir(workspace());
