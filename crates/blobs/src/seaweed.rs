@@ -1,6 +1,7 @@
 //! A SeaweedFS for tests: a server that speaks S3 and needs no installation beyond one binary.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -22,8 +23,8 @@ const SECRET_KEY: &str = "test-secret";
 /// Each listener has a second one this much higher, for gRPC.
 const GRPC: u16 = 10_000;
 
-/// Why there is no SeaweedFS.
-#[derive(Debug, thiserror::Error)]
+/// Why there is no SeaweedFS. Its `Debug` is its message, because that is what a test that unwraps it prints.
+#[derive(thiserror::Error)]
 pub enum StartError {
     /// The binary is neither among the project's tools nor on the search path.
     #[error("found no `weed`; run `make tools`, or set EXPORT_TESTS_WITHOUT=seaweedfs to pass over tests that need it")]
@@ -43,6 +44,15 @@ pub enum StartError {
         /// What it printed last.
         log: String,
     },
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { cause, .. } => write!(f, "{self}: {cause}"),
+            Self::Missing | Self::Silent { .. } => write!(f, "{self}"),
+        }
+    }
 }
 
 /// A running server with its data in a folder of its own. Dropping it kills it and removes the folder.
@@ -204,4 +214,16 @@ fn binary() -> Option<PathBuf> {
         .into_iter()
         .chain(std::env::split_paths::<OsStr>(&path).map(|folder| folder.join("weed")))
         .find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::StartError;
+
+    #[test]
+    fn a_missing_server_names_what_to_do() {
+        let missing: Result<(), _> = Err(StartError::Missing);
+        let printed = format!("{missing:?}");
+        assert!(printed.contains("make tools") && printed.contains("EXPORT_TESTS_WITHOUT=seaweedfs"), "{printed}");
+    }
 }
