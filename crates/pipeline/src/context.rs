@@ -28,6 +28,7 @@ pub struct StageContext {
     part: Option<PartIndex>,
     attempt: u32,
     cancel: CancellationToken,
+    run_cancel: CancellationToken,
     progress: Arc<dyn ProgressSink>,
 }
 
@@ -52,7 +53,21 @@ impl StageContext {
         cancel: CancellationToken,
         progress: Arc<dyn ProgressSink>,
     ) -> Self {
-        Self { workspace, phase, part, attempt, cancel, progress }
+        let run_cancel = cancel.clone();
+        Self { workspace, phase, part, attempt, cancel, run_cancel, progress }
+    }
+
+    /// Tells the run's own cancellation apart from the delivery's end; without it they are the same.
+    #[must_use]
+    pub fn with_run_cancellation(mut self, run_cancel: CancellationToken) -> Self {
+        self.run_cancel = run_cancel;
+        self
+    }
+
+    /// Whether the run itself was cancelled. A delivery that ends because its host stops must leave what is staged: another
+    /// worker goes on with it.
+    pub fn run_is_cancelled(&self) -> bool {
+        self.run_cancel.is_cancelled()
     }
 
     /// The run's corner of staging.

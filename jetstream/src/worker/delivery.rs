@@ -186,7 +186,8 @@ impl<S: Stage> Host<S> {
             delivery.lease.delivery(),
             end.clone(),
             Arc::new(DeliveryTicks::new(self.ticks.clone(), Arc::clone(life))),
-        );
+        )
+        .with_run_cancellation(run_cancelled.clone());
         let stage = Arc::clone(&self.stage);
         // A task of its own, so that a panic ends here.
         let work = async move { stage.handle(input, &cx).await };

@@ -98,7 +98,7 @@ pub(crate) async fn write(tools: &Tools, input: PartResolved, cx: &StageContext)
         }
         Ok(progress) => Err(AdaptError::Count { part: index, expected: part.records, found: progress.records }),
         Err(error) => {
-            if matches!(error, AdaptError::Cancelled(_)) {
+            if matches!(error, AdaptError::Cancelled(_)) && cx.run_is_cancelled() {
                 destroy(cx.workspace(), &checkpoint).await;
             }
             Err(error)
