@@ -1,0 +1,1 @@
+//! Writes bbolt databases from sorted input in one pass (design D3).
