@@ -219,7 +219,7 @@ impl Default for Workers {
     fn default() -> Self {
         Self {
             slots: 4,
-            adapt_slots: 1,
+            adapt_slots: 2,
             adapt_threads: 0,
             ack_wait_seconds: 30,
             max_deliver: 6,

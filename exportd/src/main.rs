@@ -21,6 +21,10 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command, ConfigCommand, KeyCommand};
 use crate::config::Config;
 
+/// Gives large buffers back to the system: glibc keeps what its arenas once held, and adapt's memory would be the sum of its peaks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,11 +18,13 @@ use crate::error::AdaptError;
 #[derive(Clone, Debug)]
 pub(crate) struct JsonRaw {
     tools: Tools,
+    /// One for all parts that this process writes at once, so that more of them take no more memory.
+    room: part::Room,
 }
 
 impl JsonRaw {
     pub(crate) fn new(tools: Tools) -> Self {
-        Self { tools }
+        Self { tools, room: part::Room::default() }
     }
 }
 
@@ -40,7 +42,7 @@ impl Adapter for JsonRaw {
         input: PartResolved,
         cx: &'a StageContext,
     ) -> BoxFuture<'a, Result<PartAdapted, AdaptError>> {
-        part::write(&self.tools, input, cx).boxed()
+        part::write(&self.tools, &self.room, input, cx).boxed()
     }
 
     fn assemble<'a>(

@@ -92,6 +92,16 @@ impl FrameDecoder {
     /// # Errors
     /// [`ZstError::NotOneFrame`], [`ZstError::OutputTooLarge`], [`ZstError::Decompress`] (checksum included).
     pub fn decode(&mut self, frame: &[u8], cap: usize) -> Result<Vec<u8>, ZstError> {
+        let mut plain = Vec::new();
+        self.decode_into(frame, cap, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// As [`decode`](Self::decode), appending to `out`; gives how many bytes came. After an error `out` is as it was.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_into(&mut self, frame: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<usize, ZstError> {
         let length = zstd_safe::find_frame_compressed_size(frame).ok();
         if !frame.starts_with(&MAGIC) || length != Some(frame.len()) {
             return Err(ZstError::NotOneFrame { bytes: frame.len() });
@@ -99,15 +109,27 @@ impl FrameDecoder {
         let named =
             zstd_safe::get_frame_content_size(frame).map_err(|_| ZstError::NotOneFrame { bytes: frame.len() })?;
         let Some(named) = named else {
-            return decode_unsized(frame, cap);
+            let plain = decode_unsized(frame, cap)?;
+            out.extend_from_slice(&plain);
+            return Ok(plain.len());
         };
         let Some(size) = usize::try_from(named).ok().filter(|size| *size <= cap) else {
             return Err(ZstError::OutputTooLarge { limit: cap as u64 });
         };
-        let mut plain = Vec::new();
-        plain.try_reserve_exact(size).map_err(|_| ZstError::Decompress(io::ErrorKind::OutOfMemory.into()))?;
-        self.decompressor.decompress_to_buffer(frame, &mut plain).map_err(ZstError::Decompress)?;
-        Ok(plain)
+        out.try_reserve(size).map_err(|_| ZstError::Decompress(io::ErrorKind::OutOfMemory.into()))?;
+        let before = out.len();
+        let mut cursor = io::Cursor::new(&mut *out);
+        cursor.set_position(before as u64);
+        match self.decompressor.decompress_to_buffer(frame, &mut cursor) {
+            Ok(written) => {
+                out.truncate(before + written);
+                Ok(written)
+            }
+            Err(cause) => {
+                out.truncate(before);
+                Err(ZstError::Decompress(cause))
+            }
+        }
     }
 }
 

@@ -36,6 +36,17 @@ const SEGMENT_BYTES: usize = 8 << 20;
 /// Bytes that wait to be compressed, stored and plain together. A chunk that is larger waits alone.
 const IN_FLIGHT: u32 = 40 << 20;
 
+/// Room for what waits to be compressed. It always comes free: who holds some waits for a thread that compresses, never for
+/// room, so any number of parts may share one.
+#[derive(Clone, Debug)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(IN_FLIGHT as usize)))
+    }
+}
+
 /// The lines of one frame.
 struct Chunk {
     lines: Vec<StoredLine>,
@@ -52,7 +63,12 @@ struct Finished {
     lines: Vec<StoredLine>,
 }
 
-pub(crate) async fn write(tools: &Tools, input: PartResolved, cx: &StageContext) -> Result<PartAdapted, AdaptError> {
+pub(crate) async fn write(
+    tools: &Tools,
+    room: &Room,
+    input: PartResolved,
+    cx: &StageContext,
+) -> Result<PartAdapted, AdaptError> {
     let PartResolved { plan, part } = input;
     let (index, kind) = (part.index, part.kind);
     let staging = |cause| AdaptError::Stage { what: format!("part {index}"), cause };
@@ -76,7 +92,8 @@ pub(crate) async fn write(tools: &Tools, input: PartResolved, cx: &StageContext)
     let (frames, frame_queue) = mpsc::channel(1);
     // A read that fails or is cancelled ends the row of frames early but in good order: what was read before is still staged
     // for the next worker, and nothing is on its way to staging when a cancelled part is destroyed.
-    let read = async { Ok(read(tools, range, index, u64::from(compression.chunk_bytes), chunks, cx).await) };
+    let target = u64::from(compression.chunk_bytes);
+    let read = async { Ok(read(tools, room, range, index, target, chunks, cx).await) };
     let threads = tools.threads;
     let compress = async move {
         let work = move || compress(threads, compression.level, index, chunk_queue, &frames);
@@ -121,6 +138,7 @@ fn adapted(progress: Progress, part: PartIndex, kind: RecordKind) -> PartAdapted
 /// Reads lines and cuts chunks.
 async fn read(
     tools: &Tools,
+    room: &Room,
     range: ReadRange,
     part: PartIndex,
     target: u64,
@@ -129,7 +147,6 @@ async fn read(
 ) -> Result<(), AdaptError> {
     let kind = range.kind;
     let unreadable = |cause| AdaptError::Read { part, kind, cause };
-    let room = Arc::new(Semaphore::new(IN_FLIGHT as usize));
     let mut batches = tools.ledger.read(range).await.map_err(unreadable)?;
     let mut chunker = Chunker::new(target);
     let mut lines = Vec::new();
@@ -141,22 +158,22 @@ async fn read(
             plain += line.plain_bytes as usize;
             let close = chunker.push(u64::from(line.plain_bytes));
             lines.push(line);
-            if close && !send(&chunks, &room, std::mem::take(&mut lines), std::mem::take(&mut plain)).await {
+            if close && !send(&chunks, room, std::mem::take(&mut lines), std::mem::take(&mut plain)).await {
                 return Ok(());
             }
         }
     }
     if !lines.is_empty() {
-        send(&chunks, &room, lines, plain).await;
+        send(&chunks, room, lines, plain).await;
     }
     Ok(())
 }
 
 /// Waits for room and hands a chunk over; `false` when the other side has stopped, which tells its reason itself.
-async fn send(chunks: &mpsc::Sender<Chunk>, room: &Arc<Semaphore>, lines: Vec<StoredLine>, plain: usize) -> bool {
+async fn send(chunks: &mpsc::Sender<Chunk>, room: &Room, lines: Vec<StoredLine>, plain: usize) -> bool {
     let stored: usize = lines.iter().map(|line| line.line.len()).sum();
     let wanted = u32::try_from(stored + plain).unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
-    let Ok(room) = room.clone().acquire_many_owned(wanted).await else { return false };
+    let Ok(room) = room.0.clone().acquire_many_owned(wanted).await else { return false };
     chunks.send(Chunk { lines, plain, room: Some(room) }).await.is_ok()
 }
 
@@ -220,15 +237,15 @@ fn unpack(mut chunk: Chunk, plain: &mut Vec<u8>) -> Result<Chunk, AdaptError> {
                 None => slot.insert(FrameDecoder::new().map_err(|cause| damaged(Some(cause)))?),
             };
             let length = line.plain_bytes as usize;
-            let text = decoder.decode(&line.line, length).map_err(|cause| damaged(Some(cause)))?;
-            if text.len() != length {
+            let before = plain.len();
+            let found = decoder.decode_into(&line.line, length, plain).map_err(|cause| damaged(Some(cause)))?;
+            if found != length {
                 return Err(damaged(None));
             }
-            guard::check(&text).map_err(|breach| match breach {
+            guard::check(plain.get(before..).unwrap_or_default()).map_err(|breach| match breach {
                 Breach::Forbidden(member) => AdaptError::Aoc { document_id: line.key.document_id.clone(), member },
                 Breach::NotALine => damaged(None),
             })?;
-            plain.extend_from_slice(&text);
             line.line = Bytes::new();
         }
         chunk.room = None;
