@@ -5,6 +5,7 @@ mod clients;
 mod config;
 mod evidence;
 mod log_handler;
+mod memory;
 mod probes;
 mod roles;
 mod secrets;
@@ -21,11 +22,8 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command, ConfigCommand, KeyCommand};
 use crate::config::Config;
 
-/// Gives large buffers back to the system: glibc keeps what its arenas once held, and adapt's memory would be the sum of its peaks.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    memory::settle();
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
