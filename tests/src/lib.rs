@@ -11,6 +11,7 @@ mod deployment;
 mod process;
 mod programs;
 mod runs;
+mod trivy;
 mod turn;
 
 pub use api::Api;
@@ -19,4 +20,5 @@ pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Store}
 pub use process::{Process, suspend};
 pub use programs::{Programs, evidence_folder, output, programs, python, workspace};
 pub use runs::{Finished, finish, start};
+pub use trivy::{Detected, Finding, Scanner, Trivy};
 pub use turn::{Turn, heavy, light};

@@ -116,6 +116,13 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     if own.is_file() { own } else { PathBuf::from(name) }
 }
 
+/// Whether `EXPORT_TESTS_WITHOUT` names a program.
+pub(crate) fn is_left_out(program: &str) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
+    let without = std::env::var("EXPORT_TESTS_WITHOUT").unwrap_or_default();
+    without.split([',', ' ']).any(|name| name == program)
+}
+
 /// The real evidence: `EXPORT_EVIDENCE`, else beside the work tree; `None`, with a note, where it is not.
 #[expect(clippy::print_stderr, reason = "whoever reads the test's output must see that it tested nothing")]
 pub fn evidence_folder() -> Option<PathBuf> {

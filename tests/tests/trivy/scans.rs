@@ -1,0 +1,190 @@
+//! Scans of lock files and of systems, against the sample advisories.
+
+use std::path::PathBuf;
+
+use export_tests::{Deployment, Scanner, light, workspace};
+
+use crate::exported::{export, samples, scanners};
+
+/// What must be found in the folders of `tests/fixtures/trivy/vulnerable`: package, version, id, fixed, severity, data source.
+const LOCK_FILES: [(&str, &[&str]); 9] = [
+    (
+        "bundler",
+        &[
+            "actionpack 3.2.10 CVE-2013-0156 2.3.15, 3.0.19, 3.1.10, 3.2.11 HIGH ghsa",
+            "actionview 5.2.2 CVE-2019-5418 4.2.11.1, 5.0.7.2, 5.1.6.2, 5.2.2.1 HIGH ghsa",
+            "activerecord 6.0.5 CVE-2022-32224 5.2.8.1, 6.0.5.1, 6.1.6.1, 7.0.3.1 CRITICAL ghsa",
+        ],
+    ),
+    (
+        "cargo",
+        &[
+            "h2 0.3.16 CVE-2023-26964 0.3.17 HIGH osv",
+            "h2 0.3.16 RUSTSEC-2024-0332 0.3.26, 0.4.4 UNKNOWN osv",
+            "regex 1.5.4 CVE-2022-24713 1.5.5 HIGH osv",
+            "smallvec 1.6.0 CVE-2021-25900 0.6.14, 1.6.1 CRITICAL osv",
+        ],
+    ),
+    (
+        "composer",
+        &[
+            "drupal/core 8.5.0 CVE-2018-7600 7.58, 8.3.9, 8.4.6, 8.5.1 CRITICAL ghsa",
+            "facade/ignition 2.5.1 CVE-2021-3129 2.5.2 CRITICAL osv",
+            "phpunit/phpunit 5.6.2 CVE-2017-9841 4.8.28, 5.6.3 CRITICAL ghsa",
+        ],
+    ),
+    (
+        "go",
+        &[
+            "github.com/dgrijalva/jwt-go v3.2.0+incompatible CVE-2020-26160 - HIGH govulndb",
+            "golang.org/x/crypto v0.30.0 CVE-2024-45337 0.31.0 CRITICAL govulndb",
+            "golang.org/x/net v0.16.0 CVE-2023-39325 0.17.0 HIGH govulndb",
+            "golang.org/x/net v0.16.0 CVE-2023-44487 0.17.0 HIGH govulndb",
+            "golang.org/x/text v0.3.7 CVE-2022-32149 0.3.8 HIGH govulndb",
+            "gopkg.in/yaml.v3 v3.0.0-20210107192922-496545a6307b CVE-2022-28948 3.0.0-20220521103104-8f96da9f5d5e HIGH govulndb",
+        ],
+    ),
+    (
+        "maven",
+        &[
+            "com.fasterxml.jackson.core:jackson-databind 2.8.8 CVE-2017-7525 2.6.7.1, 2.7.9.1, 2.8.9 CRITICAL ghsa",
+            "org.apache.commons:commons-text 1.9 CVE-2022-42889 1.10.0 CRITICAL ghsa",
+            "org.apache.logging.log4j:log4j-core 2.14.1 CVE-2021-44228 2.3.1, 2.12.2, 2.15.0 CRITICAL ghsa",
+            "org.apache.logging.log4j:log4j-core 2.14.1 CVE-2021-45046 2.12.2, 2.16.0 CRITICAL ghsa",
+            "org.springframework:spring-beans 5.3.17 CVE-2022-22965 5.2.20, 5.3.18 CRITICAL ghsa",
+            "org.yaml:snakeyaml 1.33 CVE-2022-1471 2.0 CRITICAL ghsa",
+        ],
+    ),
+    (
+        "npm",
+        &[
+            "@babel/traverse 7.23.1 CVE-2023-45133 7.23.2, 8.0.0-alpha.4 CRITICAL ghsa",
+            "cross-spawn 7.0.4 CVE-2024-21538 6.0.6, 7.0.5 HIGH ghsa",
+            "flatmap-stream 0.1.1 GHSA-mh6f-8j2x-4483 - UNKNOWN ghsa",
+            "lodash 4.17.11 CVE-2019-10744 4.17.12 CRITICAL ghsa",
+            "lodash 4.17.11 CVE-2021-23337 4.17.21 HIGH ghsa",
+            "minimist 1.2.5 CVE-2021-44906 0.2.4, 1.2.6 CRITICAL ghsa",
+            "node-fetch 2.6.6 CVE-2022-0235 2.6.7, 3.1.1 MEDIUM ghsa",
+        ],
+    ),
+    (
+        "nuget",
+        &[
+            "Newtonsoft.Json 12.0.3 CVE-2024-21907 13.0.1 HIGH ghsa",
+            "System.Text.RegularExpressions 4.3.0 CVE-2019-0820 4.3.1 HIGH ghsa",
+        ],
+    ),
+    (
+        "pip",
+        &[
+            "Django 4.0.5 CVE-2022-34265 3.2.14, 4.0.6 CRITICAL ghsa",
+            "requests 2.30.0 CVE-2023-32681 2.31.0 MEDIUM ghsa",
+            "urllib3 1.26.4 CVE-2021-33503 1.26.5 HIGH ghsa",
+        ],
+    ),
+    (
+        "poetry",
+        &["jinja2 3.1.3 CVE-2024-34064 3.1.4 MEDIUM ghsa", "pyyaml 5.3.1 CVE-2020-14343 5.4 CRITICAL ghsa"],
+    ),
+];
+
+/// What must be found in the SBOMs of `tests/fixtures/trivy/vulnerable/systems`.
+const SYSTEMS: [(&str, [&str; 2]); 5] = [
+    (
+        "alma",
+        [
+            "openssh 8.7p1-38.el9 CVE-2024-6387 8.7p1-38.el9_4.1 HIGH alma",
+            "openssh-server 8.7p1-38.el9 CVE-2024-6387 8.7p1-38.el9_4.1 HIGH alma",
+        ],
+    ),
+    (
+        "alpine",
+        [
+            "busybox 1.34.1-r4 CVE-2022-28391 1.34.1-r5 HIGH alpine",
+            "ssl_client 1.34.1-r4 CVE-2022-28391 1.34.1-r5 HIGH alpine",
+        ],
+    ),
+    (
+        "debian",
+        [
+            "openssh-client 1:9.2p1-2+deb12u2 CVE-2024-6387 1:9.2p1-2+deb12u3 HIGH debian",
+            "openssh-server 1:9.2p1-2+deb12u2 CVE-2024-6387 1:9.2p1-2+deb12u3 HIGH debian",
+        ],
+    ),
+    (
+        "rocky",
+        [
+            "openssh 8.7p1-38.el9 CVE-2024-6387 8.7p1-38.el9_4.1 HIGH rocky",
+            "openssh-server 8.7p1-38.el9 CVE-2024-6387 8.7p1-38.el9_4.1 HIGH rocky",
+        ],
+    ),
+    (
+        "ubuntu",
+        [
+            "openssh-client 1:8.9p1-3ubuntu0.7 CVE-2024-6387 1:8.9p1-3ubuntu0.10 HIGH ubuntu",
+            "openssh-server 1:8.9p1-3ubuntu0.7 CVE-2024-6387 1:8.9p1-3ubuntu0.10 HIGH ubuntu",
+        ],
+    ),
+];
+
+fn fixture(path: &str) -> PathBuf {
+    workspace().join("tests/fixtures/trivy").join(path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lock_files_and_systems_are_found_to_be_what_the_advisories_say() {
+    let _turn = light().await;
+    let mut deployment = Deployment::all().await.unwrap();
+    deployment.import(&[samples().as_path()]).unwrap();
+    let database = export(&mut deployment, "trivy-db").await;
+    let mut faults = Vec::new();
+    for scanner in scanners(&deployment, &[&database]) {
+        scan_lock_files(&scanner, &mut faults);
+        scan_systems(&scanner, &mut faults);
+        check_detail(&scanner);
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+fn scan_lock_files(scanner: &Scanner, faults: &mut Vec<String>) {
+    for (folder, expected) in LOCK_FILES {
+        let vulnerable = scanner.folder(&fixture("vulnerable").join(folder)).unwrap();
+        note(faults, scanner, folder, &vulnerable.lines(), expected);
+        let clean = scanner.folder(&fixture("clean").join(folder)).unwrap();
+        assert!(clean.packages.len() >= 2, "{folder}: {:?}", clean.packages);
+        note(faults, scanner, &format!("clean {folder}"), &clean.lines(), &[]);
+    }
+}
+
+fn scan_systems(scanner: &Scanner, faults: &mut Vec<String>) {
+    for (system, expected) in SYSTEMS {
+        let document = format!("systems/{system}.cdx.json");
+        let vulnerable = scanner.sbom(&fixture("vulnerable").join(&document)).unwrap();
+        note(faults, scanner, system, &vulnerable.lines(), &expected);
+        let clean = scanner.sbom(&fixture("clean").join(&document)).unwrap();
+        assert_eq!(clean.packages.len(), 2, "{system}");
+        note(faults, scanner, &format!("clean {system}"), &clean.lines(), &[]);
+    }
+}
+
+fn note(faults: &mut Vec<String>, scanner: &Scanner, what: &str, found: &[String], expected: &[&str]) {
+    if found != expected {
+        let program = scanner.trivy().program();
+        faults.push(format!("{program}, {what}: found\n  {}\nfor\n  {}", found.join("\n  "), expected.join("\n  ")));
+    }
+}
+
+/// What Trivy shows beside a finding.
+fn check_detail(scanner: &Scanner) {
+    let detected = scanner.folder(&fixture("vulnerable/maven")).unwrap();
+    let found = detected.detail("CVE-2021-44228").unwrap();
+    assert!(found["Title"].as_str().unwrap().to_lowercase().contains("log4"), "{found:#}");
+    assert!(found["Description"].as_str().unwrap().len() > 40, "{found:#}");
+    assert!(found["CweIDs"].as_array().unwrap().iter().any(|cwe| cwe == "CWE-502"), "{found:#}");
+    assert!(!found["References"].as_array().unwrap().is_empty(), "{found:#}");
+    assert_eq!(found["VendorIDs"], serde_json::json!(["GHSA-jfh8-c2jp-5v3q"]), "{found:#}");
+    assert_eq!(found["SeveritySource"], "ghsa", "{found:#}");
+    assert_eq!(found["CVSS"]["ghsa"]["V3Score"], 10.0, "{found:#}");
+    assert_eq!(found["Status"], "fixed", "{found:#}");
+    assert!(found["PublishedDate"].as_str().unwrap().starts_with("2021-12-10"), "{found:#}");
+}
