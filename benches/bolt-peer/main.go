@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -17,23 +18,30 @@ import (
 const fill = 0.9
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: bolt-peer FILE DATABASE")
+	mapped := flag.Bool("mapped", false, "map 4 GiB at once")
+	flag.Parse()
+	if flag.NArg() != 2 {
+		fmt.Fprintln(os.Stderr, "usage: bolt-peer [-mapped] FILE DATABASE")
 		os.Exit(2)
 	}
-	if err := load(os.Args[1], os.Args[2]); err != nil {
+	options := &bolt.Options{NoSync: true}
+	if *mapped {
+		options.InitialMmapSize = 4 << 30
+		options.NoGrowSync = true
+	}
+	if err := load(flag.Arg(0), flag.Arg(1), options); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func load(path, database string) error {
+func load(path, database string, options *bolt.Options) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	db, err := bolt.Open(database, 0o600, &bolt.Options{NoSync: true, NoGrowSync: true, InitialMmapSize: 1 << 30})
+	db, err := bolt.Open(database, 0o600, options)
 	if err != nil {
 		return err
 	}

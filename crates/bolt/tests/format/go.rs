@@ -59,7 +59,7 @@ fn bbolt_finds_no_fault_reads_the_same_and_can_go_on_writing() {
     for (at, tree) in cases().iter().enumerate() {
         let path = folder.path().join("a.db");
         write(tree, &path).unwrap();
-        let verdict = Command::new(&judge).arg(&path).output().unwrap();
+        let verdict = Command::new(&judge).arg("-write").arg(&path).output().unwrap();
         let told = String::from_utf8_lossy(&verdict.stderr);
         assert!(verdict.status.success(), "case {at}: {told}");
         assert_eq!(String::from_utf8_lossy(&verdict.stdout).trim(), digest(tree), "case {at}");

@@ -1,5 +1,5 @@
-// Judge asks bbolt what it makes of a database: whether it is sound, what is in it, and whether it can be
-// written to. It prints the SHA-256 of the contents, and fails with what it found wrong. The file is changed.
+// Judge asks bbolt what it makes of a database: whether it is sound, what is in it and, with -write, whether it
+// can be written to, which changes the file. It prints the SHA-256 of the contents, or fails with what is wrong.
 package main
 
 import (
@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"hash"
 	"os"
@@ -16,11 +17,13 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: judge FILE")
+	write := flag.Bool("write", false, "also write to the database")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "usage: judge [-write] FILE")
 		os.Exit(2)
 	}
-	digest, err := judge(os.Args[1])
+	digest, err := judge(flag.Arg(0), *write)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -28,7 +31,7 @@ func main() {
 	fmt.Println(digest)
 }
 
-func judge(path string) (string, error) {
+func judge(path string, write bool) (string, error) {
 	before, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
@@ -52,13 +55,15 @@ func judge(path string) (string, error) {
 	if !bytes.Equal(before, after) {
 		return "", errors.New("opening the file changed it")
 	}
-	err = with(path, func(db *bolt.DB) error {
-		return db.Update(func(tx *bolt.Tx) error {
-			return tx.ForEach(func(_ []byte, bucket *bolt.Bucket) error { return scramble(bucket) })
+	if write {
+		err = with(path, func(db *bolt.DB) error {
+			return db.Update(func(tx *bolt.Tx) error {
+				return tx.ForEach(func(_ []byte, bucket *bolt.Bucket) error { return scramble(bucket) })
+			})
 		})
-	})
-	if err != nil {
-		return "", fmt.Errorf("after writing: %w", err)
+		if err != nil {
+			return "", fmt.Errorf("after writing: %w", err)
+		}
 	}
 	return fmt.Sprintf("%x", contents.Sum(nil)), nil
 }
