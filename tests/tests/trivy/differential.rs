@@ -45,7 +45,9 @@ impl Difference<'_> {
         let prerelease = version.split_once('-').is_some_and(|(_, end)| !end.bytes().all(|byte| byte.is_ascii_digit()));
         let is = |name: &str| ecosystem.split(':').next() == Some(name);
         if pair.unparsed.contains(*id) {
-            return Some("an event of the range is no version: the evaluator leaves it out, the export the whole range");
+            return Some(
+                "an event of the range is no version: the evaluator leaves it out, the export the whole range",
+            );
         }
         if (is("AlmaLinux") || is("Rocky Linux")) && pair.version.contains(".module") && *missing {
             return Some("Trivy judges packages of modules only where the SBOM names the module");
@@ -87,7 +89,10 @@ async fn trivy_and_an_independent_evaluator_agree_on_thousands_of_packages() {
     let total: u64 = each(&summary).map(|(_, one)| one["pairs"].as_u64().unwrap()).sum();
     let affected: u64 = each(&summary).map(|(_, one)| one["affected"].as_u64().unwrap()).sum();
     assert!(total >= if evidence.is_some() { 5_000 } else { 2_000 }, "{total} pairs");
-    assert!(affected * 4 > total && affected * 4 < total * 3, "{affected} of {total} are affected: too one-sided a draw");
+    assert!(
+        affected * 4 > total && affected * 4 < total * 3,
+        "{affected} of {total} are affected: too one-sided a draw"
+    );
     for scanner in scanners(&deployment, &[&database]) {
         compare(&scanner, &drawn, &summary);
     }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use export_tests::{Deployment, light, output, python};
-use serde_json::json;
+use export_tests::{Deployment, Scanner, Trivy, evidence_folder, light, output, python};
+use serde_json::{Value, json};
 
-use crate::exported::{export, samples, scanners};
+use crate::exported::{export, judge, samples, scanners};
 
 /// Writes an archive that holds one text and nothing that says what it is.
 fn jar(folder: &Path, name: &str, text: &str) -> PathBuf {
@@ -53,7 +53,8 @@ async fn a_jar_is_known_by_its_digest_and_its_vulnerabilities_by_what_it_is_know
         .iter()
         .map(|scanner| {
             let detected = scanner.root(&root).unwrap();
-            let found = detected.findings.iter().map(|found| format!("{} {} {}", found.package, found.installed, found.id));
+            let found =
+                detected.findings.iter().map(|found| format!("{} {} {}", found.package, found.installed, found.id));
             (scanner.trivy().program().to_owned(), found.collect())
         })
         .collect();
@@ -75,4 +76,22 @@ async fn a_jar_is_known_by_its_digest_and_its_vulnerabilities_by_what_it_is_know
         let ids: Vec<&str> = detected.findings.iter().map(|found| found.id.as_str()).collect();
         assert_eq!(ids, ["CVE-2022-42889"], "{}", scanner.trivy().program());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_says_of_every_archive_what_an_sbom_says() {
+    let _turn = light().await;
+    let mut deployment = Deployment::all().await.unwrap();
+    let mut inputs = vec![samples().join("sboms")];
+    let evidence = evidence_folder();
+    inputs.extend(evidence.iter().map(|folder| folder.join("sboms")));
+    deployment.import(&inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>()).unwrap();
+    let index = export(&mut deployment, "trivy-java-db").await;
+    let cache = deployment.folder().join("cache");
+    let scanner = Scanner::new(Trivy::Current, cache, &[index.unpacked.as_path()]).unwrap();
+    let report = output(judge("java_index.py").arg(scanner.java_index()).args(&inputs)).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["count"], 0, "{report:#}");
+    let rows = report["rows"].as_u64().unwrap();
+    assert!(rows >= if evidence.is_some() { 5_000 } else { 5 }, "{report:#}");
 }

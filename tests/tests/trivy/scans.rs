@@ -82,10 +82,7 @@ const LOCK_FILES: [(&str, &[&str]); 9] = [
             "urllib3 1.26.4 CVE-2021-33503 1.26.5 HIGH ghsa",
         ],
     ),
-    (
-        "poetry",
-        &["jinja2 3.1.3 CVE-2024-34064 3.1.4 MEDIUM ghsa", "pyyaml 5.3.1 CVE-2020-14343 5.4 CRITICAL ghsa"],
-    ),
+    ("poetry", &["jinja2 3.1.3 CVE-2024-34064 3.1.4 MEDIUM ghsa", "pyyaml 5.3.1 CVE-2020-14343 5.4 CRITICAL ghsa"]),
 ];
 
 /// What must be found in the SBOMs of `tests/fixtures/trivy/vulnerable/systems`.
