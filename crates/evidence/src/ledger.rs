@@ -10,6 +10,8 @@ use export_contract::message::{LedgerSource, Part};
 use export_contract::selectors::Selectors;
 use export_contract::{Digest, RecordKey, RecordKind, Sequence, TenantId, Timestamp};
 
+use crate::cutter::PartSize;
+
 /// What failed, by outcome. The vendor's error is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -167,13 +169,13 @@ pub trait EvidenceLedger: Send + Sync + fmt::Debug {
     /// Every source of a tenant with its visible records, selectors not applied; sorted by kind and name.
     async fn sources(&self, tenant: &TenantId, at: Sequence) -> Result<Vec<LedgerSource>, LedgerError>;
 
-    /// Cuts the records of `kind` into parts of `every` records (the last may be shorter), in key order. Part indexes
-    /// count from `first_index`. The cut depends on the selected records alone. Served by an index, never by a sort.
+    /// Cuts the records of `kind` into parts of `size` (the last may be shorter), in key order. Part indexes count from
+    /// `first_index`. The cut depends on the selected records alone. Served by an index, never by a sort.
     async fn cut(
         &self,
         selection: &Selection,
         kind: RecordKind,
-        every: u32,
+        size: PartSize,
         first_index: u32,
     ) -> Result<Vec<Part>, LedgerError>;
 

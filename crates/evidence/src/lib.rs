@@ -12,6 +12,7 @@ pub mod predicate;
 
 mod batch;
 mod compile;
+mod cutter;
 pub mod lease;
 mod line;
 mod mongo;
@@ -19,6 +20,7 @@ mod sqlite;
 #[cfg(feature = "testing")]
 pub mod suite;
 
+pub use cutter::PartSize;
 pub use ledger::{
     EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PutRecord, ReadRange, Selection, StoredLine,
     Watermark,

@@ -16,6 +16,7 @@ use export_mongo::{MongoError, ensure_indexes, perform};
 
 use self::imports::{IMPORTS, ImportLog};
 use self::record::{CHUNKS, RECORDS};
+use crate::cutter::{Cutter, PartSize};
 use crate::lease::LeaseTerms;
 use crate::{EvidenceLedger, ImportSession, LedgerError, LineStream, ReadRange, Selection, Watermark};
 
@@ -113,13 +114,13 @@ impl EvidenceLedger for MongoLedger {
         &self,
         selection: &Selection,
         kind: RecordKind,
-        every: u32,
+        size: PartSize,
         first_index: u32,
     ) -> Result<Vec<Part>, LedgerError> {
         let act = format!("cut {} of tenant `{}`", kind.file_stem(), selection.tenant);
         let state = self.log().last(&selection.tenant).await?;
         match query::in_order(&state, selection, kind, Vec::new()) {
-            Some(filter) => read::cut(&self.database, filter, &act, kind, every, first_index).await,
+            Some(filter) => read::cut(&self.database, filter, &act, Cutter::new(size, kind, first_index)).await,
             None => Ok(Vec::new()),
         }
     }

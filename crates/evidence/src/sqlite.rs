@@ -13,6 +13,7 @@ use export_contract::{RecordKind, Sequence, TenantId, Timestamp};
 use export_sqlite::rusqlite::{self, OptionalExtension as _, params};
 use export_sqlite::{Database, SqliteError, undecodable};
 
+use crate::cutter::{Cutter, PartSize};
 use crate::lease::LeaseTerms;
 use crate::{EvidenceLedger, ImportSession, LedgerError, LineStream, ReadRange, Selection, Watermark};
 
@@ -98,12 +99,12 @@ impl EvidenceLedger for SqliteLedger {
         &self,
         selection: &Selection,
         kind: RecordKind,
-        every: u32,
+        size: PartSize,
         first_index: u32,
     ) -> Result<Vec<Part>, LedgerError> {
         let selection = selection.clone();
         let act = format!("cut {} of tenant `{}`", kind.file_stem(), selection.tenant);
-        self.read(act, move |connection| read::cut(connection, &selection, kind, every, first_index)).await
+        self.read(act, move |connection| read::cut(connection, &selection, Cutter::new(size, kind, first_index))).await
     }
 
     async fn read(&self, range: ReadRange) -> Result<LineStream, LedgerError> {

@@ -29,6 +29,7 @@ pub async fn conformance(make: impl AsyncFn(LeaseTerms) -> Arc<dyn EvidenceLedge
     reading::tenants_do_not_see_each_other(&*make().await).await;
     cutting::cut_depends_on_the_data_alone(&*make().await, &*make().await).await;
     cutting::cut_obeys_the_selectors(&*make().await).await;
+    cutting::a_part_of_large_records_closes_by_their_bytes(&*make().await).await;
     importing::same_content_is_not_written_again(&*make().await).await;
     importing::later_record_of_the_same_identity_wins(&*make().await).await;
     importing::what_is_not_committed_is_never_seen(&*make().await, &clock).await;

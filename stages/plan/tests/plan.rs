@@ -17,7 +17,8 @@ use export_contract::run::{Phase, RunOptions, RunRef};
 use export_contract::selectors::Selectors;
 use export_contract::{ErrorCode, Generation, RecordKey, RecordKind, RunId, Sequence, TenantId, Timestamp, Version};
 use export_evidence::{
-    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, ReadRange, Selection, SqliteLedger, Watermark,
+    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, ReadRange, Selection, SqliteLedger,
+    Watermark,
 };
 use export_pipeline::context::ProgressSink;
 use export_pipeline::{Judged as _, Stage as _, StageContext, Verdict};
@@ -49,7 +50,7 @@ impl EvidenceLedger for Away {
     async fn sources(&self, _: &TenantId, _: Sequence) -> Result<Vec<LedgerSource>, LedgerError> {
         Err(away())
     }
-    async fn cut(&self, _: &Selection, _: RecordKind, _: u32, _: u32) -> Result<Vec<Part>, LedgerError> {
+    async fn cut(&self, _: &Selection, _: RecordKind, _: PartSize, _: u32) -> Result<Vec<Part>, LedgerError> {
         Err(away())
     }
     async fn read(&self, _: ReadRange) -> Result<LineStream, LedgerError> {

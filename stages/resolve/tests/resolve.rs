@@ -19,7 +19,8 @@ use export_contract::{
     Digest, ErrorCode, Generation, PartIndex, RecordKey, RecordKind, RunId, Sequence, TenantId, Timestamp, Version,
 };
 use export_evidence::{
-    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, ReadRange, Selection, SqliteLedger, Watermark,
+    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, ReadRange, Selection, SqliteLedger,
+    Watermark,
 };
 use export_pipeline::context::ProgressSink;
 use export_pipeline::{Judged as _, Stage as _, StageContext, Verdict};
@@ -57,7 +58,7 @@ impl EvidenceLedger for Odd {
     async fn sources(&self, _: &TenantId, _: Sequence) -> Result<Vec<LedgerSource>, LedgerError> {
         Err(refused())
     }
-    async fn cut(&self, _: &Selection, kind: RecordKind, _: u32, first: u32) -> Result<Vec<Part>, LedgerError> {
+    async fn cut(&self, _: &Selection, kind: RecordKind, _: PartSize, first: u32) -> Result<Vec<Part>, LedgerError> {
         match self {
             Self::Away => Err(LedgerError::Unavailable { act: "cut".to_owned(), cause: "gone".into() }),
             Self::Refusing => Err(refused()),

@@ -14,7 +14,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::after_prefix;
 use crate::batch::Identity;
 use crate::predicate::{Subject, selects};
-use crate::{EvidenceLedger, MongoLedger, NewRecord, Selection, SqliteLedger};
+use crate::{EvidenceLedger, MongoLedger, NewRecord, PartSize, Selection, SqliteLedger};
 
 #[test]
 fn range_of_a_prefix_holds_exactly_the_texts_that_start_with_it() {
@@ -130,7 +130,7 @@ fn agrees_with_the_predicate(runtime: &tokio::runtime::Runtime, ledger: &dyn Evi
         let selectors = selectors().new_tree(&mut runner).unwrap().current();
         let selection = Selection { tenant: tenant.clone(), watermark: watermark.sequence, selectors };
         for kind in RecordKind::ALL {
-            let parts = runtime.block_on(ledger.cut(&selection, kind, 1, 0)).unwrap();
+            let parts = runtime.block_on(ledger.cut(&selection, kind, PartSize::records(1), 0)).unwrap();
             let found: Vec<_> = parts.into_iter().map(|part| part.first).collect();
             let expected = chosen(&selection.selectors, kind);
             some += usize::from(!expected.is_empty() && !selection.selectors.include.is_empty());

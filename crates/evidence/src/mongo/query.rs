@@ -18,7 +18,7 @@ pub(super) fn indexes() -> Vec<IndexModel> {
     vec![
         index(
             "evidence_order",
-            doc! { "tenant": 1, "kind": 1, "subject": 1, "document_id": 1, "source": 1, "sequence": 1 },
+            doc! { "tenant": 1, "kind": 1, "subject": 1, "document_id": 1, "source": 1, "sequence": 1, "plain_bytes": 1 },
         ),
         index("evidence_identity", doc! { "tenant": 1, "kind": 1, "source": 1, "document_id": 1, "sequence": 1 }),
         index("evidence_sequence", doc! { "tenant": 1, "sequence": 1 }),

@@ -2,7 +2,6 @@
 
 use bytes::{Bytes, BytesMut};
 use export_contract::message::Part;
-use export_contract::{PartIndex, RecordKind};
 use export_mongo::bson::{Document, RawDocumentBuf, doc};
 use export_mongo::mongodb::{Collection, Cursor, Database};
 use export_mongo::{MongoError, perform};
@@ -11,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::record::{self, CHUNKS, Place, RECORDS};
 use super::{query, store_failed, undecodable};
+use crate::cutter::Cutter;
 use crate::{LedgerError, LineStream, StoredLine};
 
 /// A batch ends with the record that brings it to one of these.
@@ -99,30 +99,21 @@ async fn long_line(database: &Database, act: &str, ids: &[String]) -> Result<Byt
     Ok(line.freeze())
 }
 
-/// Walks the keys alone.
+/// Walks keys and lengths alone.
 pub(super) async fn cut(
     database: &Database,
     filter: Document,
     act: &str,
-    kind: RecordKind,
-    every: u32,
-    first_index: u32,
+    mut cutter: Cutter,
 ) -> Result<Vec<Part>, LedgerError> {
     let mut cursor =
-        find(database, act, filter, record::key_projection(), KEYS_PER_ANSWER).await.map_err(store_failed)?;
-    let mut parts: Vec<Part> = Vec::new();
+        find(database, act, filter, record::cut_projection(), KEYS_PER_ANSWER).await.map_err(store_failed)?;
     while perform(act, cursor.advance()).await.map_err(store_failed)? {
-        let key = record::key(cursor.current())?;
-        match parts.last_mut() {
-            Some(part) if part.records < u64::from(every) => {
-                part.records += 1;
-                part.last = key;
-            }
-            _ => {
-                let index = PartIndex(first_index + u32::try_from(parts.len()).unwrap_or(u32::MAX));
-                parts.push(Part { index, kind, first: key.clone(), last: key, records: 1 });
-            }
-        }
+        let document = cursor.current();
+        cutter.take(u64::from(record::plain_bytes(document)?), |key| {
+            *key = record::key(document)?;
+            Ok(())
+        })?;
     }
-    Ok(parts)
+    Ok(cutter.finish())
 }

@@ -101,14 +101,21 @@ pub(super) fn stored_projection() -> Document {
     doc! { "subject": 1, "document_id": 1, "source": 1, "content_hash": 1, "plain_bytes": 1, "line": 1, "chunks": 1 }
 }
 
-/// Which fields [`key`] looks at.
-pub(super) fn key_projection() -> Document {
-    doc! { "_id": 0, "subject": 1, "document_id": 1, "source": 1 }
+/// Which fields [`key`] and [`plain_bytes`] look at.
+pub(super) fn cut_projection() -> Document {
+    doc! { "_id": 0, "subject": 1, "document_id": 1, "source": 1, "plain_bytes": 1 }
 }
 
 pub(super) fn key(document: &RawDocument) -> Result<RecordKey, LedgerError> {
     let text = |field| Ok::<_, LedgerError>(text(document, field)?.to_owned());
     Ok(RecordKey { subject: text("subject")?, document_id: text("document_id")?, source: text("source")? })
+}
+
+/// Length of the plain export line.
+pub(super) fn plain_bytes(document: &RawDocument) -> Result<u32, LedgerError> {
+    let act = "read a record";
+    let length = document.get_i64("plain_bytes").map_err(|cause| undecodable(act, cause))?;
+    u32::try_from(length).map_err(|cause| undecodable(act, cause))
 }
 
 pub(super) fn text<'a>(document: &'a RawDocument, field: &'static str) -> Result<&'a str, LedgerError> {
@@ -118,7 +125,6 @@ pub(super) fn text<'a>(document: &'a RawDocument, field: &'static str) -> Result
 pub(super) fn stored(document: &RawDocument) -> Result<Stored, LedgerError> {
     let act = "read a record";
     let content_hash = text(document, "content_hash")?.parse().map_err(|cause| undecodable(act, cause))?;
-    let length = document.get_i64("plain_bytes").map_err(|cause| undecodable(act, cause))?;
     let line = match document.get_binary("line") {
         Ok(line) => Place::Here(Bytes::copy_from_slice(line.bytes)),
         Err(_) => {
@@ -127,6 +133,6 @@ pub(super) fn stored(document: &RawDocument) -> Result<Stored, LedgerError> {
             Place::Chunks((0..chunks).map(|number| chunk_id(id, number)).collect())
         }
     };
-    let plain_bytes = u32::try_from(length).map_err(|cause| undecodable(act, cause))?;
+    let plain_bytes = plain_bytes(document)?;
     Ok(Stored { key: key(document)?, content_hash, plain_bytes, line })
 }

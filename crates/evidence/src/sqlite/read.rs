@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use export_contract::message::Part;
-use export_contract::{Digest, PartIndex, RecordKey, RecordKind};
+use export_contract::{Digest, RecordKey};
 use export_sqlite::rusqlite::{Connection, Row, params_from_iter};
 use export_sqlite::{Database, undecodable};
 use tokio::sync::mpsc;
@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{failed, query};
 use crate::compile::sql::Clause;
+use crate::cutter::Cutter;
 use crate::{LedgerError, LineStream, ReadRange, Selection, StoredLine};
 
 /// A batch ends with the record that brings it to one of these.
@@ -68,36 +69,26 @@ fn stored_line(row: &Row<'_>) -> export_sqlite::rusqlite::Result<StoredLine> {
     })
 }
 
-/// Walks the keys alone. Two keys are held, however many there are.
+/// Walks the index alone.
 pub(super) fn cut(
     connection: &Connection,
     selection: &Selection,
-    kind: RecordKind,
-    every: u32,
-    first_index: u32,
+    mut cutter: Cutter,
 ) -> export_sqlite::rusqlite::Result<Vec<Part>> {
-    let statement = query::in_order(query::KEY, selection, kind, Clause::new("1", []));
+    let columns = format!("{}, e.plain_bytes", query::KEY);
+    let statement = query::in_order(&columns, selection, cutter.kind(), Clause::new("1", []));
     let mut prepared = connection.prepare(&statement.text)?;
     let mut rows = prepared.query(params_from_iter(&statement.values))?;
-    let mut parts: Vec<Part> = Vec::new();
     while let Some(row) = rows.next()? {
-        match parts.last_mut() {
-            Some(part) if part.records < u64::from(every) => {
-                part.records += 1;
-                for (index, text) in
-                    [&mut part.last.subject, &mut part.last.document_id, &mut part.last.source].into_iter().enumerate()
-                {
-                    let column = row.get_ref(index)?.as_str().map_err(|cause| undecodable(index, cause))?;
-                    text.clear();
-                    text.push_str(column);
-                }
-            }
-            _ => {
-                let first = RecordKey { subject: row.get(0)?, document_id: row.get(1)?, source: row.get(2)? };
-                let index = PartIndex(first_index + u32::try_from(parts.len()).unwrap_or(u32::MAX));
-                parts.push(Part { index, kind, last: first.clone(), first, records: 1 });
-            }
-        }
+        cutter.take(u64::from(row.get::<_, u32>(3)?), |key| {
+            let fields = [&mut key.subject, &mut key.document_id, &mut key.source];
+            fields.into_iter().enumerate().try_for_each(|(index, text)| {
+                let column = row.get_ref(index)?.as_str().map_err(|cause| undecodable(index, cause))?;
+                text.clear();
+                text.push_str(column);
+                Ok::<(), export_sqlite::rusqlite::Error>(())
+            })
+        })?;
     }
-    Ok(parts)
+    Ok(cutter.finish())
 }

@@ -5,7 +5,8 @@
 //! reads the columns before it without following the line's overflow pages.
 
 /// Steps from an empty file to the current schema.
-pub(super) const SCHEMA: &[&str] = &["
+pub(super) const SCHEMA: &[&str] = &[
+    "
 CREATE TABLE tenants (
   tenant      TEXT PRIMARY KEY,
   watermark   INTEGER NOT NULL DEFAULT 0,
@@ -52,4 +53,11 @@ CREATE TABLE evidence_purls (
   purl   TEXT NOT NULL,
   PRIMARY KEY (record, purl)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+-- A cut looks at lengths too.
+DROP INDEX evidence_order;
+CREATE INDEX evidence_order
+  ON evidence (tenant, kind, subject, document_id, source, sequence, superseded_at, observed_at, plain_bytes);
+",
+];

@@ -6,6 +6,7 @@ use export_contract::selectors::{Pattern, Selectors, Window};
 use export_sqlite::rusqlite::params_from_iter;
 
 use super::*;
+use crate::PartSize;
 use crate::compile::sql::Clause;
 
 #[tokio::test]
@@ -50,7 +51,12 @@ async fn cut_and_read_are_served_by_the_order_index_and_never_sorted() {
             last: Some(key.clone()),
             after: Some(key.clone()),
         };
-        let cut = query::in_order(query::KEY, &selection, RecordKind::Sbom, Clause::new("1", []));
+        let cut = query::in_order(
+            "e.subject, e.document_id, e.source, e.plain_bytes",
+            &selection,
+            RecordKind::Sbom,
+            Clause::new("1", []),
+        );
         let read = query::in_order(query::LINE, &selection, RecordKind::Sbom, query::bounds(&range));
         for (statement, index) in [(cut, "COVERING INDEX evidence_order"), (read, "INDEX evidence_order")] {
             let plan = plan(&ledger, statement).await;
@@ -93,7 +99,7 @@ async fn a_thousand_entries_in_every_selector_are_no_problem() {
         ..Selectors::default()
     };
     let selection = Selection { tenant: "acme".parse().unwrap(), watermark: Sequence(9), selectors };
-    assert_eq!(ledger.cut(&selection, RecordKind::Sbom, 1, 0).await.unwrap(), []);
+    assert_eq!(ledger.cut(&selection, RecordKind::Sbom, PartSize::records(1), 0).await.unwrap(), []);
 }
 
 #[tokio::test]

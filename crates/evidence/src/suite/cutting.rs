@@ -5,7 +5,7 @@ use export_contract::selectors::{Pattern, Selectors};
 use export_contract::{PartIndex, RecordKind};
 
 use super::fixture::{advisory, all, import, lines, selection, tenant};
-use crate::{EvidenceLedger, NewRecord, ReadRange, Selection};
+use crate::{EvidenceLedger, NewRecord, PartSize, ReadRange, Selection};
 
 pub(super) async fn cut_depends_on_the_data_alone(one: &dyn EvidenceLedger, two: &dyn EvidenceLedger) {
     let acme = tenant("acme");
@@ -19,7 +19,8 @@ pub(super) async fn cut_depends_on_the_data_alone(one: &dyn EvidenceLedger, two:
     let (_, later) = import(two, &acme, late.to_vec()).await;
     assert_ne!(watermark.sequence, later.sequence);
 
-    let parts = one.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, 10, 3).await.unwrap();
+    let parts =
+        one.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, PartSize::records(10), 3).await.unwrap();
     let bounds =
         |part: &Part| (part.index, part.kind, part.first.subject.clone(), part.last.subject.clone(), part.records);
     let part = |index, first: &str, last: &str, records| {
@@ -27,10 +28,17 @@ pub(super) async fn cut_depends_on_the_data_alone(one: &dyn EvidenceLedger, two:
     };
     let expected = [part(3, "00", "09", 10), part(4, "10", "19", 10), part(5, "20", "24", 5)];
     assert_eq!(parts.iter().map(bounds).collect::<Vec<_>>(), expected);
-    assert_eq!(two.cut(&selection(&acme, later.sequence), RecordKind::Advisory, 10, 3).await.unwrap(), parts);
-    let even = one.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, 5, 0).await.unwrap();
+    assert_eq!(
+        two.cut(&selection(&acme, later.sequence), RecordKind::Advisory, PartSize::records(10), 3).await.unwrap(),
+        parts
+    );
+    let even =
+        one.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, PartSize::records(5), 0).await.unwrap();
     assert_eq!(even.iter().map(|part| part.records).collect::<Vec<_>>(), [5; 5], "no empty last part");
-    assert_eq!(one.cut(&selection(&acme, watermark.sequence), RecordKind::Sbom, 10, 0).await.unwrap(), []);
+    assert_eq!(
+        one.cut(&selection(&acme, watermark.sequence), RecordKind::Sbom, PartSize::records(10), 0).await.unwrap(),
+        []
+    );
 
     let whole = all(&acme, watermark.sequence, RecordKind::Advisory);
     let mut by_parts = Vec::new();
@@ -54,10 +62,25 @@ pub(super) async fn cut_obeys_the_selectors(ledger: &dyn EvidenceLedger) {
         ..Selectors::default()
     };
     let selection = Selection { selectors, ..selection(&acme, watermark.sequence) };
-    let parts = ledger.cut(&selection, RecordKind::Advisory, 3, 0).await.unwrap();
+    let parts = ledger.cut(&selection, RecordKind::Advisory, PartSize::records(3), 0).await.unwrap();
     let bounds: Vec<_> = parts.iter().map(|p| (p.first.subject.as_str(), p.last.subject.as_str(), p.records)).collect();
     assert_eq!(bounds, [("00", "06", 3), ("08", "12", 2)]);
     let range = ReadRange { selection, ..all(&acme, watermark.sequence, RecordKind::Advisory) };
     let found: Vec<_> = lines(ledger, range).await.into_iter().map(|line| line.key.subject).collect();
     assert_eq!(found, ["00", "02", "06", "08", "12"]);
+}
+
+pub(super) async fn a_part_of_large_records_closes_by_their_bytes(ledger: &dyn EvidenceLedger) {
+    let acme = tenant("acme");
+    let sized = |n: u32, bytes: usize| NewRecord {
+        raw: format!(r#"{{"filler":"{}"}}"#, "x".repeat(bytes)).into(),
+        ..advisory(&format!("{n:02}"), "s", n)
+    };
+    let sizes = [100_000, 10, 10, 100_000, 100_000, 10, 10, 10];
+    let records = sizes.into_iter().zip(0..).map(|(bytes, n)| sized(n, bytes)).collect();
+    let (_, watermark) = import(ledger, &acme, records).await;
+    let size = PartSize { records: 4, bytes: 100_000 };
+    let parts = ledger.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, size, 0).await.unwrap();
+    let bounds: Vec<_> = parts.iter().map(|p| (p.first.subject.as_str(), p.last.subject.as_str(), p.records)).collect();
+    assert_eq!(bounds, [("00", "00", 1), ("01", "03", 3), ("04", "04", 1), ("05", "07", 3)]);
 }

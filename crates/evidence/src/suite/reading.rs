@@ -5,7 +5,7 @@ use export_contract::{RecordKind, Sequence};
 use futures::StreamExt as _;
 
 use super::fixture::{advisory, all, at, import, key, lines, noise, raw, seen, selection, tenant};
-use crate::{EvidenceLedger, NewRecord, PutRecord, ReadRange, Watermark};
+use crate::{EvidenceLedger, NewRecord, PartSize, PutRecord, ReadRange, Watermark};
 
 pub(super) async fn nothing_is_there_at_first(ledger: &dyn EvidenceLedger) {
     let acme = tenant("acme");
@@ -15,7 +15,10 @@ pub(super) async fn nothing_is_there_at_first(ledger: &dyn EvidenceLedger) {
     assert_eq!(ledger.watermark(&acme).await.unwrap(), nothing);
     assert_eq!(ledger.as_of(&acme, Sequence(7)).await.unwrap(), None);
     assert_eq!(ledger.sources(&acme, Sequence(0)).await.unwrap(), []);
-    assert_eq!(ledger.cut(&selection(&acme, Sequence(0)), RecordKind::Vex, 10, 0).await.unwrap(), []);
+    assert_eq!(
+        ledger.cut(&selection(&acme, Sequence(0)), RecordKind::Vex, PartSize::records(10), 0).await.unwrap(),
+        []
+    );
     assert_eq!(lines(ledger, all(&acme, Sequence(0), RecordKind::Vex)).await, []);
     assert_eq!(import(ledger, &acme, Vec::new()).await, (Vec::new(), nothing), "an import of nothing moves nothing");
     assert_eq!(ledger.watermark(&acme).await.unwrap(), nothing);
@@ -74,7 +77,8 @@ pub(super) async fn order_is_that_of_the_bytes(ledger: &dyn EvidenceLedger) {
     let (_, watermark) = import(ledger, &acme, records).await;
     let found = lines(ledger, all(&acme, watermark.sequence, RecordKind::Advisory)).await;
     assert_eq!(found.into_iter().map(|line| line.key).collect::<Vec<_>>(), expected);
-    let parts = ledger.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, 1, 0).await.unwrap();
+    let parts =
+        ledger.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, PartSize::records(1), 0).await.unwrap();
     assert_eq!(parts.into_iter().map(|part| part.first).collect::<Vec<_>>(), expected);
 }
 
@@ -175,5 +179,9 @@ pub(super) async fn tenants_do_not_see_each_other(ledger: &dyn EvidenceLedger) {
     assert_eq!(seen(ledger, &acme, Sequence(9)).await, ["a 1", "b 1"]);
     assert_eq!(seen(ledger, &other, Sequence(9)).await, ["a 2"]);
     assert_eq!(ledger.sources(&other, Sequence(9)).await.unwrap().iter().map(|s| s.records).sum::<u64>(), 1);
-    assert_eq!(ledger.cut(&selection(&other, Sequence(9)), RecordKind::Advisory, 9, 0).await.unwrap()[0].records, 1);
+    assert_eq!(
+        ledger.cut(&selection(&other, Sequence(9)), RecordKind::Advisory, PartSize::records(9), 0).await.unwrap()[0]
+            .records,
+        1
+    );
 }

@@ -8,7 +8,8 @@ use export_contract::message::{LedgerSource, Part};
 use export_contract::{RecordKind, Sequence, TenantId, Timestamp};
 use export_evidence::policy::{Enrichment, FindingKey, PolicyFinding, PolicySnapshot, PolicyStore};
 use export_evidence::{
-    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PutRecord, ReadRange, Selection, Watermark,
+    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, PutRecord, ReadRange, Selection,
+    Watermark,
 };
 
 pub(crate) type Identity = (RecordKind, String, String);
@@ -90,7 +91,7 @@ impl EvidenceLedger for MemoryLedger {
     async fn sources(&self, _: &TenantId, _: Sequence) -> Result<Vec<LedgerSource>, LedgerError> {
         Err(refused("list sources"))
     }
-    async fn cut(&self, _: &Selection, _: RecordKind, _: u32, _: u32) -> Result<Vec<Part>, LedgerError> {
+    async fn cut(&self, _: &Selection, _: RecordKind, _: PartSize, _: u32) -> Result<Vec<Part>, LedgerError> {
         Err(refused("cut"))
     }
     async fn read(&self, _: ReadRange) -> Result<LineStream, LedgerError> {

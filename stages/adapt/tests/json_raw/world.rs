@@ -24,7 +24,7 @@ use export_contract::{
     Digest, Generation, PartIndex, RecordKey, RecordKind, RunId, Sequence, TenantId, Timestamp, Version,
 };
 use export_evidence::{
-    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, ReadRange, Selection, SqliteLedger, StoredLine,
+    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, ReadRange, Selection, SqliteLedger, StoredLine,
     Watermark,
 };
 use export_pipeline::context::ProgressSink;
@@ -85,10 +85,10 @@ impl EvidenceLedger for Watched {
         &self,
         selection: &Selection,
         kind: RecordKind,
-        every: u32,
+        size: PartSize,
         first_index: u32,
     ) -> Result<Vec<Part>, LedgerError> {
-        self.inner.cut(selection, kind, every, first_index).await
+        self.inner.cut(selection, kind, size, first_index).await
     }
     async fn read(&self, range: ReadRange) -> Result<LineStream, LedgerError> {
         self.cursors.lock().unwrap().push(range.after.clone());
@@ -205,7 +205,7 @@ impl World {
         let mut parts = Vec::new();
         for kind in plan.selectors.kinds.iter().copied() {
             let first = u32::try_from(parts.len()).unwrap();
-            parts.extend(self.ledger.cut(&selection, kind, every, first).await.unwrap());
+            parts.extend(self.ledger.cut(&selection, kind, PartSize::records(every), first).await.unwrap());
         }
         PartsResolved { v: Version, plan, parts }
     }
