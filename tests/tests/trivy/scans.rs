@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use export_tests::{Deployment, Scanner, light, workspace};
+use export_tests::{Deployment, Scanner, evidence_folder, light, workspace};
 
 use crate::exported::{export, samples, scanners};
 
@@ -124,6 +124,64 @@ const SYSTEMS: [(&str, [&str; 2]); 5] = [
     ),
 ];
 
+/// What must be found in the lock files of `tests/fixtures/trivy/evidence`, and nothing else, among the real advisories.
+const EVIDENCE: [(&str, &[&str]); 8] = [
+    (
+        "bundler",
+        &[
+            "activerecord-session_store 1.1.3 CVE-2019-25025 2.0.0 MEDIUM ghsa",
+            "atlas-client 0.0.2 MAL-2024-6715 - UNKNOWN osv",
+        ],
+    ),
+    ("cargo", &["chrono 0.4.19 RUSTSEC-2020-0159 0.4.20 UNKNOWN osv", "zip 2.2.0 CVE-2025-29787 2.3.0 HIGH osv"]),
+    (
+        "composer",
+        &[
+            "drupal/ctools 3.5.0 DRUPAL-CONTRIB-2021-009 3.6.0 UNKNOWN osv",
+            "drupal/ctools 3.5.0 DRUPAL-CONTRIB-2021-015 3.7.0 UNKNOWN osv",
+        ],
+    ),
+    (
+        "go",
+        &[
+            "github.com/gorilla/websocket v1.4.0 CVE-2020-27813 1.4.1 UNKNOWN govulndb",
+            "github.com/sirupsen/logrus v1.8.1 CVE-2025-65637 1.8.3, 1.9.1, 1.9.3 UNKNOWN govulndb",
+        ],
+    ),
+    (
+        "maven",
+        &[
+            "io.netty:netty-codec-http 4.1.107.Final CVE-2024-29025 4.1.108.Final MEDIUM ghsa",
+            "io.vertx:vertx-core 4.4.7 CVE-2024-1300 4.4.8, 4.5.3 MEDIUM ghsa",
+        ],
+    ),
+    (
+        "npm",
+        &[
+            "32red-api 999.9.9 MAL-2024-10572 - UNKNOWN osv",
+            "@fastify/passport 2.2.0 CVE-2023-29020 1.1.0, 2.3.0 HIGH ghsa",
+            "@langchain/community 0.3.2 CVE-2024-7042 0.3.3 MEDIUM ghsa",
+        ],
+    ),
+    ("nuget", &["Microsoft.NETCore.App.Runtime.win-x64 5.0.8 CVE-2021-26423 3.1.18, 5.0.9 HIGH ghsa"]),
+    (
+        "pip",
+        &[
+            "certifi 2022.12.7 CVE-2023-37920 2023.7.22 CRITICAL osv",
+            "httpx 0.19.0 CVE-2021-41945 0.20.0 CRITICAL osv",
+            "uvicorn 0.11.6 CVE-2020-7694 0.11.7 HIGH osv",
+            "uvicorn 0.11.6 CVE-2020-7695 0.11.7 MEDIUM osv",
+        ],
+    ),
+];
+
+/// What must be found in the SBOM of an AlmaLinux among the real advisories, openssh aside, for which there are more every month.
+const EVIDENCE_ALMA: [&str; 3] = [
+    "bash 5.1.8-4.el9 CVE-2022-3715 5.1.8-6.el9_1 UNKNOWN alma",
+    "xz 5.2.5-7.el9 CVE-2022-1271 5.2.5-8.el9_0 UNKNOWN alma",
+    "zlib 1.2.11-31.el9 CVE-2022-37434 1.2.11-32.el9_0 UNKNOWN alma",
+];
+
 fn fixture(path: &str) -> PathBuf {
     workspace().join("tests/fixtures/trivy").join(path)
 }
@@ -139,6 +197,29 @@ async fn lock_files_and_systems_are_found_to_be_what_the_advisories_say() {
         scan_lock_files(&scanner, &mut faults);
         scan_systems(&scanner, &mut faults);
         check_detail(&scanner);
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lock_files_and_a_system_are_found_to_be_what_the_real_advisories_say() {
+    let Some(evidence) = evidence_folder() else { return };
+    let _turn = light().await;
+    let mut deployment = Deployment::all().await.unwrap();
+    deployment.import(&[evidence.join("advisories/osv").as_path()]).unwrap();
+    let database = export(&mut deployment, "trivy-db").await;
+    let mut faults = Vec::new();
+    for scanner in scanners(&deployment, &[&database]) {
+        for (folder, expected) in EVIDENCE {
+            let detected = scanner.folder(&fixture("evidence").join(folder)).unwrap();
+            note(&mut faults, &scanner, folder, &detected.lines(), expected);
+        }
+        let detected = scanner.sbom(&fixture("evidence/alma.cdx.json")).unwrap();
+        let (openssh, others): (Vec<String>, Vec<String>) =
+            detected.lines().into_iter().partition(|line| line.starts_with("openssh-server "));
+        note(&mut faults, &scanner, "alma", &others, &EVIDENCE_ALMA);
+        let regression = "openssh-server 8.7p1-38.el9 CVE-2024-6387 8.7p1-38.el9_4.1 UNKNOWN alma";
+        assert!(openssh.iter().any(|line| line == regression), "{openssh:#?}");
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
