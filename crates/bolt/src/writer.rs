@@ -24,9 +24,9 @@ pub struct Written {
 
 /// Writes one bbolt database from sorted input.
 ///
-/// The database appears at its path when [`Self::finish`] gives `Ok`, and replaces what was there; a writer that is dropped before
-/// leaves nothing. After an error of order, size or nesting the writer is as before the call and can go on; after a failed write
-/// it cannot.
+/// The database appears at its path when [`Self::finish`] gives `Ok`, and replaces what was there. A writer that is dropped before
+/// leaves nothing; one whose process is killed leaves `.bolt-….partial` in the folder. After an error of order, size or nesting
+/// the writer is as before the call and can go on; after a failed write it cannot.
 #[derive(Debug)]
 pub struct BoltWriter {
     pages: Pages,

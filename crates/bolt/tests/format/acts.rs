@@ -89,6 +89,21 @@ fn dropped_writer_leaves_nothing_and_what_was_there_stays() {
 }
 
 #[test]
+fn killed_process_leaves_no_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let mut writer = BoltWriter::create(&path).unwrap();
+    writer.enter(b"b").unwrap();
+    writer.put(b"k", &[7; 3 << 20]).unwrap();
+    writer.leave().unwrap();
+    // Nothing of it runs any more, as if the process were gone.
+    std::mem::forget(writer);
+    assert!(!path.exists());
+    let left = names(folder.path());
+    assert!(left.len() == 1 && left[0].starts_with(".bolt-") && left[0].ends_with(".partial"), "{left:?}");
+}
+
+#[test]
 fn finished_database_replaces_what_was_there() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
