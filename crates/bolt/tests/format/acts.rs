@@ -94,7 +94,7 @@ fn killed_process_leaves_no_database() {
     let path = folder.path().join("a.db");
     let mut writer = BoltWriter::create(&path).unwrap();
     writer.enter(b"b").unwrap();
-    writer.put(b"k", &[7; 3 << 20]).unwrap();
+    writer.put(b"k", &vec![7; 3 << 20]).unwrap();
     writer.leave().unwrap();
     // Nothing of it runs any more, as if the process were gone.
     std::mem::forget(writer);
