@@ -7,6 +7,7 @@
 
 mod determinism;
 mod differential;
+mod expected;
 mod exported;
 mod jars;
 mod scans;
