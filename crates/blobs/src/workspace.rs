@@ -10,17 +10,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use export_canon::digesting::{Digester, sha256};
+use export_canon::digesting::{Digested, Digester, sha256};
 use export_contract::message::{Artefact, ResultRef};
 use export_contract::run::{Phase, RunRef};
 use export_contract::{Digest, PartIndex, RunId, TenantId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::store::{BlobError, BlobKey, BlobStore, BlobWriter, ByteStream, PutOutcome};
 
 /// Longest result record that is read: a run of 100,000 parts stays far below it.
 pub const MAX_RESULT_BYTES: u64 = 256 << 20;
+
+/// Pieces that may wait to be hashed.
+const PIECES_AHEAD: usize = 4;
 
 /// Why a result record could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +117,7 @@ impl Workspace {
 
     /// Opens an artefact whose digest is known only at its end.
     pub async fn artefact_writer(&self) -> Result<ArtefactWriter, BlobError> {
-        Ok(ArtefactWriter { writer: self.store.writer().await?, digester: Digester::new(), workspace: self.clone() })
+        Ok(ArtefactWriter::new(self.store.writer().await?, self.clone()))
     }
 
     /// The whole artefact, at most `limit` bytes.
@@ -197,10 +202,12 @@ impl Workspace {
     }
 }
 
-/// An artefact that is being written; hashes what passes through.
+/// An artefact that is being written; hashes what passes through, beside the writing.
 pub struct ArtefactWriter {
     writer: Box<dyn BlobWriter>,
-    digester: Digester,
+    /// Its end tells the hashing thread to give its result.
+    pieces: mpsc::Sender<Bytes>,
+    digested: JoinHandle<Digested>,
     workspace: Workspace,
 }
 
@@ -211,18 +218,35 @@ impl std::fmt::Debug for ArtefactWriter {
 }
 
 impl ArtefactWriter {
+    fn new(writer: Box<dyn BlobWriter>, workspace: Workspace) -> Self {
+        let (pieces, mut queue) = mpsc::channel::<Bytes>(PIECES_AHEAD);
+        let digested = tokio::task::spawn_blocking(move || {
+            let mut digester = Digester::new();
+            while let Some(piece) = queue.blocking_recv() {
+                digester.update(&piece);
+            }
+            digester.finish()
+        });
+        Self { writer, pieces, digested, workspace }
+    }
+
     /// Appends `bytes`.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        self.digester.update(&bytes);
+        // It hangs up only if it panicked; `finish` then says so.
+        let _hung_up = self.pieces.send(bytes.clone()).await;
         self.writer.write(bytes).await
     }
 
     /// Makes the artefact visible under its digest.
     pub async fn finish(self) -> Result<Artefact, BlobError> {
-        let digested = self.digester.finish();
+        let Self { writer, pieces, digested, workspace } = self;
+        drop(pieces);
+        let digested = digested
+            .await
+            .map_err(|cause| BlobError::Unavailable { act: "hash an artefact".to_owned(), cause: Box::new(cause) })?;
         let digest = Digest::from_bytes(*digested.sha256.as_bytes());
-        let key = Workspace::artefact_key(&self.workspace.run.tenant, &self.workspace.run.run, &digest);
-        self.writer.finish(&key).await?;
+        let key = Workspace::artefact_key(&workspace.run.tenant, &workspace.run.run, &digest);
+        writer.finish(&key).await?;
         Ok(Artefact { digest, bytes: digested.bytes })
     }
 
