@@ -24,8 +24,8 @@ use export_contract::{
     Digest, Generation, PartIndex, RecordKey, RecordKind, RunId, Sequence, TenantId, Timestamp, Version,
 };
 use export_evidence::{
-    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, ReadRange, Selection, SqliteLedger, StoredLine,
-    Watermark,
+    EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, ReadRange, Selection, SqliteLedger,
+    StoredLine, Watermark,
 };
 use export_pipeline::context::ProgressSink;
 use export_pipeline::stage::PartResolved;
