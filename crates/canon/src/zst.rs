@@ -15,6 +15,6 @@ mod stream;
 pub use bounded::BoundedDecoder;
 pub use error::{FramesError, ZstError};
 pub use frame::{FrameDecoder, FrameEncoder, FrameInfo, MAX_FRAME_PLAIN, decompress_frame};
-pub use parallel::{Frame, FrameJob, ParallelFrames};
+pub use parallel::{Frame, FrameJob, ParallelFrames, Workbenches};
 pub use seek::{MAX_FRAMES, SEEK_FOOTER_LEN, parse_seek_table, read_seek_table, seek_table, seek_table_len};
 pub use stream::StreamEncoder;

@@ -98,7 +98,7 @@ fn first_of_quote_and_backslash(text: &[u8]) -> Option<usize> {
     }
     for (index, word) in text.chunks_exact(8).take(WORDS).enumerate() {
         let word = u64::from_le_bytes(word.try_into().ok()?);
-        let hit = zeros(word ^ (LOW * b'"' as u64)) | zeros(word ^ (LOW * b'\\' as u64));
+        let hit = zeros(word ^ (LOW * u64::from(b'"'))) | zeros(word ^ (LOW * u64::from(b'\\')));
         if hit != 0 {
             return Some(index * 8 + (hit.trailing_zeros() / 8) as usize);
         }

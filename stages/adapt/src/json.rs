@@ -19,12 +19,12 @@ use crate::error::AdaptError;
 pub(crate) struct JsonRaw {
     tools: Tools,
     /// One for all parts that this process writes at once, so that more of them take no more memory.
-    room: part::Room,
+    workshop: part::Workshop,
 }
 
 impl JsonRaw {
     pub(crate) fn new(tools: Tools) -> Self {
-        Self { tools, room: part::Room::default() }
+        Self { tools, workshop: part::Workshop::default() }
     }
 }
 
@@ -42,7 +42,7 @@ impl Adapter for JsonRaw {
         input: PartResolved,
         cx: &'a StageContext,
     ) -> BoxFuture<'a, Result<PartAdapted, AdaptError>> {
-        part::write(&self.tools, &self.room, input, cx).boxed()
+        part::write(&self.tools, &self.workshop, input, cx).boxed()
     }
 
     fn assemble<'a>(

@@ -6,16 +6,49 @@ use std::error::Error;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
-use super::{FrameEncoder, FrameInfo, FramesError};
+use super::{FrameEncoder, FrameInfo, FramesError, ZstError};
 
-/// A worker gives back memory of its plain buffer beyond this much, so that one huge document does not stay resident.
-const KEEP_CAPACITY: usize = 16 << 20;
+/// A worker gives back memory of a buffer beyond this much, so that one huge document does not stay resident.
+const KEEP_CAPACITY: usize = 8 << 20;
+
+/// What workers leave for those of the next row: an encoder and its buffers, tens of megabytes that would otherwise be taken from
+/// the system and filled with zeros for each row. Cheap to clone; clones share.
+#[derive(Clone, Debug, Default)]
+pub struct Workbenches {
+    free: Arc<Mutex<Vec<Workbench>>>,
+}
+
+#[derive(Debug)]
+struct Workbench {
+    level: i32,
+    encoder: FrameEncoder,
+    plain: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
+impl Workbenches {
+    fn take(&self, level: i32) -> Result<Workbench, ZstError> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        match free.iter().position(|bench| bench.level == level) {
+            Some(index) => Ok(free.swap_remove(index)),
+            None => {
+                // Those of another level are not wanted now, and would pile up.
+                free.clear();
+                Ok(Workbench { level, encoder: FrameEncoder::new(level)?, plain: Vec::new(), compressed: Vec::new() })
+            }
+        }
+    }
+
+    fn put_back(&self, bench: Workbench) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(bench);
+    }
+}
 
 /// Makes the plain bytes of one frame, on a worker thread.
 pub trait FrameJob<T, E>: Send + 'static {
@@ -75,9 +108,22 @@ where
     /// # Errors
     /// [`FramesError::Start`] and [`FramesError::StartEncoder`].
     pub fn new(threads: NonZeroUsize, level: i32, sink: S) -> Result<Self, FramesError<E>> {
+        Self::with_benches(threads, level, &Workbenches::default(), sink)
+    }
+
+    /// The same with the workbenches that rows before have left.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_benches(
+        threads: NonZeroUsize,
+        level: i32,
+        benches: &Workbenches,
+        sink: S,
+    ) -> Result<Self, FramesError<E>> {
         let window = threads.get() * 2 + 1;
         Ok(Self {
-            pool: Pool::start(threads, level, window)?,
+            pool: Pool::start(threads, level, window, benches)?,
             sink,
             early: BTreeMap::new(),
             submitted: 0,
@@ -203,19 +249,20 @@ struct Pool<T, E> {
 }
 
 impl<T: Send + 'static, E: Error + Send + 'static> Pool<T, E> {
-    fn start(threads: NonZeroUsize, level: i32, window: usize) -> Result<Self, FramesError<E>> {
+    fn start(threads: NonZeroUsize, level: i32, window: usize, benches: &Workbenches) -> Result<Self, FramesError<E>> {
         let (jobs, job_queue) = bounded(window);
         // The window bounds this one too.
         let (result_queue, results) = unbounded();
         let cancel = Arc::new(AtomicBool::new(false));
         let mut pool = Self { jobs: Some(jobs), results, cancel, workers: Vec::with_capacity(threads.get()) };
         for number in 0..threads.get() {
-            let encoder = FrameEncoder::new(level).map_err(FramesError::StartEncoder)?;
+            let bench = benches.take(level).map_err(FramesError::StartEncoder)?;
+            let benches = benches.clone();
             let (job_queue, result_queue) = (job_queue.clone(), result_queue.clone());
             let cancel = Arc::clone(&pool.cancel);
             let worker = thread::Builder::new()
                 .name(format!("frames-{number}"))
-                .spawn(move || work(encoder, &job_queue, &result_queue, &cancel))
+                .spawn(move || benches.put_back(work(bench, &job_queue, &result_queue, &cancel)))
                 .map_err(FramesError::Start)?;
             pool.workers.push(worker);
         }
@@ -235,13 +282,12 @@ impl<T, E> Drop for Pool<T, E> {
 }
 
 fn work<T: 'static, E: Error + 'static>(
-    mut encoder: FrameEncoder,
+    mut bench: Workbench,
     jobs: &Receiver<Job<T, E>>,
     results: &Sender<Numbered<Outcome<T, E>>>,
     cancel: &AtomicBool,
-) {
-    let mut plain = Vec::new();
-    let mut compressed = Vec::new();
+) -> Workbench {
+    let Workbench { encoder, plain, compressed, .. } = &mut bench;
     for (frame, job) in jobs {
         if cancel.load(Ordering::Relaxed) {
             // Go on receiving, so that what the jobs hold is dropped now.
@@ -249,22 +295,24 @@ fn work<T: 'static, E: Error + 'static>(
         }
         plain.clear();
         compressed.clear();
-        let outcome = match catch_unwind(AssertUnwindSafe(|| job.make(&mut plain))) {
-            Ok(Ok(made)) => match encoder.encode(&plain, &mut compressed) {
+        let outcome = match catch_unwind(AssertUnwindSafe(|| job.make(plain))) {
+            Ok(Ok(made)) => match encoder.encode(plain, compressed) {
                 Ok(info) => Ok(Encoded { made, info, bytes: compressed.as_slice().to_vec() }),
                 Err(cause) => Err(FramesError::Encode { frame, cause }),
             },
             Ok(Err(cause)) => Err(FramesError::Job { frame, cause }),
             Err(panic) => Err(FramesError::Panicked { frame, message: panic_message(panic.as_ref()) }),
         };
-        if results.send((frame, outcome)).is_err() {
-            return;
-        }
+        let heard = results.send((frame, outcome)).is_ok();
         plain.clear();
         plain.shrink_to(KEEP_CAPACITY);
         compressed.clear();
         compressed.shrink_to(KEEP_CAPACITY);
+        if !heard {
+            break;
+        }
     }
+    bench
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use export_blobs::workspace::ArtefactWriter;
 use export_blobs::{BlobError, Workspace};
 use export_canon::chunk::Chunker;
-use export_canon::zst::{FrameDecoder, FramesError, ParallelFrames};
+use export_canon::zst::{FrameDecoder, FramesError, ParallelFrames, Workbenches};
 use export_contract::Version;
 use export_contract::event::ProgressStep;
 use export_contract::message::{Frame, PartAdapted, Segment};
@@ -36,14 +36,17 @@ const SEGMENT_BYTES: usize = 8 << 20;
 /// Bytes that wait to be compressed, stored and plain together. A chunk that is larger waits alone.
 const IN_FLIGHT: u32 = 40 << 20;
 
-/// Room for what waits to be compressed. It always comes free: who holds some waits for a thread that compresses, never for
-/// room, so any number of parts may share one.
+/// What the parts that a process writes share: room for what waits to be compressed, and the workbenches. Room always comes
+/// free: who holds some waits for a thread that compresses, never for room.
 #[derive(Clone, Debug)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Workshop {
+    room: Arc<Semaphore>,
+    benches: Workbenches,
+}
 
-impl Default for Room {
+impl Default for Workshop {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(IN_FLIGHT as usize)))
+        Self { room: Arc::new(Semaphore::new(IN_FLIGHT as usize)), benches: Workbenches::default() }
     }
 }
 
@@ -65,7 +68,7 @@ struct Finished {
 
 pub(crate) async fn write(
     tools: &Tools,
-    room: &Room,
+    workshop: &Workshop,
     input: PartResolved,
     cx: &StageContext,
 ) -> Result<PartAdapted, AdaptError> {
@@ -93,10 +96,10 @@ pub(crate) async fn write(
     // A read that fails or is cancelled ends the row of frames early but in good order: what was read before is still staged
     // for the next worker, and nothing is on its way to staging when a cancelled part is destroyed.
     let target = u64::from(compression.chunk_bytes);
-    let read = async { Ok(read(tools, room, range, index, target, chunks, cx).await) };
-    let threads = tools.threads;
+    let read = async { Ok(read(tools, &workshop.room, range, index, target, chunks, cx).await) };
+    let (threads, benches) = (tools.threads, workshop.benches.clone());
     let compress = async move {
-        let work = move || compress(threads, compression.level, index, chunk_queue, &frames);
+        let work = move || compress(threads, compression.level, &benches, index, chunk_queue, &frames);
         match tokio::task::spawn_blocking(work).await {
             Ok(outcome) => outcome,
             Err(panic) => Err(AdaptError::Compress { part: index, cause: Box::new(panic) }),
@@ -138,7 +141,7 @@ fn adapted(progress: Progress, part: PartIndex, kind: RecordKind) -> PartAdapted
 /// Reads lines and cuts chunks.
 async fn read(
     tools: &Tools,
-    room: &Room,
+    room: &Arc<Semaphore>,
     range: ReadRange,
     part: PartIndex,
     target: u64,
@@ -170,10 +173,10 @@ async fn read(
 }
 
 /// Waits for room and hands a chunk over; `false` when the other side has stopped, which tells its reason itself.
-async fn send(chunks: &mpsc::Sender<Chunk>, room: &Room, lines: Vec<StoredLine>, plain: usize) -> bool {
+async fn send(chunks: &mpsc::Sender<Chunk>, room: &Arc<Semaphore>, lines: Vec<StoredLine>, plain: usize) -> bool {
     let stored: usize = lines.iter().map(|line| line.line.len()).sum();
     let wanted = u32::try_from(stored + plain).unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
-    let Ok(room) = room.0.clone().acquire_many_owned(wanted).await else { return false };
+    let Ok(room) = room.clone().acquire_many_owned(wanted).await else { return false };
     chunks.send(Chunk { lines, plain, room: Some(room) }).await.is_ok()
 }
 
@@ -181,6 +184,7 @@ async fn send(chunks: &mpsc::Sender<Chunk>, room: &Room, lines: Vec<StoredLine>,
 fn compress(
     threads: std::num::NonZeroUsize,
     level: i32,
+    benches: &Workbenches,
     part: PartIndex,
     mut chunks: mpsc::Receiver<Chunk>,
     frames: &mpsc::Sender<Finished>,
@@ -197,7 +201,7 @@ fn compress(
         let _writer_stopped = frames.blocking_send(finished);
         Ok(())
     };
-    let mut pool = ParallelFrames::new(threads, level, sink).map_err(|error| judged(part, error))?;
+    let mut pool = ParallelFrames::with_benches(threads, level, benches, sink).map_err(|error| judged(part, error))?;
     while let Some(chunk) = chunks.blocking_recv() {
         if frames.is_closed() {
             return Ok(());

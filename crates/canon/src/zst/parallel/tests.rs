@@ -204,3 +204,29 @@ fn dropping_drops_jobs_not_begun_and_ends_the_workers() {
     opener.join().unwrap();
     assert_eq!((now.load(Ordering::SeqCst), ran.load(Ordering::SeqCst)), (0, 0));
 }
+
+#[test]
+fn a_row_with_used_workbenches_gives_the_same_bytes() {
+    let benches = Workbenches::default();
+    let run = |level: i32, count: u64| {
+        let mut file = Vec::new();
+        let mut row = ParallelFrames::with_benches(threads(2), level, &benches, |frame: Frame<'_, ()>| {
+            file.extend_from_slice(frame.bytes);
+            Ok::<(), Infallible>(())
+        })
+        .unwrap();
+        for n in 0..count {
+            row.submit(move |out: &mut Vec<u8>| {
+                out.extend(plain(n));
+                Ok(())
+            })
+            .unwrap();
+        }
+        row.finish().unwrap();
+        file
+    };
+    let fresh = [run(3, 9), run(19, 9)];
+    // Benches of this level, of another one, and again of this one.
+    assert!([run(19, 9), run(19, 9)] == [fresh[1].clone(), fresh[1].clone()]);
+    assert!(run(3, 9) == fresh[0]);
+}
