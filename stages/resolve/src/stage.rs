@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use export_contract::Version;
 use export_contract::event::ProgressStep;
-use export_contract::message::{PartsResolved, RunPlanned};
+use export_contract::message::{Part, PartsResolved, RunPlanned};
 use export_contract::run::Phase;
+use export_contract::{PartIndex, Version};
 use export_evidence::{EvidenceLedger, PartSize, Selection};
 use export_pipeline::{Cancelled, Stage, StageContext};
+use futures::future::try_join_all;
 
 use crate::error::ResolveError;
 use crate::nothing;
@@ -43,19 +44,22 @@ impl Stage for Resolve {
             Selection { tenant: plan.run.tenant.clone(), watermark: plan.watermark, selectors: plan.selectors.clone() };
         let every = plan.profile.config.partition_records;
         let size = PartSize { records: every, bytes: PART_BYTES };
-        let mut parts = Vec::new();
+        let kinds = &plan.selectors.kinds;
+        // The cut of a large ledger takes its time: the kinds are cut side by side, and a cancelled run does not wait for it.
+        let cuts = kinds.iter().map(|&kind| {
+            let cut = self.ledger.cut(&selection, kind, size, 0);
+            async move { cut.await.map_err(|cause| ResolveError::Cut { kind, cause }) }
+        });
+        let cuts = cx.cancellation().run_until_cancelled(try_join_all(cuts)).await;
         // A set of kinds iterates in bundle order.
-        for kind in plan.selectors.kinds.iter().copied() {
-            let first_index = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-            // The cut of a large ledger takes its time; a cancelled run does not wait for it.
-            let cut = self.ledger.cut(&selection, kind, size, first_index);
-            let cut = cx.cancellation().run_until_cancelled(cut).await.ok_or(ResolveError::Cancelled(Cancelled))?;
-            parts.extend(cut.map_err(|cause| ResolveError::Cut { kind, cause })?);
-            if parts.len() > MAX_PARTS {
-                return Err(ResolveError::TooManyParts { every, limit: MAX_PARTS });
-            }
-            cx.progress(ProgressStep::StageProgress, parts.iter().map(|part| part.records).sum(), 0);
+        let mut parts: Vec<Part> = cuts.ok_or(ResolveError::Cancelled(Cancelled))??.concat();
+        if parts.len() > MAX_PARTS {
+            return Err(ResolveError::TooManyParts { every, limit: MAX_PARTS });
         }
+        for (index, part) in (0..).zip(&mut parts) {
+            part.index = PartIndex(index);
+        }
+        cx.progress(ProgressStep::StageProgress, parts.iter().map(|part| part.records).sum(), 0);
         if parts.is_empty() && !plan.profile.config.allow_empty {
             return Err(nothing::selected(&plan));
         }

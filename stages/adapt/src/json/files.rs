@@ -1,6 +1,7 @@
 //! The join: one `.jsonl.zst` file per kind from the parts' segments, and the README.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use export_blobs::{BlobError, workspace::ArtefactWriter};
@@ -16,6 +17,7 @@ use export_contract::{Digest, PartIndex, RecordKind, Version};
 use export_pipeline::StageContext;
 use futures::TryStreamExt as _;
 use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::readme;
 use crate::error::AdaptError;
@@ -26,7 +28,8 @@ const MAX_SEGMENT: u64 = 2 << 30;
 pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunAdapted, AdaptError> {
     let PartsResolved { plan, parts, .. } = input;
     let mut sources = BTreeMap::new();
-    let mut files = Vec::new();
+    let mut joins = Vec::new();
+    let plan = Arc::new(plan);
     for kind in plan.selectors.kinds.iter().copied() {
         let mut adapted: Vec<PartAdapted> = Vec::new();
         for part in parts.iter().filter(|part| part.kind == kind) {
@@ -42,7 +45,14 @@ pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunA
             *records += input.count;
             hashes.extend(hex::decode(input.hash.hex()).unwrap_or_default());
         }
-        files.push(file(&plan, kind, &adapted, cx).await?);
+        // The files are read, hashed and written side by side.
+        let (plan, cx) = (plan.clone(), cx.clone());
+        joins.push(AbortOnDropHandle::new(tokio::spawn(async move { file(&plan, kind, &adapted, &cx).await })));
+    }
+    let mut files = Vec::new();
+    for join in joins {
+        let written = join.await;
+        files.push(written.map_err(|cause| AdaptError::Join { path: "data/raw".to_owned(), cause })??);
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let text = readme::text(&plan, &files);
@@ -65,7 +75,7 @@ pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunA
             hash: Digest::from_bytes(*sha256(&hashes).as_bytes()),
         })
         .collect();
-    Ok(RunAdapted { v: Version, plan, files, sources })
+    Ok(RunAdapted { v: Version, plan: Arc::unwrap_or_clone(plan), files, sources })
 }
 
 /// Whether a part's record is of that part, and its frames add up to what it says.
