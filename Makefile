@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 CARGO ?= cargo
 phase := scripts/phase.sh
 
-.PHONY: help tools build demo test fmt clippy check-tests doc deny soak bench-json clean-data
+.PHONY: help tools build demo test fmt clippy check-tests doc deny soak bench-json bench-bolt clean-data
 
 help: ## Show this
 	@printf 'Export Center: vulnerability evidence in, reproducible signed bundles out.\n\n'
@@ -56,10 +56,13 @@ soak: ## The tests of large size, whole: hours, and several GB of disk
 	@tools/install.sh demo test
 	EXPORT_TESTS_SOAK=1 $(CARGO) test --release --workspace --locked -- --include-ignored --nocapture
 
-bench-json: ## Our json:raw export against jq | zstd | sha256sum, in turn
+bench-json: ## Our json:raw export against jq | zstd | sha256sum, and 1 against 2 adapt processes
 	@tools/install.sh demo bench
 	@benches/json.sh
 	@benches/scale.sh
+
+bench-bolt: ## Our bolt writer against Go's bbolt, in turn (needs Go)
+	@benches/bolt.sh
 
 clean-data: ## Remove what demos left in ./demo-data
 	@for file in demo-data/*/exportd.pid; do \
