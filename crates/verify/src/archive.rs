@@ -1,8 +1,7 @@
 //! The tar against the manifest: the files listed and no others, byte for byte, in the one form that the writer makes of them.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::io::{self, BufReader, Read};
 
 use export_canon::digesting::DigestingReader;
 use export_canon::tar::{END_OF_ARCHIVE, TarLimits, TarReader, header_bytes, padding};
@@ -47,7 +46,7 @@ impl Expected<'_> {
 
 /// Streams the tar once and compares it with the manifest.
 pub(crate) fn check(
-    container: &Container,
+    container: &mut Container<'_>,
     manifest: &ExportManifest,
     export_json: &ExportJson,
     policy: &Policy,
@@ -57,13 +56,15 @@ pub(crate) fn check(
     expected.push(Expected::ExportJson(export_json));
     expected.sort_by(|a, b| a.path().cmp(b.path()));
 
-    let (file, _) = container.bundle()?;
-    let mut framing = Framing::new(container)?;
-    let mut reader = BufReader::with_capacity(PIECE, DigestingReader::new(Told { inner: file, bytes: 0, progress }));
-    let mut archive = TarReader::new(&mut reader, TarLimits::default());
+    let told = Told { inner: container.bundle()?, bytes: 0, progress };
+    let mut reader = BufReader::with_capacity(PIECE, DigestingReader::new(told));
+    let framing = Framing::default();
+    let mut archive = TarReader::new(Tap { inner: &mut reader, framing: &framing }, TarLimits::default());
     let mut expected = expected.into_iter();
     let (mut files, mut records, mut uncounted) = (0, 0, Vec::new());
-    while let Some(mut entry) = archive.next_entry().map_err(|cause| VerifyError::archive(BUNDLE, cause))? {
+    while let Some(mut entry) =
+        framing.noting(|| archive.next_entry()).map_err(|cause| VerifyError::archive(BUNDLE, cause))?
+    {
         let (path, size) = (entry.path().to_owned(), entry.size());
         let next = match in_turn(expected.next(), &path) {
             Ok(next) => next,
@@ -73,14 +74,14 @@ pub(crate) fn check(
         match next {
             Expected::Content(content) => {
                 files += 1;
-                match content::check(container, content, size, &mut entry, policy)? {
+                match content::check(content, size, &mut entry, policy)? {
                     Counted::Records(found) => records += found,
                     Counted::Unknown => uncounted.push(path),
                     Counted::NoRecords => {}
                 }
             }
             Expected::ExportJson(ExportJson { bytes, digest }) => {
-                content::check_bytes(container, PATH, digest, bytes.len() as u64, size, &mut entry)?;
+                content::check_bytes(PATH, digest, bytes.len() as u64, size, &mut entry)?;
             }
         }
     }
@@ -95,7 +96,7 @@ pub(crate) fn check(
 
 /// Tells somebody how many bytes were read.
 struct Told<'a> {
-    inner: File,
+    inner: Box<dyn Read + 'a>,
     bytes: u64,
     progress: &'a dyn Fn(u64),
 }
@@ -129,41 +130,71 @@ fn worse(mut archive: TarReader<impl Read>, fault: VerifyError) -> VerifyError {
     }
 }
 
-/// Compares headers, padding and length with what the writer makes of the same files. Owners, times, modes, superfluous headers and
-/// bytes after the end would otherwise be free to hold anything.
+/// Compares headers, padding and end marker with what the writer makes of the same files. Owners, times, modes, superfluous headers
+/// and bytes after the end would otherwise be free to hold anything. What lies between two bodies is noted while it passes by,
+/// because a stream does not come back.
+#[derive(Default)]
 struct Framing {
-    file: File,
-    length: u64,
-    at: u64,
+    noted: RefCell<Noted>,
 }
 
+#[derive(Default)]
+struct Noted {
+    on: bool,
+    bytes: Vec<u8>,
+    /// What fills up the body before.
+    padding: &'static [u8],
+}
+
+/// Most bytes noted: padding, an extended header of the longest path, its padding, a header. More is never in the form of ours.
+const MAX_NOTED: usize = 16 << 10;
+
 impl Framing {
-    fn new(container: &Container) -> Result<Self, VerifyError> {
-        let (file, length) = container.bundle()?;
-        Ok(Self { file, length, at: 0 })
+    /// Notes what `act` reads.
+    fn noting<T>(&self, act: impl FnOnce() -> T) -> T {
+        let mut noted = self.noted.borrow_mut();
+        noted.bytes.clear();
+        noted.on = true;
+        drop(noted);
+        let done = act();
+        self.noted.borrow_mut().on = false;
+        done
     }
 
-    fn entry(&mut self, path: &str, size: u64) -> Result<(), VerifyError> {
-        let expected = header_bytes(path, size).map_err(|cause| VerifyError::archive(path, cause))?;
-        let mut found = vec![0; expected.len()];
-        let read = self.file.seek(SeekFrom::Start(self.at)).and_then(|_| self.file.read_exact(&mut found));
-        match read {
-            Ok(()) if found == expected => {}
-            Err(cause) if cause.kind() != io::ErrorKind::UnexpectedEof => {
-                return Err(VerifyError::Read { path: PathBuf::from(BUNDLE), cause });
-            }
-            _ => return Err(VerifyError::rule(path, "its header in the archive is not in the deterministic form")),
+    fn entry(&self, path: &str, size: u64) -> Result<(), VerifyError> {
+        let header = header_bytes(path, size).map_err(|cause| VerifyError::archive(path, cause))?;
+        let mut noted = self.noted.borrow_mut();
+        if noted.bytes.strip_prefix(noted.padding) != Some(header.as_slice()) {
+            return Err(VerifyError::rule(path, "its header in the archive is not in the deterministic form"));
         }
-        self.at += expected.len() as u64 + size + padding(size).len() as u64;
+        noted.padding = padding(size);
         Ok(())
     }
 
-    /// The end marker, which the reader has seen to be zeros, and nothing after it.
-    fn end(self) -> Result<(), VerifyError> {
-        if self.at + END_OF_ARCHIVE.len() as u64 == self.length {
+    /// The end marker, and nothing after it.
+    fn end(&self) -> Result<(), VerifyError> {
+        let noted = self.noted.borrow();
+        if noted.bytes.strip_prefix(noted.padding) == Some(&END_OF_ARCHIVE) {
             Ok(())
         } else {
             Err(VerifyError::rule(BUNDLE, "it goes on after its end marker"))
         }
+    }
+}
+
+/// Lets the framing see what is read.
+struct Tap<'a, R> {
+    inner: R,
+    framing: &'a Framing,
+}
+
+impl<R: Read> Read for Tap<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.inner.read(buffer)?;
+        let mut noted = self.framing.noted.borrow_mut();
+        if noted.on && noted.bytes.len() <= MAX_NOTED {
+            noted.bytes.extend_from_slice(buffer.get(..got).unwrap_or_default());
+        }
+        Ok(got)
     }
 }

@@ -1,22 +1,17 @@
 //! Provenance: signed, and about this bundle.
 
 use export_contract::Digest;
-use export_signing::bundle::MAX_BYTES;
 use export_signing::dsse::{IN_TOTO, pre_authentication};
 use export_signing::statement::{PROVENANCE_TYPE, STATEMENT_TYPE, Statement, Subject};
 use serde::Deserialize as _;
 
 use crate::archive::Archive;
 use crate::canonical;
-use crate::container::{BUNDLE, Container, EXPORT_JSON, ExportJson};
+use crate::container::{ATTESTATION as SIGNED, BUNDLE, Container, EXPORT_JSON, ExportJson, PROVENANCE as PLAIN};
 use crate::error::{VerifyError, shown};
 use crate::policy::Policy;
 use crate::signature::{Judge, read_bundle};
 
-const PLAIN: &str = "provenance.json";
-const SIGNED: &str = "provenance.sigstore.json";
-const MAX_PLAIN: u64 = 16 << 20;
-const MAX_SIGNED: u64 = MAX_BYTES as u64;
 /// What sigstore-go takes too.
 const MAX_SUBJECTS: usize = 1024;
 
@@ -45,13 +40,13 @@ pub(crate) struct Found {
 
 /// Checks the provenance that is there.
 pub(crate) fn check(
-    container: &Container,
+    container: &Container<'_>,
     archive: &Archive,
     export_json: &ExportJson,
     policy: &Policy,
 ) -> Result<Attestation, VerifyError> {
-    let plain = container.beside(PLAIN, MAX_PLAIN)?;
-    let Some(text) = container.beside(SIGNED, MAX_SIGNED)? else {
+    let plain = container.beside(PLAIN)?;
+    let Some(text) = container.beside(SIGNED)? else {
         if policy.require_provenance {
             return Err(VerifyError::SignatureMissing { what: PLAIN, file: SIGNED });
         }
@@ -67,7 +62,7 @@ pub(crate) fn check(
     if envelope.payload_type != IN_TOTO {
         return Err(VerifyError::rule(SIGNED, "its payload is not an in-toto statement"));
     }
-    if plain.is_some_and(|plain| plain != payload) {
+    if plain.is_some_and(|plain| *plain != *payload) {
         return Err(VerifyError::DigestMismatch {
             what: PLAIN.to_owned(),
             expected: "what provenance.sigstore.json signs".to_owned(),

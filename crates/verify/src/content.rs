@@ -7,7 +7,7 @@ use export_canon::zst::BoundedDecoder;
 use export_contract::Digest;
 use export_contract::manifest::ManifestContent;
 
-use crate::container::Container;
+use crate::container::BUNDLE;
 use crate::error::{Problem, VerifyError, shown};
 use crate::frames::FrameWalker;
 use crate::policy::Policy;
@@ -27,7 +27,6 @@ pub(crate) enum Counted {
 
 /// Checks a body of `size` bytes against its line in the manifest.
 pub(crate) fn check(
-    container: &Container,
     content: &ManifestContent,
     size: u64,
     body: &mut impl Read,
@@ -35,7 +34,7 @@ pub(crate) fn check(
 ) -> Result<Counted, VerifyError> {
     let path = content.path.as_str();
     let Some(plain) = content.plain_bytes.filter(|_| has_extension(path, ".zst")) else {
-        check_bytes(container, path, &content.digest, content.bytes, size, body)?;
+        check_bytes(path, &content.digest, content.bytes, size, body)?;
         return Ok(if content.records.is_some() { Counted::Unknown } else { Counted::NoRecords });
     };
     check_size(path, content.bytes, size)?;
@@ -45,7 +44,7 @@ pub(crate) fn check(
     let mut body = Watched::new(body, content.frames);
     let read = read_plain(&mut body, plain);
     // Damage shows as a wrong digest first of all: whoever reads the message should not suspect the exporter of a bad frame.
-    let digest = body.finish().map_err(|cause| container.broken_body(cause))?;
+    let digest = body.finish().map_err(|cause| VerifyError::of_read(BUNDLE.as_ref(), cause))?;
     check_digest(path, &content.digest, &digest)?;
     let lines = read.map_err(|cause| of_decoder(path, cause))?;
     body.frames.finish().map_err(|problem| VerifyError::rule(path, problem))?;
@@ -73,7 +72,6 @@ pub(crate) fn check(
 
 /// Checks a body against digest and length alone.
 pub(crate) fn check_bytes(
-    container: &Container,
     path: &str,
     digest: &Digest,
     bytes: u64,
@@ -82,7 +80,7 @@ pub(crate) fn check_bytes(
 ) -> Result<(), VerifyError> {
     check_size(path, bytes, size)?;
     let mut body = Watched::new(body, None);
-    let found = body.finish().map_err(|cause| container.broken_body(cause))?;
+    let found = body.finish().map_err(|cause| VerifyError::of_read(BUNDLE.as_ref(), cause))?;
     check_digest(path, digest, &found)
 }
 

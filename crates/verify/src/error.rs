@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use export_canon::CanonError;
 use export_canon::tar::{Refusal, TarError};
@@ -45,6 +45,13 @@ pub enum VerifyError {
         /// The file that would have it.
         file: &'static str,
     },
+    /// The files of a stream come in an order that leaves nothing to judge its tar by.
+    #[error(
+        "`bundle.tar` comes before its signature in the stream, so nothing can be proven of it in one pass: write the small files \
+         first (`tar -c cosign.pub export.json export.json.sig export.json.sigstore.json provenance.json provenance.sigstore.json \
+         bundle.tar`), or keep the stream in a file and name that"
+    )]
+    Order,
     /// No key was given.
     #[error("no public key was given, so no signature can be checked")]
     NoKey,
@@ -182,12 +189,13 @@ impl Quoted {
 
 impl VerifyError {
     /// The exit code of this fault (architecture, section 8): 10 signature invalid, 11 missing, 12 wrong signer, 13 digest or count
-    /// mismatch, 14 malformed or hostile (and whatever is not read to its end because it is already more than was promised), 15 too old, 17 incomplete; 2 where no key was given, 4 where there is nothing, 1 where the machine
-    /// does not give the bytes.
+    /// mismatch, 14 malformed or hostile (and whatever is not read to its end because it is already more than was promised), 15 too
+    /// old, 17 incomplete; 2 where no key was given or a stream comes in the wrong order, 4 where there is nothing, 1 where the
+    /// machine does not give the bytes.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Read { .. } => 1,
-            Self::NoKey => 2,
+            Self::NoKey | Self::Order => 2,
             Self::NotFound(_) => 4,
             Self::SignatureInvalid { .. } => 10,
             Self::SignatureMissing { .. } => 11,
@@ -219,15 +227,36 @@ impl VerifyError {
         Self::malformed(what, Problem::Rule(rule))
     }
 
+    /// What it means that bytes cannot be read: a fault of the container or the archive on the way, or one of the machine.
+    pub(crate) fn of_read(path: &Path, cause: io::Error) -> Self {
+        match cause.downcast::<Within>() {
+            Ok(Within(fault)) => fault,
+            Err(cause) => match cause.downcast::<TarError>() {
+                Ok(refused) => Self::archive(&path.to_string_lossy(), refused),
+                Err(cause) => Self::Read { path: path.to_owned(), cause },
+            },
+        }
+    }
+
+    /// This fault for somebody who only knows [`io::Error`]; [`Self::of_read`] takes it out again.
+    pub(crate) fn inside(self) -> io::Error {
+        io::Error::other(Within(self))
+    }
+
     /// The archive's own faults: an end too early is not malice.
     pub(crate) fn archive(what: &str, cause: TarError) -> Self {
         match cause {
             TarError::Refused { refusal: Refusal::Truncated, .. } => Self::CutOff(shown(what)),
-            TarError::Read { cause, .. } => Self::Read { path: PathBuf::from(what), cause },
+            TarError::Read { cause, .. } => Self::of_read(what.as_ref(), cause),
             refused => Self::malformed(what, Problem::Archive(refused)),
         }
     }
 }
+
+/// A fault found by a reader of ours below a reader that is not.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Within(VerifyError);
 
 /// A text of the bundle as it may be printed: at most 200 characters, controls escaped.
 pub(crate) fn shown(text: &str) -> String {

@@ -15,7 +15,7 @@ use crate::error::VerifyError;
 pub struct Inspection {
     /// Always `false`; stands here so that nobody takes this document for a [`Report`](crate::Report).
     pub verified: bool,
-    /// Bytes of the tar.
+    /// Bytes of the tar; where a compressed one lies beside its signatures, of that.
     pub bundle_bytes: u64,
     /// The known files that lie beside the tar.
     pub files: Vec<&'static str>,
@@ -30,17 +30,11 @@ pub struct Inspection {
 /// # Errors
 /// When there is no bundle, or its `export.json` cannot be read.
 pub fn inspect(path: &Path) -> Result<Inspection, VerifyError> {
-    let container = Container::open(path)?;
-    let (_, bundle_bytes) = container.bundle()?;
+    let mut container = Container::open(path)?;
+    let (bundle_bytes, files) = (container.bundle_bytes()?, container.files_beside());
     let export_json = container.export_json()?;
     // Straight into the typed form: members that are not known take no memory.
     let manifest: ExportManifest =
         serde_json::from_slice(&export_json.bytes).map_err(|cause| VerifyError::not_json(EXPORT_JSON, &cause))?;
-    Ok(Inspection {
-        verified: false,
-        bundle_bytes,
-        files: container.files_beside(),
-        manifest_digest: export_json.digest,
-        manifest,
-    })
+    Ok(Inspection { verified: false, bundle_bytes, files, manifest_digest: export_json.digest, manifest })
 }

@@ -19,18 +19,20 @@ mod policy;
 mod report;
 mod signature;
 
+use std::io::Read;
 use std::path::Path;
 
 pub use error::{Problem, Quoted, VerifyError};
 pub use export_signing::PublicKey;
 pub use inspect::{Inspection, inspect};
 pub use policy::Policy;
-pub use report::{AbsentSource, Report};
+pub use report::{AbsentSource, Base, Report};
 
 use container::Container;
 use report::Evidence;
 
-/// Verifies the bundle in `path`: a folder with `bundle.tar` and the files that travel with it, or a tar beside them.
+/// Verifies the bundle in `path`: a folder with `bundle.tar` (or `bundle.tar.zst`) and the files that travel with it, such a tar itself
+/// with the others beside it, a tar or tar.zst of all of them, or an OCI image layout.
 ///
 /// # Errors
 /// The first fault found; [`VerifyError::exit_code`] gives its class.
@@ -43,19 +45,33 @@ pub fn verify(path: &Path, policy: &Policy) -> Result<Report, VerifyError> {
 /// # Errors
 /// The first fault found; [`VerifyError::exit_code`] gives its class.
 pub fn verify_watched(path: &Path, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
-    let container = Container::open(path)?;
+    prove(Container::open(path)?, policy, progress)
+}
+
+/// Verifies a delivery that comes once: a tar, plain or zstd, of `bundle.tar` and the files that travel with it. `export.json` and its
+/// signatures must come before `bundle.tar`.
+///
+/// # Errors
+/// The first fault found; [`VerifyError::exit_code`] gives its class.
+pub fn verify_stream(reader: impl Read, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
+    prove(Container::stream(reader)?, policy, progress)
+}
+
+fn prove(mut container: Container<'_>, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
     let export_json = container.export_json()?;
     let signature = signature::check(&container, &export_json, policy)?;
     let manifest = manifest::read(&export_json, policy)?;
-    let archive = archive::check(&container, &manifest, &export_json, policy, progress)?;
+    let archive = archive::check(&mut container, &manifest.export, &export_json, policy, progress)?;
+    container.close(&archive)?;
     let attestation = attestation::check(&container, &archive, &export_json, policy)?;
-    let age = freshness::check(&manifest, policy)?;
+    let age = freshness::check(&manifest.export, policy)?;
     Ok(Report::new(Evidence {
         manifest,
         export_json,
         signature,
         archive,
         attestation,
+        others: container.others().to_vec(),
         age,
         max_age: policy.max_age_seconds,
     }))

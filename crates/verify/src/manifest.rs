@@ -3,7 +3,7 @@
 use export_canon::digesting::sha256;
 use export_contract::Digest;
 use export_contract::manifest::{ExportManifest, ManifestContent, PATH, SCHEMA, SourceState};
-use serde::Deserialize as _;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::canonical;
@@ -11,13 +11,44 @@ use crate::container::{EXPORT_JSON, ExportJson};
 use crate::error::{Problem, VerifyError, shown};
 use crate::policy::Policy;
 
+/// The chain that a delta stands in, as `export.json` tells it (design section 6).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Delta {
+    pub(crate) base_export_id: String,
+    pub(crate) base_manifest_digest: Digest,
+    #[serde(default)]
+    added: Vec<String>,
+    #[serde(default)]
+    changed: Vec<String>,
+    #[serde(default)]
+    removed: Vec<String>,
+    /// How many, or which.
+    tombstones: Tombstones,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum Tombstones {
+    Count(u64),
+    Listed(Vec<Value>),
+}
+
+/// A manifest that is at one with itself.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    pub(crate) export: ExportManifest,
+    pub(crate) delta: Option<Delta>,
+}
+
 /// Reads the manifest. Members that a later 1.x may add are let through, for they are signed with the rest.
-pub(crate) fn read(export_json: &ExportJson, policy: &Policy) -> Result<ExportManifest, VerifyError> {
+pub(crate) fn read(export_json: &ExportJson, policy: &Policy) -> Result<Manifest, VerifyError> {
     let value = canonical::read(EXPORT_JSON, &export_json.bytes)?;
     check_version(&value)?;
     let manifest = ExportManifest::deserialize(&value).map_err(|cause| VerifyError::not_json(EXPORT_JSON, &cause))?;
     check(&manifest, policy)?;
-    Ok(manifest)
+    let delta = delta(&value, &manifest)?;
+    Ok(Manifest { export: manifest, delta })
 }
 
 /// Refuses another schema and another major version.
@@ -54,6 +85,39 @@ fn check(manifest: &ExportManifest, policy: &Policy) -> Result<(), VerifyError> 
         }
         _ => Ok(()),
     }
+}
+
+/// The chain of a delta: there for a delta and for nothing else, and not at odds with itself. Whether it fits its base only the base
+/// can show.
+fn delta(value: &Value, manifest: &ExportManifest) -> Result<Option<Delta>, VerifyError> {
+    let rule = |rule| Err(VerifyError::rule(EXPORT_JSON, rule));
+    let Some(chain) = value.get("delta") else {
+        return if manifest.profile.variant == "delta" { rule("it is of a delta and names no base") } else { Ok(None) };
+    };
+    if manifest.profile.variant != "delta" {
+        return rule("it names a base and is not of a delta");
+    }
+    let delta = Delta::deserialize(chain).map_err(|cause| VerifyError::not_json(EXPORT_JSON, &cause))?;
+    if delta.base_export_id.is_empty() {
+        return rule("its delta names no base");
+    }
+    let lists = [&delta.added, &delta.changed, &delta.removed];
+    if lists.iter().any(|list| !list.is_sorted_by(|before, after| before < after)) {
+        return rule("a list of its delta is not sorted, each name once");
+    }
+    let mut all: Vec<&String> = lists.into_iter().flatten().collect();
+    all.sort_unstable();
+    if !all.is_sorted_by(|before, after| before < after) {
+        return rule("its delta says two things of one name");
+    }
+    let tombstones = match &delta.tombstones {
+        Tombstones::Count(count) => *count,
+        Tombstones::Listed(listed) => listed.len() as u64,
+    };
+    if tombstones < delta.removed.len() as u64 {
+        return rule("its delta removes more than it has tombstones for");
+    }
+    Ok(Some(delta))
 }
 
 /// sha256 of the sorted content digests joined by newline (design section 6).

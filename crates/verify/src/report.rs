@@ -1,6 +1,6 @@
 //! What was proven of a bundle, and what was not.
 
-use export_contract::manifest::{ExportManifest, ManifestSource, SourceState};
+use export_contract::manifest::{ManifestSource, SourceState};
 use export_contract::{Digest, RecordKind, TenantId, Timestamp};
 use serde::Serialize;
 
@@ -8,7 +8,11 @@ use crate::archive::Archive;
 use crate::attestation::Attestation;
 use crate::container::ExportJson;
 use crate::error::shown;
+use crate::manifest::{Delta, Manifest};
 use crate::signature::Signature;
+
+/// Most names of things not looked at that are told one by one.
+const MAX_NAMED: usize = 12;
 
 /// The outcome of a verification that found no fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,12 +45,25 @@ pub struct Report {
     pub manifest_digest: Digest,
     /// Equal for two bundles with the same contents.
     pub rerun_hash: Digest,
+    /// What a delta builds upon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// Files in the tar, the manifest not counted.
     pub files: u64,
     /// Records, decompressed and counted.
     pub records: u64,
     /// Sources of the ledger that are not in the bundle.
     pub absent_sources: Vec<AbsentSource>,
+}
+
+/// The bundle that a delta changes, as the delta says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Base {
+    /// The run that made it.
+    pub export_id: String,
+    /// Digest of its `export.json`.
+    pub manifest_digest: Digest,
 }
 
 /// A source that is not in the bundle.
@@ -62,11 +79,13 @@ pub struct AbsentSource {
 
 /// The findings of all checks.
 pub(crate) struct Evidence {
-    pub(crate) manifest: ExportManifest,
+    pub(crate) manifest: Manifest,
     pub(crate) export_json: ExportJson,
     pub(crate) signature: Signature,
     pub(crate) archive: Archive,
     pub(crate) attestation: Attestation,
+    /// What else the container holds.
+    pub(crate) others: Vec<String>,
     pub(crate) age: Option<i64>,
     pub(crate) max_age: Option<i64>,
 }
@@ -74,7 +93,8 @@ pub(crate) struct Evidence {
 impl Report {
     pub(crate) fn new(evidence: Evidence) -> Self {
         let (proven, not_proven) = told(&evidence);
-        let Evidence { manifest, export_json, signature, archive, age, .. } = evidence;
+        let Evidence { manifest: Manifest { export: manifest, delta }, export_json, signature, archive, age, .. } =
+            evidence;
         let profile = &manifest.profile;
         let profile = format!("{}:{} {}", profile.kind, profile.variant, profile.revision);
         Self {
@@ -90,6 +110,10 @@ impl Report {
             bytes: archive.bytes,
             manifest_digest: export_json.digest,
             rerun_hash: manifest.rerun_hash,
+            base: delta.map(|Delta { base_export_id, base_manifest_digest, .. }| Base {
+                export_id: base_export_id,
+                manifest_digest: base_manifest_digest,
+            }),
             files: archive.files,
             records: archive.records,
             absent_sources: manifest.sources.into_iter().filter_map(absent).collect(),
@@ -104,7 +128,8 @@ fn absent(source: ManifestSource) -> Option<AbsentSource> {
 
 /// The two lists of sentences.
 fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
-    let Evidence { manifest, export_json, signature, archive, attestation, age, max_age } = evidence;
+    let Evidence { manifest, export_json, signature, archive, attestation, others, age, max_age } = evidence;
+    let Manifest { export: manifest, delta } = manifest;
     let (mut proven, mut not_proven) = (Vec::new(), Vec::new());
     proven.push(format!("export.json ({}) is signed by key {}", export_json.digest, signature.key_id));
     proven.push(format!(
@@ -141,6 +166,18 @@ fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
         )),
         (Some(as_of), None, _) => not_proven.push(format!("that the evidence is recent: it is as of {as_of}")),
         (None, ..) => not_proven.push("that the evidence is recent: the ledger was empty".to_owned()),
+    }
+    if let Some(delta) = delta {
+        not_proven.push(format!(
+            "that this delta fits its base: that is run {} with manifest {}, which was not given",
+            shown(&delta.base_export_id),
+            delta.base_manifest_digest
+        ));
+    }
+    if !others.is_empty() {
+        let (named, more) = others.split_at(others.len().min(MAX_NAMED));
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        not_proven.push(format!("anything about what else the container holds: {}{more}", named.join(", ")));
     }
     not_proven.push("when it was signed: there is no transparency log entry or timestamp".to_owned());
     let absent = |state| manifest.sources.iter().filter(|source| source.state == state).count();

@@ -7,16 +7,9 @@ use export_signing::bundle::{Bundle, from_base64};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::container::{Container, EXPORT_JSON, ExportJson};
+use crate::container::{BUNDLED, Container, DETACHED, EXPORT_JSON, ExportJson, KEY};
 use crate::error::VerifyError;
 use crate::policy::Policy;
-
-const DETACHED: &str = "export.json.sig";
-const BUNDLED: &str = "export.json.sigstore.json";
-/// A P-256 signature has at most 72 bytes in DER, 96 in base64.
-const MAX_DETACHED: u64 = 1 << 10;
-const MAX_BUNDLE: u64 = 64 << 10;
-const MAX_PEM: u64 = 16 << 10;
 
 /// The signature over `export.json`, which verifies.
 #[derive(Debug)]
@@ -27,7 +20,7 @@ pub(crate) struct Signature {
 /// Checks both forms of the signature over `export.json`. A maker always writes both, and which of them a later reader uses is not
 /// known here; so neither may be absent or wrong.
 pub(crate) fn check(
-    container: &Container,
+    container: &Container<'_>,
     export_json: &ExportJson,
     policy: &Policy,
 ) -> Result<Signature, VerifyError> {
@@ -36,8 +29,8 @@ pub(crate) fn check(
     }
     let judge = Judge::new(container, policy)?;
     let missing = |file| VerifyError::SignatureMissing { what: EXPORT_JSON, file };
-    let bundled = container.beside(BUNDLED, MAX_BUNDLE)?.ok_or_else(|| missing(BUNDLED))?;
-    let detached = container.beside(DETACHED, MAX_DETACHED)?.ok_or_else(|| missing(DETACHED))?;
+    let bundled = container.beside(BUNDLED)?.ok_or_else(|| missing(BUNDLED))?;
+    let detached = container.beside(DETACHED)?.ok_or_else(|| missing(DETACHED))?;
 
     let key = of_bundle(&judge, &bundled, export_json)?;
     let not_one = || VerifyError::SignatureInvalid { what: EXPORT_JSON, file: DETACHED, cause: None };
@@ -105,9 +98,10 @@ pub(crate) struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    pub(crate) fn new(container: &Container, policy: &'a Policy) -> Result<Self, VerifyError> {
-        let pem = container.beside("cosign.pub", MAX_PEM)?;
-        let shipped = pem.and_then(|pem| String::from_utf8(pem).ok()).and_then(|pem| PublicKey::from_pem(&pem).ok());
+    pub(crate) fn new(container: &Container<'_>, policy: &'a Policy) -> Result<Self, VerifyError> {
+        let pem = container.beside(KEY)?;
+        let shipped =
+            pem.and_then(|pem| String::from_utf8(pem.into_owned()).ok()).and_then(|pem| PublicKey::from_pem(&pem).ok());
         Ok(Self { keys: &policy.keys, shipped })
     }
 

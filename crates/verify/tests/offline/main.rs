@@ -4,6 +4,7 @@
 
 mod accepts;
 mod archives;
+mod containers;
 mod made;
 mod mutations;
 mod refuses;

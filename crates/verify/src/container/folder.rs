@@ -1,0 +1,62 @@
+//! A folder as `bundle download` writes it. What else lies there is not looked at.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{BUNDLE, plain_file, regular, whole};
+use crate::error::{Problem, VerifyError};
+
+/// The tar under a name that says it is compressed.
+const COMPRESSED: &str = "bundle.tar.zst";
+
+/// A folder, and which file in it is the tar.
+pub(crate) struct Folder {
+    bundle: PathBuf,
+    folder: PathBuf,
+}
+
+impl Folder {
+    /// A folder with a tar of the usual name, compressed or not.
+    pub(super) fn of(folder: &Path) -> Self {
+        let (plain, compressed) = (folder.join(BUNDLE), folder.join(COMPRESSED));
+        let bundle = if !plain.exists() && compressed.is_file() { compressed } else { plain };
+        Self { bundle, folder: folder.to_owned() }
+    }
+
+    /// The folder around a tar of any name.
+    pub(super) fn around(bundle: &Path) -> Self {
+        let folder = bundle.parent().map(Path::to_owned).unwrap_or_default();
+        Self { bundle: bundle.to_owned(), folder }
+    }
+
+    pub(super) fn bundle(&self) -> Result<Box<dyn Read>, VerifyError> {
+        // Whoever unpacks a `.tar` expects a tar, so one that is compressed must not pass under that name.
+        if self.bundle.extension().is_some_and(|extension| extension == "tar") {
+            let (file, _) =
+                regular(&self.bundle, BUNDLE)?.ok_or_else(|| VerifyError::FileMissing(BUNDLE.to_owned()))?;
+            return Ok(Box::new(file));
+        }
+        plain_file(&self.bundle, BUNDLE)
+    }
+
+    pub(super) fn bundle_bytes(&self) -> Result<u64, VerifyError> {
+        let found = regular(&self.bundle, BUNDLE)?;
+        found.map(|(_, bytes)| bytes).ok_or_else(|| VerifyError::FileMissing(BUNDLE.to_owned()))
+    }
+
+    pub(super) fn beside(&self, name: &'static str, limit: u64) -> Result<Option<Vec<u8>>, VerifyError> {
+        let path = self.folder.join(name);
+        let Some((file, bytes)) = regular(&path, name)? else { return Ok(None) };
+        // One byte more than is accepted: the length that the file system tells may be out of date.
+        let bytes_read = whole(file, limit + 1, &path)?;
+        let bytes = bytes.max(bytes_read.len() as u64);
+        if bytes > limit {
+            return Err(VerifyError::malformed(name, Problem::TooLarge { bytes, limit }));
+        }
+        Ok(Some(bytes_read))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.folder.join(name).is_file()
+    }
+}
