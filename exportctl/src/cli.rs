@@ -170,28 +170,42 @@ pub(crate) enum BundleCommand {
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
     },
-    /// Verify a downloaded bundle with no network.
-    Verify {
-        /// The folder that `bundle download` wrote, or the bundle's tar.
-        path: PathBuf,
-        /// Public key that must have signed it; may be given several times.
-        #[arg(long, value_name = "PEM")]
-        key: Vec<PathBuf>,
-        /// Refuse a bundle whose evidence is older than this, such as 36h or 7d.
-        #[arg(long, value_name = "AGE")]
-        max_age: Option<String>,
-    },
+    /// Verify a bundle with no network; says what was proven, what was not, and how old it is.
+    Verify(VerifyArguments),
     /// Show what a downloaded bundle says of itself; proves nothing.
     Inspect {
-        /// The folder that `bundle download` wrote, or the bundle's tar.
+        /// The folder that `bundle download` wrote, a tar or tar.zst, or an OCI image layout.
         path: PathBuf,
     },
+}
+
+/// What to verify, and what must hold.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// The folder that `bundle download` wrote, the bundle's tar in it, a tar or tar.zst of all its files, an OCI image layout, or
+    /// `-` for such a tar on standard input.
+    pub(crate) path: PathBuf,
+    /// Public key that may have signed it; give it again for each key that is accepted.
+    #[arg(long, value_name = "PEM")]
+    pub(crate) key: Vec<PathBuf>,
+    /// Refuse a bundle without signed provenance.
+    #[arg(long)]
+    pub(crate) require_attestation: bool,
+    /// Accept a bundle whose maker says that a source could not be read to its end; the source is named.
+    #[arg(long)]
+    pub(crate) allow_failed_sources: bool,
+    /// Refuse a file that decompresses to more than this, whatever the signer says.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_plain_bytes: Option<u64>,
+    /// Refuse a bundle whose evidence is older than this, such as 36h or 7d.
+    #[arg(long, value_name = "AGE")]
+    pub(crate) max_age: Option<String>,
 }
 
 impl BundleCommand {
     /// Whether the command may not touch the network.
     pub(crate) fn is_offline(&self) -> bool {
-        matches!(self, Self::Verify { .. } | Self::Inspect { .. })
+        matches!(self, Self::Verify(_) | Self::Inspect { .. })
     }
 }
 

@@ -8,6 +8,7 @@ mod output;
 mod profile;
 mod run;
 mod selectors;
+mod verify;
 mod watch;
 
 use std::process::ExitCode;
