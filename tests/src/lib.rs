@@ -7,6 +7,7 @@
 mod api;
 mod broker;
 mod bundle;
+mod cosign;
 mod deployment;
 mod process;
 mod programs;
@@ -16,6 +17,7 @@ mod turn;
 
 pub use api::Api;
 pub use bundle::Bundle;
+pub use cosign::Cosign;
 pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Store};
 pub use process::{Process, suspend};
 pub use programs::{Programs, evidence_folder, output, programs, python, workspace};

@@ -109,8 +109,11 @@ impl Signer for FileSigner {
     }
 }
 
-/// Makes `<folder>/cosign.key` (for the owner's eyes) and `<folder>/cosign.pub`, unless the key is there: a key is never
-/// overwritten, and of two makers one wins.
+/// A trust root that trusts nobody: cosign before 3.0.4 demands one for bundles, also where a key says whom to trust.
+const TRUSTED_ROOT: &str = "{\"mediaType\":\"application/vnd.dev.sigstore.trustedroot+json;version=0.1\"}\n";
+
+/// Makes `<folder>/cosign.key` (for the owner's eyes), `cosign.pub` and `trusted_root.json` beside it. A key that is there stays:
+/// it is never overwritten, and of two makers one wins.
 ///
 /// # Errors
 /// See [`KeyFileError`].
@@ -126,15 +129,17 @@ pub fn generate_key_pair(folder: &Path, password: &Password) -> Result<(), KeyFi
     }
     // The public half follows from the key that stands, whoever made it.
     let pem = FileSigner::open(&key_path, password)?.public.pem().to_owned();
-    if fs::read_to_string(&public_path).ok().as_deref() != Some(pem.as_str()) {
-        let temporary = write_temporary(&public_path, pem.as_bytes(), 0o644)?;
-        fs::rename(&temporary, &public_path).map_err(|cause| KeyFileError::File {
-            act: "replace",
-            path: public_path,
-            cause,
-        })?;
+    keep(&public_path, &pem)?;
+    keep(&folder.join("trusted_root.json"), TRUSTED_ROOT)
+}
+
+/// Writes a public file, unless it says that already.
+fn keep(path: &Path, text: &str) -> Result<(), KeyFileError> {
+    if fs::read_to_string(path).ok().as_deref() == Some(text) {
+        return Ok(());
     }
-    Ok(())
+    let temporary = write_temporary(path, text.as_bytes(), 0o644)?;
+    fs::rename(&temporary, path).map_err(|cause| KeyFileError::File { act: "replace", path: path.to_owned(), cause })
 }
 
 fn write_once(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
