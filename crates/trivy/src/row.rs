@@ -43,6 +43,9 @@ pub enum BadRow {
     /// The key has not its five parts.
     #[error("the key of a staged row is damaged")]
     Key,
+    /// The value is not what the mapper writes.
+    #[error("the value of a staged row is damaged")]
+    Value,
 }
 
 /// Between the parts of an encoded key. It sorts below every byte of a name, so encoded keys sort as keys do.
