@@ -1,0 +1,218 @@
+//! The join: from the parts' runs to the database, packed.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use export_blobs::BlobError;
+use export_canon::digesting::Digester;
+use export_canon::jcs;
+use export_contract::event::ProgressStep;
+use export_contract::message::{Artefact, BundleFile, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment};
+use export_contract::{Digest, Timestamp, Version};
+use export_pipeline::StageContext;
+use export_trivy::java::Builder;
+use export_trivy::{DB_SCHEMA, JAVA_SCHEMA, Merger, Report, Summary, metadata};
+use futures::TryStreamExt as _;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
+
+use super::Database;
+use super::database::Buckets;
+use super::error::TrivyError;
+use super::merge::{LocalRun, merge, reduce};
+use super::pack::{Member, pack};
+use super::readme;
+use crate::adapter::Tools;
+use crate::error::AdaptError;
+use crate::parts::{self, Sources};
+
+/// Rows between two signs of life.
+const ROWS_A_TICK: u64 = 20_000;
+
+pub(crate) async fn join(
+    tools: &Tools,
+    database: Database,
+    input: PartsResolved,
+    cx: &StageContext,
+) -> Result<RunAdapted, AdaptError> {
+    let PartsResolved { plan, parts, .. } = input;
+    let adapted = parts::results(
+        parts.iter(),
+        |result, part| (result.part, result.kind, result.records) == (part.index, part.kind, part.records),
+        cx,
+    )
+    .await?;
+    let mut sources = Sources::default();
+    sources.take(&adapted);
+    let folder = tempfile::Builder::new().prefix("export-trivy-").tempdir_in(&tools.scratch);
+    let folder = folder.map_err(|cause| TrivyError::Scratch { act: "create", path: tools.scratch.clone(), cause })?;
+    let runs = fetch(&adapted, folder.path(), cx).await?;
+
+    let fan_in = tools.fan_in;
+    let (context, place) = (cx.clone(), folder.path().to_owned());
+    let built = blocking(move || build(database, runs, fan_in, &place, &context)).await?;
+    let files = stage(&plan, database, built, &folder, cx).await?;
+    let removed = blocking(move || {
+        let path = folder.path().to_owned();
+        folder.close().map_err(|cause| TrivyError::Scratch { act: "remove", path, cause })
+    });
+    removed.await?;
+    Ok(RunAdapted { v: Version, plan, files, sources: sources.finish() })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TrivyError> + Send + 'static,
+) -> Result<T, TrivyError> {
+    tokio::task::spawn_blocking(work).await.map_err(TrivyError::Thread)?
+}
+
+/// Copies the runs into the scratch folder, each checked against its digest.
+async fn fetch(adapted: &[PartAdapted], folder: &Path, cx: &StageContext) -> Result<Vec<LocalRun>, AdaptError> {
+    let mut runs = Vec::new();
+    for part in adapted {
+        for segment in part.segments.iter().filter(|segment| !segment.frames.is_empty()) {
+            cx.check().map_err(AdaptError::Cancelled)?;
+            let path = folder.join(format!("run-{}", runs.len()));
+            if !copy(segment, &path, cx).await? {
+                return Err(AdaptError::Segment { part: part.part });
+            }
+            runs.push(LocalRun { path, frames: segment.frames.clone() });
+        }
+        cx.progress(ProgressStep::StageProgress, part.records, part.plain_bytes);
+    }
+    Ok(runs)
+}
+
+/// Whether the copy has the segment's digest.
+async fn copy(segment: &Segment, path: &Path, cx: &StageContext) -> Result<bool, AdaptError> {
+    let staging = |cause: BlobError| AdaptError::Stage { what: "a run".to_owned(), cause };
+    let scratch = |act| move |cause| TrivyError::Scratch { act, path: path.to_owned(), cause };
+    let mut file = tokio::fs::File::create_new(path).await.map_err(scratch("create"))?;
+    let mut pieces = cx.workspace().read_artefact(&segment.artefact.digest).await.map_err(staging)?;
+    let mut digester = Digester::new();
+    while let Some(piece) = pieces.try_next().await.map_err(staging)? {
+        digester.update(&piece);
+        file.write_all(&piece).await.map_err(scratch("write"))?;
+    }
+    file.flush().await.map_err(scratch("write"))?;
+    Ok(Digest::from_bytes(*digester.finish().sha256.as_bytes()) == segment.artefact.digest)
+}
+
+/// A database in the scratch folder.
+struct Built {
+    file: PathBuf,
+    report: Report,
+    summary: Option<Summary>,
+}
+
+fn build(
+    database: Database,
+    runs: Vec<LocalRun>,
+    fan_in: usize,
+    folder: &Path,
+    cx: &StageContext,
+) -> Result<Built, TrivyError> {
+    let runs = reduce(runs, fan_in, folder, cx)?;
+    let mut rows = 0;
+    let mut tick = || {
+        rows += 1;
+        if rows % ROWS_A_TICK == 0 {
+            cx.progress(ProgressStep::StageProgress, rows, 0);
+            cx.check()?;
+        }
+        Ok::<(), TrivyError>(())
+    };
+    match database {
+        Database::Vulnerabilities => {
+            let mut merger = Merger::default();
+            let mut buckets = Buckets::new(folder);
+            merge(runs, |row| {
+                tick()?;
+                merger.push(row.decode()?)?.map_or(Ok(()), |entry| buckets.take(&entry))
+            })?;
+            let (rest, report, summary) = merger.finish();
+            rest.iter().try_for_each(|entry| buckets.take(entry))?;
+            let file = folder.join("trivy.db");
+            buckets.write(&file, cx)?;
+            Ok(Built { file, report, summary: Some(summary) })
+        }
+        Database::Archives => {
+            let file = folder.join("trivy-java.db");
+            let mut builder = Builder::create(&file)?;
+            merge(runs, |row| {
+                tick()?;
+                Ok(builder.push(row.decode()?)?)
+            })?;
+            Ok(Built { report: builder.finish()?, file, summary: None })
+        }
+    }
+}
+
+/// Packs the database and stages every file of the bundle.
+async fn stage(
+    plan: &RunPlanned,
+    database: Database,
+    built: Built,
+    folder: &TempDir,
+    cx: &StageContext,
+) -> Result<Vec<BundleFile>, AdaptError> {
+    let (schema, days, archive, member) = match database {
+        Database::Vulnerabilities => (DB_SCHEMA, 1, "trivy/db.tar.gz", "trivy.db"),
+        Database::Archives => (JAVA_SCHEMA, 3, "trivy/javadb.tar.gz", "trivy-java.db"),
+    };
+    let updated = plan.as_of.unwrap_or(Timestamp::UNIX_EPOCH);
+    let next = updated.plus_days(days);
+    let metadata = metadata::text(schema, &updated.to_string(), &next.to_string());
+    let report = jcs::to_vec(&built.report).map_err(TrivyError::Report)?;
+
+    let (sender, pieces) = mpsc::channel(2);
+    let members = vec![("metadata.json", Member::Text(metadata.clone())), (member, Member::File(built.file))];
+    let packed = blocking(move || pack(members, sender));
+    let written = write(pieces, archive, cx);
+    let (packed, written) = tokio::join!(packed, written);
+    packed?;
+    tracing::debug!(folder = %folder.path().display(), "the database is packed");
+    let mut files = vec![file(archive, written?, "application/gzip")];
+    let mut texts = vec![
+        ("trivy/metadata.json", metadata.into_bytes(), "application/json"),
+        ("trivy/report.json", report, "application/json"),
+        ("README.md", readme::text(plan, database).into_bytes(), "text/markdown"),
+    ];
+    if let Some(summary) = built.summary.filter(|_| plan.profile.config.package_summary) {
+        texts.push(("trivy/summary.json", jcs::to_vec(&summary).map_err(TrivyError::Report)?, "application/json"));
+    }
+    for (path, bytes, content_type) in texts {
+        let staged = cx.workspace().put_artefact(Bytes::from(bytes)).await;
+        let staged = staged.map_err(|cause| AdaptError::Stage { what: path.to_owned(), cause })?;
+        files.push(file(path, staged, content_type));
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+async fn write(
+    mut pieces: mpsc::Receiver<Bytes>,
+    what: &str,
+    cx: &StageContext,
+) -> Result<Artefact, AdaptError> {
+    let failed = |cause: BlobError| AdaptError::Stage { what: what.to_owned(), cause };
+    let mut writer = cx.workspace().artefact_writer().await.map_err(failed)?;
+    while let Some(piece) = pieces.recv().await {
+        cx.check().map_err(AdaptError::Cancelled)?;
+        cx.progress(ProgressStep::StageProgress, 0, piece.len() as u64);
+        writer.write(piece).await.map_err(failed)?;
+    }
+    writer.finish().await.map_err(failed)
+}
+
+fn file(path: &str, artefact: Artefact, content_type: &str) -> BundleFile {
+    BundleFile {
+        path: path.to_owned(),
+        artefact,
+        content_type: content_type.to_owned(),
+        records: None,
+        plain_bytes: None,
+        frames: None,
+    }
+}
