@@ -7,4 +7,5 @@ mod archives;
 mod containers;
 mod made;
 mod mutations;
+mod packed;
 mod refuses;
