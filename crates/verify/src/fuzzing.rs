@@ -2,6 +2,8 @@
 //!
 //! `fuzz/` calls these under libFuzzer; a test calls the very same on the corpus and on changes of it, without any special toolchain.
 
+#![expect(clippy::missing_panics_doc, reason = "each of them panics when what must hold of any input does not")]
+
 use std::io::Read;
 
 use export_canon::tar::{TarLimits, TarReader};
@@ -27,8 +29,11 @@ TMjCNyctVuOO25ChwStWi/0qh4SEWO+RATT+VpELrPM61Cp6rzJZ3AVvXw==
 /// Most plain bytes that are decompressed of an input.
 const MOST_PLAIN: u64 = 1 << 20;
 
+/// A target: takes any bytes.
+pub type Target = fn(&[u8]);
+
 /// The targets by name; `fuzz/corpus` has a folder of that name for each.
-pub const TARGETS: [(&str, fn(&[u8])); 11] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("tar", tar),
     ("delivery", delivery),
     ("bundle", bundle),

@@ -1,6 +1,7 @@
 //! The fuzz targets without a fuzzer: their corpus, and changes of it that are the same every time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "how much is tried is a setting of the tests")]
 
 #[path = "offline/made.rs"]
 #[allow(dead_code, reason = "made for more tests than these")]
