@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     NotFound,
     Busy,
     DigestMismatch,
-    /// A code of the verifier's own table, 10 to 17.
+    /// The code that the verifier gives: 10 to 17 for faults of the bundle.
     Verify(u8),
     Interrupted,
 }

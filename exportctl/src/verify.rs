@@ -79,7 +79,7 @@ fn policy(arguments: &VerifyArguments) -> Result<Policy, Failure> {
         ));
     }
     Ok(Policy {
-        keys: arguments.key.iter().map(|path| read_key(path)).collect::<Result<Vec<PublicKey>, Failure>>()?,
+        keys: arguments.key.iter().map(PathBuf::as_path).map(read_key).collect::<Result<Vec<PublicKey>, Failure>>()?,
         require_provenance: arguments.require_attestation,
         allow_failed_sources: arguments.allow_failed_sources,
         max_plain_bytes: arguments.max_plain_bytes,
@@ -88,9 +88,9 @@ fn policy(arguments: &VerifyArguments) -> Result<Policy, Failure> {
     })
 }
 
-fn read_key(path: &PathBuf) -> Result<PublicKey, Failure> {
+fn read_key(path: &Path) -> Result<PublicKey, Failure> {
     let text =
-        std::fs::read_to_string(path).map_err(|cause| Failure::File { act: "read", path: path.clone(), cause })?;
+        std::fs::read_to_string(path).map_err(|cause| Failure::File { act: "read", path: path.to_owned(), cause })?;
     PublicKey::from_pem(&text).map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display())))
 }
 

@@ -110,6 +110,20 @@ pub(crate) enum EvidenceCommand {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
+    /// Take over the raw documents of a peer's MongoDB collections, as `[peer]` of the configuration names them.
+    ///
+    /// A pull that is interrupted goes on where it was when it is started again. Pulling twice changes nothing; a changed
+    /// document supersedes the one before. Everything becomes visible at once, at the end.
+    Pull {
+        #[command(flatten)]
+        target: ImportTarget,
+        /// One name for the source of everything, instead of what the documents say.
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+        /// Where to name every refused document, one JSON object a line.
+        #[arg(long, value_name = "FILE")]
+        reject_file: Option<PathBuf>,
+    },
     /// Make synthetic evidence, the same for the same seed.
     Generate {
         #[command(flatten)]
@@ -153,9 +167,11 @@ impl Command {
     pub(crate) fn lay_over(&self, config: &mut Config) {
         let (data, listen) = match self {
             Self::All { data, listen } => (data, *listen),
-            Self::Evidence(EvidenceCommand::Import { target, .. } | EvidenceCommand::Generate { target, .. }) => {
-                (&target.data, None)
-            }
+            Self::Evidence(
+                EvidenceCommand::Import { target, .. }
+                | EvidenceCommand::Pull { target, .. }
+                | EvidenceCommand::Generate { target, .. },
+            ) => (&target.data, None),
             _ => return,
         };
         if let Some(data) = data {

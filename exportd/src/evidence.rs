@@ -8,13 +8,14 @@ use anyhow::Context as _;
 use export_contract::Timestamp;
 use export_evidence::generate::generate;
 use export_evidence::import::{ImportOptions, ImportProgress, ImportSummary, import};
+use export_evidence::pull::pull;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::{EvidenceCommand, ImportTarget};
 use crate::config::Config;
 use crate::stores;
 
-/// Imports or generates evidence.
+/// Imports, pulls or generates evidence.
 pub(crate) async fn evidence(config: &Config, command: EvidenceCommand) -> anyhow::Result<()> {
     let ledger = stores::evidence(config).await?;
     let policy = stores::policy(config).await?;
@@ -23,6 +24,12 @@ pub(crate) async fn evidence(config: &Config, command: EvidenceCommand) -> anyho
         EvidenceCommand::Import { target, source, reject_file, paths } => {
             let options = ImportOptions { source_name: source, reject_file, ..options(&target) };
             let summary = import(&*ledger, &*policy, &paths, options, bar.clone()).await?;
+            (target, summary)
+        }
+        EvidenceCommand::Pull { target, source, reject_file } => {
+            let options = ImportOptions { source_name: source, reject_file, ..options(&target) };
+            let peer = stores::peer(config).await?;
+            let summary = pull(&*ledger, &peer, &stores::spool_folder(config), options, bar.clone()).await?;
             (target, summary)
         }
         EvidenceCommand::Generate { target, seed, records } => {

@@ -1,13 +1,15 @@
 //! Which driver stands behind which port.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
 use export_blobs::s3::{S3Blobs, S3Settings};
+use export_contract::RecordKind;
 use export_evidence::policy::{MongoPolicyStore, PolicyStore, SqlitePolicyStore};
+use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, connect};
 use export_runs::{MongoRuns, RunStore, RunStoreError, SqliteRuns};
@@ -70,6 +72,27 @@ pub(crate) async fn evidence(config: &Config) -> anyhow::Result<Arc<dyn Evidence
             Arc::new(opened(async || MongoLedger::open(database.clone()).await, LedgerError::is_transient).await?)
         }
     })
+}
+
+/// The ledger of others that is configured. Does not wait for it: the pull tries again by itself.
+pub(crate) async fn peer(config: &Config) -> anyhow::Result<Peer> {
+    let peer = &config.peer;
+    anyhow::ensure!(
+        !peer.uri_file.as_os_str().is_empty(),
+        "peer.uri_file is not set: there is no ledger to pull from (docs/configuration.md)"
+    );
+    let uri = secrets::read(&peer.uri_file)?;
+    let collection = |(kind, name): (RecordKind, &str)| PeerCollection { name: name.to_owned(), kind };
+    Ok(Peer {
+        database: export_mongo::connect(&uri, &peer.database).await?,
+        servers: export_mongo::servers(&uri).await?,
+        collections: peer.collections().map(collection).collect(),
+    })
+}
+
+/// The folder in which pulls keep what they have read.
+pub(crate) fn spool_folder(config: &Config) -> PathBuf {
+    config.data_dir.join("pull")
 }
 
 /// Policy snapshots, findings and enrichment.

@@ -9,15 +9,15 @@
 //! 24 MiB of documents are on their way at most, or one larger document alone.
 
 mod budget;
-mod convert;
+pub(crate) mod convert;
 mod foreign;
 pub mod format;
 mod identity;
 mod input;
 mod links;
 mod purl;
-mod refusal;
-mod summary;
+pub(crate) mod refusal;
+pub(crate) mod summary;
 mod tape;
 mod walk;
 mod write;

@@ -1,6 +1,7 @@
 //! The evidence ledger: the port that stages read through, its drivers, the meaning of selectors, and import.
 //!
 //! - [`ledger`]: the port. [`SqliteLedger`] and [`MongoLedger`] keep it; `suite` holds them to it.
+//! - [`import`] and [`pull`]: how evidence comes in, from files and from the ledgers of others.
 //! - [`predicate`]: what selectors mean. The drivers compile them; a property test holds the three equal.
 
 pub mod aoc;
@@ -9,6 +10,7 @@ pub mod import;
 pub mod ledger;
 pub mod policy;
 pub mod predicate;
+pub mod pull;
 
 mod batch;
 mod compile;

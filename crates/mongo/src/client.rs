@@ -37,6 +37,18 @@ pub async fn connect(uri: &str, database: &str) -> Result<Database, MongoError> 
     Ok(client.database(database))
 }
 
+/// The servers that `uri` names, sorted, without user and password.
+///
+/// # Errors
+/// When `uri` is no connection string, or its name cannot be resolved.
+pub async fn servers(uri: &str) -> Result<String, MongoError> {
+    let act = "use the MongoDB connection string";
+    let options = ClientOptions::parse(uri).await.map_err(|cause| MongoError::failed(act, cause))?;
+    let mut servers: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+    servers.sort_unstable();
+    Ok(servers.join(","))
+}
+
 /// Asks the server whether it answers.
 ///
 /// # Errors

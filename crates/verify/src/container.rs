@@ -25,6 +25,8 @@ use crate::error::{Problem, VerifyError};
 pub(crate) use delivery::Delivery;
 use folder::Folder;
 use layout::Layout;
+#[cfg(feature = "testing")]
+pub(crate) use layout::{LayoutIndex, LayoutManifest};
 
 /// Name of the tar in a folder, and as a subject of provenance.
 pub(crate) const BUNDLE: &str = "bundle.tar";

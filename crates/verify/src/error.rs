@@ -10,6 +10,8 @@ use export_contract::{RecordKind, Timestamp};
 use export_signing::SignatureInvalid;
 use export_signing::bundle::BundleError;
 
+use crate::freshness::spoken;
+
 /// Why a bundle does not pass. Texts from the bundle are shortened and escaped before they are printed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -97,7 +99,7 @@ pub enum VerifyError {
         problem: Problem,
     },
     /// The evidence is older than the policy takes.
-    #[error("the evidence is as of {as_of}, {age} seconds ago; at most {max_age} are accepted")]
+    #[error("the evidence is as of {as_of}, {} ago; at most {} is accepted", spoken(*age), spoken(*max_age))]
     TooOld {
         /// The manifest's `asOf`.
         as_of: Timestamp,

@@ -13,6 +13,8 @@ mod content;
 mod error;
 mod frames;
 mod freshness;
+#[cfg(feature = "testing")]
+pub mod fuzzing;
 mod inspect;
 mod manifest;
 mod policy;

@@ -8,6 +8,7 @@ use crate::archive::Archive;
 use crate::attestation::Attestation;
 use crate::container::ExportJson;
 use crate::error::shown;
+use crate::freshness::spoken;
 use crate::manifest::{Delta, Manifest};
 use crate::signature::Signature;
 
@@ -159,10 +160,15 @@ fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
     }
     match (manifest.as_of, age, max_age) {
         (Some(as_of), Some(age), Some(max_age)) => {
-            proven.push(format!("the evidence is as of {as_of}, {age} seconds ago; up to {max_age} are accepted"));
+            proven.push(format!(
+                "the evidence is as of {as_of}, {} ago; up to {} is accepted",
+                spoken(*age),
+                spoken(*max_age)
+            ));
         }
         (Some(as_of), Some(age), None) => not_proven.push(format!(
-            "that the evidence is recent: it is as of {as_of}, {age} seconds ago, and no maximum age was given"
+            "that the evidence is recent: it is as of {as_of}, {} ago, and no maximum age was given",
+            spoken(*age)
         )),
         (Some(as_of), None, _) => not_proven.push(format!("that the evidence is recent: it is as of {as_of}")),
         (None, ..) => not_proven.push("that the evidence is recent: the ledger was empty".to_owned()),

@@ -7,6 +7,9 @@
 #[path = "offline/made.rs"]
 #[allow(dead_code, reason = "made for more tests than these")]
 mod made;
+#[path = "offline/packed.rs"]
+#[allow(dead_code, reason = "made for more tests than these")]
+mod packed;
 
 use std::fs;
 use std::io::{self, BufWriter, Read};
@@ -18,7 +21,7 @@ use export_canon::tar::TarWriter;
 use export_canon::zst::{FrameEncoder, seek_table};
 use export_contract::Digest;
 use export_contract::manifest::PATH;
-use export_verify::{Report, VerifyError, verify};
+use export_verify::{Report, VerifyError, verify, verify_stream};
 use made::{File, Made, OURS, compressed, manifest, rehash, trusting};
 
 const FRAMES: u64 = 128;
@@ -34,10 +37,14 @@ fn peak() -> u64 {
 
 /// Verifies, and gives the MiB that it took.
 fn cost(folder: &Path) -> (Result<Report, VerifyError>, u64) {
+    cost_of(|| verify(folder, &trusting()))
+}
+
+fn cost_of(act: impl FnOnce() -> Result<Report, VerifyError>) -> (Result<Report, VerifyError>, u64) {
     // Sets the peak back to what is in use now (proc(5)).
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = peak();
-    let outcome = verify(folder, &trusting());
+    let outcome = act();
     (outcome, (peak() - before) >> 10)
 }
 
@@ -75,6 +82,19 @@ fn write(folder: &Path) {
     tar.finish().unwrap();
 }
 
+/// The files of a folder as one stream: the small ones, then the tar.
+fn streamed(folder: &Path) -> impl Read {
+    let small: Vec<u8> = ["export.json", "export.json.sig", "export.json.sigstore.json"]
+        .iter()
+        .flat_map(|name| packed::member(name, &fs::read(folder.join(name)).unwrap()))
+        .collect();
+    let tar = fs::File::open(folder.join("bundle.tar")).unwrap();
+    let length = usize::try_from(tar.metadata().unwrap().len()).unwrap();
+    let start = [small, packed::header("bundle.tar", length, b'0')].concat();
+    let end = vec![0; length.next_multiple_of(512) - length + 1024];
+    io::Cursor::new(start).chain(tar).chain(io::Cursor::new(end))
+}
+
 /// A bundle signed as it should be, with a frame of 512 MiB that is said to hold 1000 bytes.
 fn bomb() -> Made {
     let bytes = compressed(&[&"\n".repeat(512 << 20)]);
@@ -95,6 +115,11 @@ fn memory_does_not_grow_with_the_bundle() {
     let (report, grown) = cost(folder.path());
     assert_eq!(report.unwrap().records, FRAMES * LINES);
     assert!(grown < 48, "verifying took {grown} MiB more");
+
+    let stream = streamed(folder.path());
+    let (report, grown) = cost_of(|| verify_stream(stream, &trusting(), &|_| ()));
+    assert_eq!(report.unwrap().records, FRAMES * LINES);
+    assert!(grown < 48, "verifying a stream took {grown} MiB more");
 
     let provenance = "provenance.sigstore.json";
     let media_type = "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\"";

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use export_canon::CanonError;
 use export_canon::digesting::sha256;
 use export_canon::json::{Canonicalizer, Limits};
-use export_contract::{Digest, RecordKey, Timestamp};
+use export_contract::{Digest, RecordKey, RecordKind, Timestamp};
 
 use super::ImportLimits;
 use super::foreign;
@@ -106,6 +106,34 @@ impl Converter {
                 Outcome::Refused(Refusal { position, code: RefusalCode::UnknownFormat, reason, source })
             }
         }
+    }
+
+    /// The record of a document that a peer kept: the one that an import of the same text from a file without path would
+    /// make, but for the upstream id, which stands where the path would where the document has another id of its own.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(crate) fn pulled(
+        &mut self,
+        text: Bytes,
+        upstream_id: Option<&str>,
+        source: String,
+        kind: RecordKind,
+    ) -> Result<NewRecord, (RefusalCode, String)> {
+        let raw = self.canonical(text)?;
+        let tape = Tape::new(std::str::from_utf8(&raw).unwrap_or_default());
+        let path = upstream_id.unwrap_or_default();
+        let found = match recognise(tape.root(), path, Some(kind)) {
+            Recognised::Record(extract) => {
+                let path = if extract.id.as_deref() == upstream_id { "" } else { path };
+                return Ok(self.record(*extract, source, path, raw.clone()).0);
+            }
+            Recognised::Enrichment(name) => format!("the catalogue {name}"),
+            Recognised::Snapshot(_) => "a policy snapshot".to_owned(),
+            Recognised::Finding(_) => "a policy finding".to_owned(),
+            Recognised::Unknown(reason) => return Err((RefusalCode::UnknownFormat, reason)),
+        };
+        Err((RefusalCode::UnknownFormat, format!("it is {found}, and no evidence; import it from a file")))
     }
 
     /// The canonical text. A byte order mark at the beginning is white space to us: common tools write one,

@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a document was refused; stable words for scripts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalCode {
     /// It does not parse as strict UTF-8 JSON (RFC 8259).
@@ -27,6 +27,12 @@ pub enum RefusalCode {
     LimitReached,
     /// An archive inside an archive; not opened.
     NestedArchive,
+    /// Of a peer: its record carries members that conclude instead of observing, see [`crate::aoc`].
+    AocViolation,
+    /// Of a peer: it holds a value that has no form in JSON, such as binary.
+    UnsupportedValue,
+    /// Of a peer: it and others supersede each other, so that none is the last.
+    BrokenChain,
     /// A policy finding that does not say to which snapshot it belongs.
     NoSnapshot,
 }
@@ -43,6 +49,9 @@ impl RefusalCode {
             Self::Unreadable => "unreadable",
             Self::LimitReached => "limit_reached",
             Self::NestedArchive => "nested_archive",
+            Self::AocViolation => "aoc_violation",
+            Self::UnsupportedValue => "unsupported_value",
+            Self::BrokenChain => "broken_chain",
             Self::NoSnapshot => "no_snapshot",
         }
     }
@@ -55,7 +64,7 @@ impl fmt::Display for RefusalCode {
 }
 
 /// Where a document stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Position {
     /// The file, as found from the path given.
@@ -85,7 +94,7 @@ impl fmt::Display for Position {
 }
 
 /// A refused document: one line of the reject file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Where it stands.
     #[serde(flatten)]

@@ -55,7 +55,7 @@ impl From<export_contract::RecordKind> for Class {
 }
 
 /// Counts of documents. `read` is the sum of the next four; `skipped` counts files that are no evidence by
-/// their name.
+/// their name, and documents of a peer that a later revision supersedes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Documents found.
@@ -68,7 +68,7 @@ pub struct Counts {
     pub unchanged: u64,
     /// Ones not taken; each is in the reject file.
     pub refused: u64,
-    /// Files passed over by name.
+    /// Files passed over by name, and superseded documents of a peer.
     pub skipped: u64,
 }
 
@@ -195,8 +195,8 @@ impl Tally {
         }
     }
 
-    pub(crate) fn skipped(&mut self, source: &str) {
-        self.row(Class::Unknown, source).skipped += 1;
+    pub(crate) fn skipped(&mut self, kind: Class, source: &str, count: u64) {
+        self.row(kind, source).skipped += count;
     }
 
     pub(crate) fn finish(self, watermark: Watermark) -> ImportSummary {

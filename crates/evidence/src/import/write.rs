@@ -110,7 +110,7 @@ impl<'a> Writer<'a> {
                     findings.extend(self.place(finding, &folder, source, position)?);
                 }
                 Outcome::Refused(refusal) => self.refuse(Class::Unknown, &refusal)?,
-                Outcome::Skipped(source) => self.tally.skipped(&source),
+                Outcome::Skipped(source) => self.tally.skipped(Class::Unknown, &source, 1),
             }
         }
         self.put_records(records).await?;

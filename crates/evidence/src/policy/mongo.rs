@@ -12,7 +12,7 @@ use export_contract::TenantId;
 use export_mongo::bson::{Bson, Document, doc};
 use export_mongo::mongodb::options::IndexOptions;
 use export_mongo::mongodb::{Collection, Database, IndexModel};
-use export_mongo::{MongoError, ensure_indexes, perform};
+use export_mongo::{MongoError, ensure_indexes, perform, perform_again};
 
 use self::rows::{digest, key, packed, place, text, time, unpacked};
 use super::{Enrichment, FindingKey, PolicyFinding, PolicySnapshot, PolicyStore};
@@ -65,15 +65,46 @@ impl MongoPolicyStore {
     /// Puts `row` where `place` is, unless the same text stands there.
     async fn put(&self, act: &str, name: &str, place: Document, mut row: Document) -> Result<PutRecord, LedgerError> {
         let collection = self.collection(name);
-        let found = perform(act, collection.find_one(place.clone())).await.map_err(failed)?;
+        let found = perform_again(act, || collection.find_one(place.clone())).await.map_err(failed)?;
         let put = match &found {
             None => PutRecord::Added,
             Some(found) if found.get("raw") == row.get("raw") => return Ok(PutRecord::Unchanged),
             Some(_) => PutRecord::Changed,
         };
         row.extend(place.clone());
-        perform(act, collection.replace_one(place, row).upsert(true)).await.map_err(failed)?;
+        self.replace(act, &collection, place, row).await?;
         Ok(put)
+    }
+
+    /// Doing it twice gives the same row. Where two do it at once, one may find the other's row under the unique index,
+    /// and then overwrites it.
+    async fn replace(
+        &self,
+        act: &str,
+        collection: &Collection<Document>,
+        place: Document,
+        row: Document,
+    ) -> Result<(), LedgerError> {
+        let replace = || collection.replace_one(place.clone(), row.clone()).upsert(true);
+        match perform_again(act, replace).await {
+            Err(error) if error.is_duplicate_key() => perform_again(act, replace).await.map(drop).map_err(failed),
+            outcome => outcome.map(drop).map_err(failed),
+        }
+    }
+
+    /// Inserts rows of findings. Those that an attempt has left whose answer was lost are overwritten.
+    async fn insert(&self, act: &str, rows: Vec<Document>) -> Result<(), LedgerError> {
+        let findings = self.collection(FINDINGS);
+        match perform_again(act, || findings.insert_many(&rows).ordered(false)).await {
+            Err(error) if error.is_duplicate_key() => {}
+            outcome => return outcome.map(drop).map_err(failed),
+        }
+        for row in rows {
+            let fields = ["tenant", "snapshot_id", "subject", "advisory", "finding_id"];
+            let place = fields.iter().filter_map(|name| Some(((*name).to_owned(), row.get(*name)?.clone()))).collect();
+            self.replace(act, &findings, place, row).await?;
+        }
+        Ok(())
     }
 
     async fn all(&self, act: &str, name: &str, filter: Document, sort: Document) -> Result<Vec<Document>, LedgerError> {
@@ -130,8 +161,7 @@ impl PolicyStore for MongoPolicyStore {
             puts.push(match before {
                 Some(before) if before == raw => PutRecord::Unchanged,
                 Some(_) if !new.contains_key(&at) => {
-                    let replace = self.collection(FINDINGS);
-                    perform(&act, replace.replace_one(place, row).upsert(true)).await.map_err(failed)?;
+                    self.replace(&act, &self.collection(FINDINGS), place, row).await?;
                     PutRecord::Changed
                 }
                 Some(_) => {
@@ -145,7 +175,7 @@ impl PolicyStore for MongoPolicyStore {
             });
         }
         if !new.is_empty() {
-            perform(&act, self.collection(FINDINGS).insert_many(new.into_values())).await.map_err(failed)?;
+            self.insert(&act, new.into_values().collect()).await?;
         }
         Ok(puts)
     }

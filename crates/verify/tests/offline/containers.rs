@@ -1,65 +1,14 @@
 //! One bundle in every container, and what containers may not hold.
 
-use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
 use std::process::Command;
 
-use export_canon::zst::FrameEncoder;
+use export_signing::Signer as _;
 use export_verify::{Policy, Report, VerifyError, inspect, verify, verify_stream};
 use serde_json::{Value, json};
 
-use crate::made::{FOREIGN, Made, digest, trusting};
-use export_signing::Signer as _;
-
-const ORDER: [&str; 7] = [
-    "cosign.pub",
-    "export.json",
-    "export.json.sig",
-    "export.json.sigstore.json",
-    "provenance.json",
-    "provenance.sigstore.json",
-    "bundle.tar",
-];
-
-pub(crate) fn zst(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    FrameEncoder::new(3).unwrap().encode(bytes, &mut out).unwrap();
-    out
-}
-
-/// A header such as GNU tar writes, with owner and time.
-fn header(name: &str, size: usize, kind: u8) -> Vec<u8> {
-    let mut block = vec![0_u8; 512];
-    let mut put = |at: usize, text: &[u8]| block[at..at + text.len()].copy_from_slice(text);
-    put(0, name.as_bytes());
-    put(100, b"0000644\0");
-    put(108, b"0001750\0");
-    put(116, b"0001750\0");
-    put(124, format!("{size:011o}\0").as_bytes());
-    put(136, b"14736000000\0");
-    put(148, b"        ");
-    put(156, &[kind]);
-    put(257, b"ustar  \0");
-    put(265, b"somebody");
-    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    block
-}
-
-fn member(name: &str, bytes: &[u8]) -> Vec<u8> {
-    let padding = vec![0; bytes.len().next_multiple_of(512) - bytes.len()];
-    [header(name, bytes.len(), b'0'), bytes.to_vec(), padding].concat()
-}
-
-fn ended(members: &[Vec<u8>]) -> Vec<u8> {
-    [members.concat(), vec![0; 10_240]].concat()
-}
-
-/// A delivery with the members in this order.
-pub(crate) fn delivery(made: &Made, order: &[&str]) -> Vec<u8> {
-    ended(&order.iter().map(|name| member(name, &made.0[name])).collect::<Vec<_>>())
-}
+use crate::made::{FOREIGN, Made, trusting};
+use crate::packed::{Layout, ORDER, delivery, ended, header, member, zst};
 
 fn stream(bytes: &[u8], policy: &Policy) -> Result<Report, VerifyError> {
     verify_stream(bytes, policy, &|_| ())
@@ -85,75 +34,10 @@ fn refused(code: u8, name: &str, bytes: &[u8]) {
     }
 }
 
-/// Blobs by digest, an index, a marker.
-pub(crate) struct Layout {
-    pub(crate) files: BTreeMap<String, Vec<u8>>,
-}
-
-impl Layout {
-    fn blob(&mut self, bytes: &[u8]) -> (String, usize) {
-        let digest = digest(bytes);
-        self.files.insert(format!("blobs/sha256/{}", digest.hex()), bytes.to_vec());
-        (digest.to_string(), bytes.len())
-    }
-
-    fn descriptor(&mut self, media: &str, bytes: &[u8], title: Option<&str>) -> Value {
-        let (digest, size) = self.blob(bytes);
-        let mut descriptor = json!({"mediaType": media, "digest": digest, "size": size});
-        if let Some(title) = title {
-            descriptor["annotations"] = json!({"org.opencontainers.image.title": title});
-        }
-        descriptor
-    }
-
-    fn manifest(&mut self, layers: &[(&str, &[u8])], subject: Option<&Value>) -> Value {
-        let config = self.descriptor("application/vnd.oci.empty.v1+json", b"{}", None);
-        let layers: Vec<Value> =
-            layers.iter().map(|(name, bytes)| self.descriptor("application/octet-stream", bytes, Some(name))).collect();
-        let mut manifest = json!({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "artifactType": "application/vnd.export-center.bundle.v1", "config": config, "layers": layers,
-        });
-        if let Some(subject) = subject {
-            manifest["subject"] = subject.clone();
-        }
-        let text = serde_json::to_vec(&manifest).unwrap();
-        self.descriptor("application/vnd.oci.image.manifest.v1+json", &text, None)
-    }
-
-    /// Everything in one manifest, or signatures and provenance in one that refers to it.
-    pub(crate) fn of(made: &Made, apart: bool) -> Self {
-        let mut layout = Self { files: BTreeMap::new() };
-        let layers: Vec<(&str, &[u8])> = made.0.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-        let (main, others): (Vec<_>, Vec<_>) =
-            layers.into_iter().partition(|(name, _)| !apart || matches!(*name, "bundle.tar" | "export.json"));
-        let main = layout.manifest(&main, None);
-        let mut manifests = vec![main.clone()];
-        if apart {
-            manifests.push(layout.manifest(&others, Some(&main)));
-        }
-        layout.index(&manifests);
-        layout.files.insert("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec());
-        layout
-    }
-
-    fn index(&mut self, manifests: &[Value]) {
-        let index = json!({"schemaVersion": 2, "manifests": manifests});
-        self.files.insert("index.json".to_owned(), serde_json::to_vec(&index).unwrap());
-    }
-
-    pub(crate) fn write(&self, folder: &Path) {
-        std::fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
-        for (name, bytes) in &self.files {
-            std::fs::write(folder.join(name), bytes).unwrap();
-        }
-    }
-
-    fn verify(&self) -> Result<Report, VerifyError> {
-        let folder = tempfile::tempdir().unwrap();
-        self.write(folder.path());
-        verify(folder.path(), &trusting())
-    }
+fn check_layout(layout: &Layout) -> Result<Report, VerifyError> {
+    let folder = tempfile::tempdir().unwrap();
+    layout.write(folder.path());
+    verify(folder.path(), &trusting())
 }
 
 #[test]
@@ -179,8 +63,8 @@ fn every_container_proves_the_same() {
         ("tar, bundle first", file("d.tar", &bundle_first, &trusting())),
         ("tar.zst, bundle first", file("d.tar.zst", &zst(&bundle_first), &trusting())),
         ("tar of a folder", stream(&in_folder, &trusting())),
-        ("layout", Layout::of(&made, false).verify()),
-        ("layout with a referrer", Layout::of(&made, true).verify()),
+        ("layout", check_layout(&Layout::of(&made, false))),
+        ("layout with a referrer", check_layout(&Layout::of(&made, true))),
     ] {
         assert_eq!(report.unwrap(), expected, "{name}");
     }
@@ -362,7 +246,7 @@ fn layouts_that_are_damaged_or_unclear_are_refused() {
     let made = Made::good();
     let good = Layout::of(&made, true);
     let check = |code: u8, name: &str, layout: &Layout| {
-        let error = layout.verify().map(|_| ()).expect_err(name);
+        let error = check_layout(layout).map(|_| ()).expect_err(name);
         assert_eq!(error.exit_code(), code, "{name}: {error:?}");
     };
     let changed = |change: &dyn Fn(&mut Layout)| {
@@ -411,10 +295,10 @@ fn layouts_that_are_damaged_or_unclear_are_refused() {
             layout.files.insert("index.json".to_owned(), serde_json::to_vec(&index).unwrap());
         })
     };
-    twice("export.json", &made.0["export.json"]).verify().unwrap();
+    check_layout(&twice("export.json", &made.0["export.json"])).unwrap();
     check(14, "two signatures", &twice("export.json.sig", b"x"));
     check(14, "two bundles", &twice("bundle.tar", b"x"));
-    let told = twice("notes.txt", b"trust me").verify().unwrap().not_proven.join("\n");
+    let told = check_layout(&twice("notes.txt", b"trust me")).unwrap().not_proven.join("\n");
     assert!(told.contains("notes.txt"), "{told}");
 }
 
@@ -422,7 +306,7 @@ fn layouts_that_are_damaged_or_unclear_are_refused() {
 fn a_layout_of_another_signer_is_of_another_signer() {
     let made = Made::good();
     let foreign = Made::sealed(&made.0["export.json"], &made.0["bundle.tar"], &FOREIGN);
-    assert_eq!(Layout::of(&foreign, true).verify().unwrap_err().exit_code(), 12);
+    assert_eq!(check_layout(&Layout::of(&foreign, true)).unwrap_err().exit_code(), 12);
     assert_ne!(FOREIGN.public_key().key_id(), made.verify(&trusting()).unwrap().key_id);
 }
 

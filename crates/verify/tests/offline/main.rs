@@ -5,6 +5,8 @@
 mod accepts;
 mod archives;
 mod containers;
+mod delta;
 mod made;
 mod mutations;
+mod packed;
 mod refuses;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::made::{FOREIGN, File, Made, OURS, compressed, files, manifest, rehash, sign, statement, tar, trusting};
 
-fn check(code: u8, cases: Vec<(&str, Made)>) {
+pub(crate) fn check(code: u8, cases: Vec<(&str, Made)>) {
     for (name, made) in cases {
         let error = made.verify(&trusting()).map(|_| ()).expect_err(name);
         assert_eq!(error.exit_code(), code, "{name}: {error:?}");
