@@ -272,6 +272,8 @@ pub(crate) struct Workers {
     pub(crate) adapt_slots: usize,
     /// Threads that compress, per part; 0: one per core.
     pub(crate) adapt_threads: usize,
+    /// Where databases grow before they are packed; not set: `scratch` in `data_dir`. Room for three times the largest database.
+    pub(crate) scratch_dir: PathBuf,
     /// Seconds without a heartbeat after which a delivery goes to another worker, 1 to 600.
     pub(crate) ack_wait_seconds: u64,
     /// How often a command is tried, 1 to 100.
@@ -290,6 +292,7 @@ impl Default for Workers {
             slots: 4,
             adapt_slots: 2,
             adapt_threads: 0,
+            scratch_dir: PathBuf::new(),
             ack_wait_seconds: 30,
             max_deliver: 6,
             stuck_seconds: 120,

@@ -143,6 +143,7 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         ErrorCode::ProfileUnsupported
+        | ErrorCode::SchemaUnsupported
         | ErrorCode::IdempotencyMismatch
         | ErrorCode::Empty
         | ErrorCode::SnapshotMissing

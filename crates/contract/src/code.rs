@@ -33,6 +33,8 @@ codes! {
     ProfileExists = "ERR_EXPORT_PROFILE_EXISTS",
     /// No adapter of this build makes this profile.
     ProfileUnsupported = "ERR_EXPORT_PROFILE_UNSUPPORTED",
+    /// The profile asks for a schema version of its database that is not made.
+    SchemaUnsupported = "ERR_EXPORT_SCHEMA_UNSUPPORTED",
     /// The request carries no token or one that is not valid.
     Unauthenticated = "ERR_EXPORT_UNAUTHENTICATED",
     /// The token lacks the scope that the endpoint needs.

@@ -21,5 +21,5 @@ pub use code::ErrorCode;
 pub use digest::Digest;
 pub use evidence::{RecordKey, RecordKind, Sequence};
 pub use ids::{Generation, PartIndex, ProfileId, RunId, TenantId};
-pub use timestamp::Timestamp;
+pub use timestamp::{ParseTimestampError, Timestamp};
 pub use version::Version;

@@ -57,6 +57,26 @@ impl ProfileKind {
         self.as_str().split_once(':').map_or("", |(_, variant)| variant)
     }
 
+    /// The kinds of records that such a bundle is made of.
+    pub fn record_kinds(self) -> BTreeSet<RecordKind> {
+        match self {
+            Self::TrivyDb => BTreeSet::from([RecordKind::Advisory]),
+            Self::TrivyJavaDb => BTreeSet::from([RecordKind::Sbom]),
+            Self::JsonRaw | Self::JsonPolicy | Self::MirrorFull | Self::MirrorDelta => {
+                RecordKind::ALL.into_iter().collect()
+            }
+        }
+    }
+
+    /// The schema version of the database that such a bundle holds, where it holds one.
+    pub fn schema_version(self) -> Option<u32> {
+        match self {
+            Self::TrivyDb => Some(2),
+            Self::TrivyJavaDb => Some(1),
+            Self::JsonRaw | Self::JsonPolicy | Self::MirrorFull | Self::MirrorDelta => None,
+        }
+    }
+
     /// The id of the built-in profile: `json-raw` and so on.
     ///
     /// # Panics
@@ -153,6 +173,13 @@ pub struct ProfileConfig {
     pub partition_records: u32,
     /// Whether a policy snapshot is taken.
     pub policy_snapshot_mode: PolicySnapshotMode,
+    /// The schema of the database that the profile's consumers read; a run fails in plan where another one would be made. Only
+    /// `trivy:db` (2) and `trivy:java-db` (1) have one; absent takes what is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<u32>,
+    /// Whether a database comes with `trivy/summary.json`: packages by ecosystem, vulnerabilities by severity.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub package_summary: bool,
     /// Days that distributions are kept; absent means for ever. 1 to 3,650.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
@@ -167,6 +194,8 @@ impl Default for ProfileConfig {
             allow_empty: false,
             partition_records: 4_096,
             policy_snapshot_mode: PolicySnapshotMode::None,
+            schema_version: None,
+            package_summary: false,
             retention_days: None,
         }
     }
@@ -254,7 +283,7 @@ impl Profile {
             name: kind.as_str().to_owned(),
             kind,
             revision: 1,
-            config: ProfileConfig { policy_snapshot_mode, ..ProfileConfig::default() },
+            config: ProfileConfig { policy_snapshot_mode, include: kind.record_kinds(), ..ProfileConfig::default() },
             description: String::new(),
             labels: BTreeMap::new(),
             created_by: "system".to_owned(),

@@ -14,6 +14,9 @@ use crate::report::Example;
 use crate::row::{Key, Row, Table};
 use crate::severity::{Scores, of_word};
 
+/// Longest name in bytes: bbolt takes keys of 32,768.
+const MAX_NAME: usize = 32_000;
+
 /// A record, borrowed from its line.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
@@ -79,6 +82,9 @@ impl<'a> Rows<'a> {
         if [bucket, package, id].iter().any(|name| name.contains('\0')) {
             return self.report("a name with a NUL", &id.replace('\0', "\u{fffd}"), "");
         }
+        if [package, id].iter().any(|name| name.len() > MAX_NAME) || id.is_empty() {
+            return self.report("a name that is empty or longer than a database key", "", "");
+        }
         // Both are structures of ours, which always have a JSON text.
         let Ok(value) = serde_json::to_vec(value) else { return };
         let origin = format!("{}\u{1}{:08}", self.origin.replace('\0', "\u{fffd}"), self.ordinal);
@@ -90,7 +96,8 @@ impl<'a> Rows<'a> {
     pub(crate) fn report(&mut self, reason: &str, id: &str, detail: &str) {
         let short = |text: &str| text.replace('\0', "\u{fffd}").chars().take(200).collect::<String>();
         let example = Example { id: short(id), detail: short(detail) };
-        self.put(Table::Report, reason, "", &example.id.clone(), &example);
+        let id = if example.id.is_empty() { "-".to_owned() } else { example.id.clone() };
+        self.put(Table::Report, reason, "", &id, &example);
     }
 }
 

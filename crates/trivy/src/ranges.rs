@@ -23,23 +23,28 @@ pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
     let mut told = Told::default();
     for range in affected.ranges.iter().filter(|range| range.kind != "GIT") {
         let mut open: Option<&str> = None;
-        for (kind, version) in range.events.iter().flatten() {
-            match kind.as_str() {
-                "introduced" => {
-                    if let Some(before) = open.replace(version) {
-                        told.group(scheme, before, None);
-                    }
-                }
+        let mut events: Vec<(&str, &str)> =
+            range.events.iter().flatten().map(|(kind, version)| (kind.as_str(), version.as_str())).collect();
+        // OSV goes through events in the order of their versions. Some documents interleave intervals; those whose versions are
+        // plain numbers are put in order, all others are in order already.
+        let numbers: Option<Vec<Vec<u64>>> = events.iter().map(|(_, version)| plain_numbers(version)).collect();
+        if numbers.is_some() {
+            events.sort_by_cached_key(|(_, version)| plain_numbers(version));
+        }
+        for (kind, version) in events {
+            match kind {
+                // What is affected from an earlier version on stays so.
+                "introduced" => open = open.or(Some(version)),
                 "fixed" | "last_affected" => {
-                    let bound = if kind == "fixed" { ("<", version.as_str()) } else { ("<=", version.as_str()) };
+                    let bound = (if kind == "fixed" { "<" } else { "<=" }, version);
                     if kind == "fixed" && scheme.reads(version) {
-                        told.patched.push(version.clone());
+                        told.patched.push(version.to_owned());
                     }
                     match open.take() {
                         Some(from) => told.group(scheme, from, Some(bound)),
                         // A second fix of what is fixed already changes nothing.
                         None if !told.vulnerable.is_empty() => {}
-                        None => told.lost.push(("a fix before anything is introduced", version.clone())),
+                        None => told.lost.push(("a fix before anything is introduced", version.to_owned())),
                     }
                 }
                 _ => {}
@@ -71,6 +76,15 @@ pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
     seen.clear();
     told.patched.retain(|version| seen.insert(version.clone()));
     told
+}
+
+/// The parts of a version of digits and dots alone, without the zeros at its end.
+fn plain_numbers(version: &str) -> Option<Vec<u64>> {
+    let mut parts = version.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()?;
+    while parts.last() == Some(&0) {
+        parts.pop();
+    }
+    Some(parts)
 }
 
 impl Told {
@@ -119,6 +133,12 @@ mod tests {
                 vec!["<1.2", ">=2.0, <2.1"],
                 vec!["1.2", "2.1"],
             ),
+            (
+                json!([{"introduced": "2.0"}, {"fixed": "2.1"}, {"introduced": "0"}, {"fixed": "1.2"}]),
+                vec!["<1.2", ">=2.0, <2.1"],
+                vec!["1.2", "2.1"],
+            ),
+            (json!([{"introduced": "1.0"}, {"introduced": "1.5"}, {"fixed": "1.9"}]), vec![">=1.0, <1.9"], vec!["1.9"]),
             (json!([{"introduced": "0"}, {"fixed": "1.2"}, {"fixed": "1.3"}]), vec!["<1.2"], vec!["1.2", "1.3"]),
         ] {
             let told = told(ranges(events.clone()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use export_adapt::Registry;
-use export_adapt::adapter::Tools;
+use export_adapt::adapter::{FAN_IN, Tools};
 use export_authority::LocalAuthority;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::{Gateway, Limits, PublicKey, routes, server};
@@ -28,7 +28,13 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
         &config.path_or(&config.authority.folder, "authority"),
         &config.authority.issuer,
     )?);
-    let tools = Tools { ledger: stores::evidence(config).await?, threads: std::num::NonZeroUsize::MIN };
+    // It only says which adapters there are.
+    let tools = Tools {
+        ledger: stores::evidence(config).await?,
+        threads: std::num::NonZeroUsize::MIN,
+        scratch: std::path::PathBuf::new(),
+        fan_in: FAN_IN,
+    };
     let registry = Registry::new(&tools, &config.allow.profiles);
     let dependencies = || {
         vec![

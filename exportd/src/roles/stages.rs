@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::SystemTime;
 
-use export_adapt::adapter::Tools;
+use anyhow::Context as _;
+use export_adapt::adapter::{FAN_IN, Tools};
 use export_adapt::{AdaptPart, Assemble, Registry};
 use export_contract::Timestamp;
 use export_distribute::{Distribute, registered};
@@ -74,7 +75,10 @@ async fn registry(config: &Config, parts: &mut Parts) -> anyhow::Result<Registry
     parts.probes.push(Dependency::EvidenceLedger(ledger.clone()));
     let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = NonZeroUsize::new(config.workers.adapt_threads).unwrap_or(cores);
-    let registry = Registry::new(&Tools { ledger, threads }, &config.allow.profiles);
+    let scratch = config.path_or(&config.workers.scratch_dir, "scratch");
+    std::fs::create_dir_all(&scratch).with_context(|| format!("cannot create `{}`", scratch.display()))?;
+    let tools = Tools { ledger, threads, scratch, fan_in: FAN_IN };
+    let registry = Registry::new(&tools, &config.allow.profiles);
     tracing::info!(adapters = %registry.digest(), kinds = ?registry.kinds(), "adapters are registered");
     parts.adapters = Some(registry.digest().to_string());
     Ok(registry)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use export_canon::digesting::sha256;
@@ -16,6 +17,7 @@ use futures::future::BoxFuture;
 
 use crate::error::AdaptError;
 use crate::json;
+use crate::trivy;
 
 /// Writes one kind of bundle.
 ///
@@ -54,13 +56,22 @@ pub struct Tools {
     pub ledger: Arc<dyn EvidenceLedger>,
     /// Threads that compress, per part.
     pub threads: NonZeroUsize,
+    /// Where a database grows before it is packed: a folder with room for a few times its size. What is left of a worker that was
+    /// killed may be removed at any time.
+    pub scratch: PathBuf,
+    /// Sorted runs that are merged at once, at least 2; bytes do not depend on it.
+    pub fan_in: usize,
 }
+
+/// Sorted runs that are merged at once, if nothing else is wanted: each holds a file and a frame open.
+pub const FAN_IN: usize = 64;
 
 /// Makes an adapter.
 type Make = fn(&Tools) -> Arc<dyn Adapter>;
 
 /// The list. A new adapter is a line here.
-const ADAPTERS: &[Make] = &[|tools| Arc::new(json::JsonRaw::new(tools.clone()))];
+const ADAPTERS: &[Make] =
+    &[|tools| Arc::new(json::JsonRaw::new(tools.clone())), trivy::Trivy::vulnerabilities, trivy::Trivy::archives];
 
 /// The adapters of this deployment, fixed at start.
 #[derive(Clone, Debug)]

@@ -128,3 +128,20 @@ impl Checkpoint {
         workspace.store().delete(&self.key).await
     }
 }
+
+/// Removes what a cancelled part left. What cannot be removed now is pruned with the run.
+pub(crate) async fn destroy(workspace: &Workspace, checkpoint: &Checkpoint) {
+    let outcome: Result<(), BlobError> = async {
+        let left = checkpoint.load(workspace).await?;
+        let run = workspace.run();
+        for segment in left.segments {
+            let key = Workspace::artefact_key(&run.tenant, &run.run, &segment.artefact.digest);
+            workspace.store().delete(&key).await?;
+        }
+        checkpoint.remove(workspace).await
+    }
+    .await;
+    if let Err(error) = outcome {
+        tracing::warn!(error = &error as &dyn std::error::Error, "what a cancelled part left is still there");
+    }
+}

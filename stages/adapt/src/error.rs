@@ -89,6 +89,9 @@ pub enum AdaptError {
         #[source]
         cause: tokio::task::JoinError,
     },
+    /// A database could not be built.
+    #[error("cannot build the database")]
+    Trivy(#[from] crate::trivy::TrivyError),
     /// Staging failed.
     #[error("cannot stage {what}")]
     Stage {
@@ -130,6 +133,7 @@ impl Judged for AdaptError {
             }
             Self::Stage { cause, .. } => cause.verdict(),
             Self::Part { cause, .. } => cause.verdict(),
+            Self::Trivy(cause) => cause.verdict(),
             Self::Segment { .. } => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
             Self::Cancelled(_) => Verdict::Cancelled,
         }

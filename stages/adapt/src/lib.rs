@@ -9,8 +9,11 @@ mod checkpoint;
 mod error;
 mod guard;
 mod json;
+mod parts;
 mod stage;
+mod trivy;
 
 pub use adapter::{Adapter, Registry};
 pub use error::AdaptError;
 pub use stage::{AdaptPart, Assemble};
+pub use trivy::TrivyError;

@@ -23,7 +23,7 @@ use export_trivy::{Record, Row};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-pub(crate) use error::TrivyError;
+pub use error::TrivyError;
 
 use crate::adapter::{Adapter, Tools};
 use crate::error::AdaptError;

@@ -15,6 +15,16 @@ pub enum PlanError {
     /// No adapter of this deployment makes the profile.
     #[error("no adapter of this deployment makes `{0}`")]
     NoAdapter(ProfileKind),
+    /// The profile asks for a schema of its database that is not made.
+    #[error("the profile's schemaVersion is {asked}, and `{kind}` is made in schema {}", made.map_or("none at all".to_owned(), |made| made.to_string()))]
+    Schema {
+        /// What is asked for.
+        asked: u32,
+        /// Of which profile.
+        kind: ProfileKind,
+        /// What is made.
+        made: Option<u32>,
+    },
     /// A distribution of the profile is not allowed here.
     #[error("distribution `{}` is not allowed here; allow it in `allow.distribution` or take it out of the profile", .0.as_str())]
     Distribution(DistributionKind),
@@ -45,6 +55,7 @@ impl Judged for PlanError {
         match self {
             Self::Profile(_) => Verdict::FailRun(ErrorCode::InvalidProfile),
             Self::NoAdapter(_) => Verdict::FailRun(ErrorCode::ProfileUnsupported),
+            Self::Schema { .. } => Verdict::FailRun(ErrorCode::SchemaUnsupported),
             Self::Distribution(_) => Verdict::FailRun(ErrorCode::DistributionRefused),
             Self::NoKinds | Self::Watermark { .. } => Verdict::FailRun(ErrorCode::InvalidSelector),
             Self::NoSnapshot(_) => Verdict::FailRun(ErrorCode::SnapshotMissing),

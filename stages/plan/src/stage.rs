@@ -42,6 +42,10 @@ impl Stage for Plan {
     async fn handle(&self, input: RunAdmitted, _cx: &StageContext) -> Result<RunPlanned, PlanError> {
         let RunAdmitted { run, profile, mut selectors, options, request, .. } = input;
         profile.config.check().map_err(PlanError::Profile)?;
+        let made = profile.kind.schema_version();
+        if let Some(asked) = profile.config.schema_version.filter(|asked| Some(*asked) != made) {
+            return Err(PlanError::Schema { asked, kind: profile.kind, made });
+        }
         let adapter = self
             .adapters
             .iter()
@@ -54,7 +58,7 @@ impl Stage for Plan {
         if profile.config.policy_snapshot_mode == PolicySnapshotMode::Required {
             return Err(PlanError::NoSnapshot(profile.kind));
         }
-        let included = &profile.config.include;
+        let included = &(&profile.config.include & &profile.kind.record_kinds());
         selectors.kinds = if selectors.kinds.is_empty() { included.clone() } else { &selectors.kinds & included };
         if selectors.kinds.is_empty() {
             return Err(PlanError::NoKinds);

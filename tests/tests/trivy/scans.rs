@@ -85,7 +85,6 @@ fn check_detail(scanner: &Scanner) {
     assert!(found["Description"].as_str().unwrap().len() > 40, "{found:#}");
     assert!(found["CweIDs"].as_array().unwrap().iter().any(|cwe| cwe == "CWE-502"), "{found:#}");
     assert!(!found["References"].as_array().unwrap().is_empty(), "{found:#}");
-    assert_eq!(found["VendorIDs"], serde_json::json!(["GHSA-jfh8-c2jp-5v3q"]), "{found:#}");
     assert_eq!(found["SeveritySource"], "ghsa", "{found:#}");
     assert_eq!(found["CVSS"]["ghsa"]["V3Score"], 10.0, "{found:#}");
     assert_eq!(found["Status"], "fixed", "{found:#}");

@@ -1,6 +1,5 @@
 //! The join: one `.jsonl.zst` file per kind from the parts' segments, and the README.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,11 +7,8 @@ use export_blobs::{BlobError, workspace::ArtefactWriter};
 use export_canon::digesting::{Digester, sha256};
 use export_canon::zst::{FrameEncoder, FrameInfo, StreamEncoder, ZstError, decompress_frame, seek_table};
 use export_contract::event::ProgressStep;
-use export_contract::message::{
-    BundleFile, Frame, Part, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment, SourceRead,
-};
+use export_contract::message::{BundleFile, Frame, Part, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment};
 use export_contract::profile::Frames;
-use export_contract::run::Phase;
 use export_contract::{Digest, PartIndex, RecordKind, Version};
 use export_pipeline::StageContext;
 use futures::TryStreamExt as _;
@@ -21,30 +17,19 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::readme;
 use crate::error::AdaptError;
+use crate::parts::{self, Sources};
 
 /// Largest segment that is read whole, for files of a single frame: a few frames, of which the last may hold a large record.
 const MAX_SEGMENT: u64 = 2 << 30;
 
 pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunAdapted, AdaptError> {
     let PartsResolved { plan, parts, .. } = input;
-    let mut sources = BTreeMap::new();
+    let mut sources = Sources::default();
     let mut joins = Vec::new();
     let plan = Arc::new(plan);
     for kind in plan.selectors.kinds.iter().copied() {
-        let mut adapted: Vec<PartAdapted> = Vec::new();
-        for part in parts.iter().filter(|part| part.kind == kind) {
-            let result = cx.workspace().part_result::<PartAdapted>(Phase::Adapt, part.index).await;
-            let result = result.map_err(|cause| AdaptError::Part { part: part.index, cause })?;
-            if !keeps_its_promise(&result, part) {
-                return Err(AdaptError::Segment { part: part.index });
-            }
-            adapted.push(result);
-        }
-        for input in adapted.iter().flat_map(|part| &part.inputs) {
-            let (records, hashes): &mut (u64, Vec<u8>) = sources.entry((kind, input.source.clone())).or_default();
-            *records += input.count;
-            hashes.extend(hex::decode(input.hash.hex()).unwrap_or_default());
-        }
+        let adapted = parts::results(parts.iter().filter(|part| part.kind == kind), keeps_its_promise, cx).await?;
+        sources.take(&adapted);
         // The files are read, hashed and written side by side.
         let (plan, cx) = (plan.clone(), cx.clone());
         joins.push(AbortOnDropHandle::new(tokio::spawn(async move { file(&plan, kind, &adapted, &cx).await })));
@@ -66,15 +51,7 @@ pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunA
         frames: None,
     });
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let sources = sources
-        .into_iter()
-        .map(|((kind, name), (records, hashes))| SourceRead {
-            kind,
-            name,
-            records,
-            hash: Digest::from_bytes(*sha256(&hashes).as_bytes()),
-        })
-        .collect();
+    let sources = sources.finish();
     Ok(RunAdapted { v: Version, plan: Arc::unwrap_or_clone(plan), files, sources })
 }
 

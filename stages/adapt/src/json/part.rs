@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use export_blobs::BlobError;
 use export_blobs::workspace::ArtefactWriter;
-use export_blobs::{BlobError, Workspace};
 use export_canon::chunk::Chunker;
 use export_canon::zst::{FrameDecoder, FramesError, ParallelFrames, Workbenches};
 use export_contract::Version;
@@ -24,7 +24,7 @@ use futures::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::adapter::Tools;
-use crate::checkpoint::{Checkpoint, Progress};
+use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::error::AdaptError;
 use crate::guard::{self, Breach};
 
@@ -119,7 +119,7 @@ pub(crate) async fn write(
         Ok(progress) => Err(AdaptError::Count { part: index, expected: part.records, found: progress.records }),
         Err(error) => {
             if matches!(error, AdaptError::Cancelled(_)) && cx.run_is_cancelled() {
-                destroy(cx.workspace(), &checkpoint).await;
+                checkpoint::destroy(cx.workspace(), &checkpoint).await;
             }
             Err(error)
         }
@@ -350,21 +350,4 @@ impl OpenSegment {
 
 fn of_segment(part: PartIndex, cause: BlobError) -> AdaptError {
     AdaptError::Stage { what: format!("a segment of part {part}"), cause }
-}
-
-/// Removes what a cancelled part left. What cannot be removed now is pruned with the run.
-async fn destroy(workspace: &Workspace, checkpoint: &Checkpoint) {
-    let outcome: Result<(), BlobError> = async {
-        let left = checkpoint.load(workspace).await?;
-        let run = workspace.run();
-        for segment in left.segments {
-            let key = Workspace::artefact_key(&run.tenant, &run.run, &segment.artefact.digest);
-            workspace.store().delete(&key).await?;
-        }
-        checkpoint.remove(workspace).await
-    }
-    .await;
-    if let Err(error) = outcome {
-        tracing::warn!(error = &error as &dyn std::error::Error, "what a cancelled part left is still there");
-    }
 }

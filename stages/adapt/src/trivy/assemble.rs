@@ -27,6 +27,8 @@ use crate::adapter::Tools;
 use crate::error::AdaptError;
 use crate::parts::{self, Sources};
 
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
 /// Rows between two signs of life.
 const ROWS_A_TICK: u64 = 20_000;
 
@@ -161,8 +163,9 @@ async fn stage(
         Database::Vulnerabilities => (DB_SCHEMA, 1, "trivy/db.tar.gz", "trivy.db"),
         Database::Archives => (JAVA_SCHEMA, 3, "trivy/javadb.tar.gz", "trivy-java.db"),
     };
-    let updated = plan.as_of.unwrap_or(Timestamp::UNIX_EPOCH);
-    let next = updated.plus_days(days);
+    let updated = plan.as_of.map_or(0, Timestamp::as_micros);
+    let time = |micros| Timestamp::from_micros(micros).map_err(TrivyError::Time);
+    let (updated, next) = (time(updated)?, time(updated.saturating_add(days * DAY))?);
     let metadata = metadata::text(schema, &updated.to_string(), &next.to_string());
     let report = jcs::to_vec(&built.report).map_err(TrivyError::Report)?;
 
@@ -191,11 +194,7 @@ async fn stage(
     Ok(files)
 }
 
-async fn write(
-    mut pieces: mpsc::Receiver<Bytes>,
-    what: &str,
-    cx: &StageContext,
-) -> Result<Artefact, AdaptError> {
+async fn write(mut pieces: mpsc::Receiver<Bytes>, what: &str, cx: &StageContext) -> Result<Artefact, AdaptError> {
     let failed = |cause: BlobError| AdaptError::Stage { what: what.to_owned(), cause };
     let mut writer = cx.workspace().artefact_writer().await.map_err(failed)?;
     while let Some(piece) = pieces.recv().await {

@@ -32,8 +32,11 @@ impl Buckets {
     pub(crate) fn take(&mut self, entry: &Entry) -> Result<(), TrivyError> {
         if !self.files.contains_key(&entry.bucket) {
             let path = self.folder.join(format!("bucket-{}", self.files.len()));
-            let file = File::create_new(&path)
-                .map_err(|cause| TrivyError::Scratch { act: "create", path: path.clone(), cause })?;
+            let file = File::create_new(&path).map_err(|cause| TrivyError::Scratch {
+                act: "create",
+                path: path.clone(),
+                cause,
+            })?;
             self.files.insert(entry.bucket.clone(), (path, BufWriter::new(file)));
         }
         let Some((path, file)) = self.files.get_mut(&entry.bucket) else { return Err(TrivyError::Cut) };

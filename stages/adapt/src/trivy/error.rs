@@ -61,6 +61,9 @@ pub enum TrivyError {
     /// The report cannot be written.
     #[error("cannot write the report")]
     Report(#[source] export_canon::CanonError),
+    /// The ledger's newest observation has no tomorrow that can be written.
+    #[error("cannot tell when the next update is due")]
+    Time(#[source] export_contract::ParseTimestampError),
     /// The run was cancelled, or the host stops.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -76,11 +79,13 @@ impl TrivyError {
             Self::Scratch { .. } | Self::Java(BuildError::Sync { .. } | BuildError::Sqlite { .. }) | Self::Gzip(_) => {
                 Verdict::Redeliver { after: None }
             }
-            Self::Bolt(BoltError::Io { .. }) => Verdict::Redeliver { after: None },
+            Self::Bolt(
+                BoltError::Create { .. } | BoltError::Write { .. } | BoltError::Sync { .. } | BoltError::Rename { .. },
+            ) => Verdict::Redeliver { after: None },
             Self::Frame { .. } | Self::Cut | Self::Row(_) | Self::Java(BuildError::Row(_)) => {
                 Verdict::FailRun(ErrorCode::ArtefactCorrupt)
             }
-            Self::Bolt(_) | Self::Pack { .. } | Self::Report(_) | Self::Thread(_) => {
+            Self::Bolt(_) | Self::Pack { .. } | Self::Report(_) | Self::Time(_) | Self::Thread(_) => {
                 Verdict::FailRun(ErrorCode::AdapterFailed)
             }
             Self::Cancelled(_) => Verdict::Cancelled,

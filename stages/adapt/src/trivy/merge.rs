@@ -13,9 +13,6 @@ use export_pipeline::StageContext;
 use super::error::TrivyError;
 use super::run::{Encoded, FrameWriter, Rows};
 
-/// Runs that are merged at once: each holds an open file and a frame.
-pub(crate) const FAN_IN: usize = 64;
-
 /// A run in the scratch folder.
 #[derive(Debug)]
 pub(crate) struct LocalRun {

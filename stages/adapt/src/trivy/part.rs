@@ -4,7 +4,6 @@
 //! the *writer* stages each run and keeps the checkpoint. A run closes after the record that fills it, so a part that another worker
 //! goes on with has the same runs.
 
-
 use bytes::Bytes;
 use export_blobs::BlobError;
 use export_canon::zst::FrameDecoder;

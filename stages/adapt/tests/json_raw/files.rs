@@ -220,7 +220,12 @@ async fn the_registry_holds_what_is_allowed_and_says_so_in_its_digest() {
     assert_eq!(registry.references(), [AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() }]);
     // printf 'json:raw@1\n' | sha256sum
     assert_eq!(registry.digest().hex(), "a61d02b94865cfef1eb0a638c2fad9758177156dc0a21f24bdd93f0dc856ae90");
-    let tools = Tools { ledger: world.ledger.clone(), threads: NonZeroUsize::MIN };
+    let tools = Tools {
+        ledger: world.ledger.clone(),
+        threads: NonZeroUsize::MIN,
+        scratch: std::path::PathBuf::new(),
+        fan_in: 2,
+    };
     let none = Registry::new(&tools, &BTreeSet::from([ProfileKind::TrivyDb]));
     assert!(none.kinds().is_empty() && none.digest() != registry.digest());
     assert_eq!(world.registry(4).digest(), registry.digest(), "threads change no bytes");

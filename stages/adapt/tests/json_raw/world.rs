@@ -188,7 +188,12 @@ impl World {
     }
 
     pub(crate) fn registry(&self, threads: usize) -> Registry {
-        let tools = Tools { ledger: self.ledger.clone(), threads: NonZeroUsize::new(threads).unwrap() };
+        let tools = Tools {
+            ledger: self.ledger.clone(),
+            threads: NonZeroUsize::new(threads).unwrap(),
+            scratch: std::path::PathBuf::new(),
+            fan_in: 2,
+        };
         Registry::new(&tools, &BTreeSet::from([ProfileKind::JsonRaw]))
     }
 
