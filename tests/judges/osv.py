@@ -32,9 +32,15 @@ def is_osv(document):
     return isinstance(document, dict) and "id" in document and "modified" in document and "affected" in document
 
 
-def names(document):
+# Errata of these list the CVEs that they fix as related; elsewhere related is what is merely similar.
+ERRATA = ("AlmaLinux", "Rocky Linux")
+
+
+def names(document, ecosystem):
     """What Trivy calls an advisory: the CVEs that it is about, else its own id."""
     candidates = [document["id"], *(document.get("aliases") or []), *(document.get("upstream") or [])]
+    if ecosystem.split(":")[0] in ERRATA:
+        candidates += document.get("related") or []
     found = {text.strip() for text in candidates if CVE.fullmatch(text.strip())}
     return sorted(found) or [document["id"]]
 
@@ -89,7 +95,7 @@ class Affected:
     def __init__(self, document, affected):
         self.ecosystem = affected["package"]["ecosystem"]
         self.name = affected["package"]["name"]
-        self.document, self.names = document["id"], names(document)
+        self.document, self.names = document["id"], names(document, self.ecosystem)
         self.parse = order(self.ecosystem)
         ranges = [r for r in affected.get("ranges") or [] if r["type"] != "GIT"]
         self.ranges = [Range(self.parse, r["events"]) for r in ranges]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use export_canon::digesting::{Digester, sha256};
-use export_canon::jsonl;
+use export_canon::jsonl::JsonlError;
 use export_canon::zst::FrameEncoder;
 use export_contract::evidence::{Content, Envelope};
 use export_contract::{Digest, TenantId};
@@ -87,15 +87,18 @@ pub(crate) fn build_lines(tenant: &TenantId, records: &[(&NewRecord, Digests)]) 
 
 struct LineBuilder {
     encoder: FrameEncoder,
-    text: Vec<u8>,
-    plain: Vec<u8>,
+    line: Vec<u8>,
 }
+
+/// Room for all of an envelope but its document and its lists, so that a document of many megabytes is not copied to grow
+/// its line.
+const ENVELOPE_BYTES: usize = 4 << 10;
 
 impl LineBuilder {
     fn new() -> Result<Self, LedgerError> {
         let encoder = FrameEncoder::new(LEVEL)
             .map_err(|cause| LedgerError::Unavailable { act: "set up zstd".to_owned(), cause: cause.into() })?;
-        Ok(Self { encoder, text: Vec::new(), plain: Vec::new() })
+        Ok(Self { encoder, line: Vec::new() })
     }
 
     fn build(&mut self, tenant: &TenantId, record: &NewRecord, digests: &Digests) -> Result<Line, LedgerError> {
@@ -111,12 +114,15 @@ impl LineBuilder {
             subject: record.key.subject.clone(),
             tenant: tenant.clone(),
         };
-        self.text.clear();
-        serde_json::to_writer(&mut self.text, &envelope).map_err(|cause| refused(record, cause))?;
-        self.plain.clear();
-        jsonl::write_line(&self.text, &mut self.plain).map_err(|cause| refused(record, cause))?;
+        self.line.clear();
+        self.line.reserve(record.raw.len() + ENVELOPE_BYTES);
+        serde_json::to_writer(&mut self.line, &envelope).map_err(|cause| refused(record, cause))?;
+        if let Some(offset) = self.line.iter().position(|byte| *byte == b'\n') {
+            return Err(refused(record, JsonlError::LineFeedInDocument { offset }));
+        }
+        self.line.push(b'\n');
         let mut frame = Vec::new();
-        let info = self.encoder.encode(&self.plain, &mut frame).map_err(|cause| refused(record, cause))?;
+        let info = self.encoder.encode(&self.line, &mut frame).map_err(|cause| refused(record, cause))?;
         // Compression reserves for the worst case, which for small lines is a multiple of the result.
         frame.shrink_to_fit();
         Ok(Line { plain_bytes: info.plain, frame: frame.into() })

@@ -146,7 +146,7 @@ pub async fn pull(
     for collection in &peer.collections {
         read::collection(peer, collection, &spool, &options, &*progress).await?;
     }
-    let summary = settle::settle(ledger, &spool, &options).await?;
+    let summary = settle::settle(ledger, peer, &spool, &options).await?;
     tracing::info!(begun = %pass.begun, "pulled all that the peer held when the pull began");
     spool.remove()?;
     Ok(summary)

@@ -47,6 +47,12 @@ impl MongoError {
         }
     }
 
+    /// Whether the driver could not make sense of an answer. One that is longer than a message may be is such: FerretDB 1
+    /// fills an answer with as many documents as were asked for, however long they are.
+    pub fn is_invalid_answer(&self) -> bool {
+        matches!(self, Self::Failed { cause, .. } if matches!(cause.kind.as_ref(), ErrorKind::InvalidResponse { .. }))
+    }
+
     /// Whether a unique index refused the write. Of a batch: whether nothing else is wrong with it.
     pub fn is_duplicate_key(&self) -> bool {
         match self {

@@ -82,7 +82,7 @@ pub(super) fn supersedes(document: &RawDocument) -> Option<String> {
     at(document, &SUPERSEDES).filter(|id| *id != RawBsonRef::Null).map(name)
 }
 
-/// An `_id` as text: strings as they are, ObjectIds as hexadecimal digits, so that a reference by text finds them.
+/// An `_id` as text: strings as they are, object ids as hexadecimal digits, so that a reference by text finds them.
 pub(super) fn name(id: RawBsonRef<'_>) -> String {
     match id {
         RawBsonRef::String(text) => text.to_owned(),

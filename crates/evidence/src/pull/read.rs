@@ -15,7 +15,8 @@ use crate::import::{ImportOptions, ImportProgress};
 const BATCH_BYTES: usize = 4 << 20;
 const BATCH_DOCUMENTS: usize = 256;
 
-/// Documents in one answer of the server, which itself ends an answer at 16 MiB.
+/// Documents in one answer of the server. MongoDB itself ends an answer at 16 MiB; a server that does not, and gives an
+/// answer that is too long, is asked for fewer.
 const DOCUMENTS_PER_ANSWER: u32 = 64;
 
 /// How often in a row a read that got nowhere is begun again, and the wait before the first time; it doubles.
@@ -43,12 +44,14 @@ pub(super) async fn collection(
     options: &ImportOptions,
     progress: &dyn ImportProgress,
 ) -> Result<(), PullError> {
-    let (mut failures, mut wait) = (0, FIRST_WAIT);
+    let (mut failures, mut wait, mut per_answer) = (0, FIRST_WAIT, DOCUMENTS_PER_ANSWER);
     let mut before = spool.cursor(&collection.name).await?;
     while !before.is_done {
-        let outcome = Reader { peer, collection, spool, options, progress }.read(before.after.clone()).await;
+        let outcome =
+            Reader { peer, collection, spool, options, progress, per_answer }.read(before.after.clone()).await;
         let now = spool.cursor(&collection.name).await?;
         match outcome {
+            Err(PullError::Peer(cause)) if cause.is_invalid_answer() && per_answer > 1 => per_answer /= 8,
             Err(PullError::Peer(cause)) if cause.is_transient() => {
                 if now.after != before.after {
                     (failures, wait) = (0, FIRST_WAIT);
@@ -77,6 +80,7 @@ struct Reader<'a> {
     spool: &'a Spool,
     options: &'a ImportOptions,
     progress: &'a dyn ImportProgress,
+    per_answer: u32,
 }
 
 impl Reader<'_> {
@@ -87,7 +91,7 @@ impl Reader<'_> {
         let find = documents
             .find(filter::behind(&self.options.tenant, after.as_ref()))
             .sort(doc! { "_id": 1 })
-            .batch_size(DOCUMENTS_PER_ANSWER);
+            .batch_size(self.per_answer);
         let mut cursor = perform(&act, find).await.map_err(PullError::Peer)?;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         loop {
@@ -111,7 +115,7 @@ impl Reader<'_> {
     /// Puts a batch aside, with the place from which to go on.
     async fn keep(&self, batch: Vec<RawDocumentBuf>, is_last: bool) -> Result<(), PullError> {
         let unreadable = |cause| PullError::Document { collection: self.collection.name.clone(), cause };
-        let after = batch.last().map(|document| last_id(document)).transpose().map_err(unreadable)?;
+        let after = batch.last().map(last_id).transpose().map_err(unreadable)?;
         let documents = batch.len() as u64;
         let (database, collection, options) =
             (self.peer.database.name().to_owned(), self.collection.clone(), self.options.clone());

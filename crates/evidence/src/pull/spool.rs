@@ -166,7 +166,9 @@ impl Spool {
     /// Decides what becomes of every document: `documents.fate`. Deciding again changes nothing.
     pub(super) async fn decide(&self) -> Result<(), PullError> {
         self.write("find superseded documents", |transaction| {
-            // Some document that is not it says that it supersedes it; and which of those no living revision leads to.
+            // First those of which another one says that it supersedes them. Then those of them to which no living revision
+            // leads. Then the living ones get the name of the first revision that is there, so that a revision supersedes
+            // in our ledger too where the document has no id of its own, or another one than before.
             transaction.execute_batch(
                 "UPDATE documents AS d SET fate = 1
                    WHERE fate = 0 AND EXISTS (SELECT 1 FROM documents s
@@ -176,7 +178,19 @@ impl Spool {
                    UNION
                    SELECT d.number, d.collection, d.supersedes FROM alive a
                      JOIN documents d ON d.collection = a.collection AND d.name = a.supersedes)
-                 UPDATE documents SET fate = 2 WHERE fate = 1 AND number NOT IN (SELECT number FROM alive);",
+                 UPDATE documents SET fate = 2 WHERE fate = 1 AND number NOT IN (SELECT number FROM alive);
+                 WITH RECURSIVE chain (head, number, collection, supersedes) AS (
+                   SELECT number, number, collection, supersedes FROM documents WHERE fate = 0 AND supersedes IS NOT NULL
+                   UNION
+                   SELECT c.head, d.number, d.collection, d.supersedes FROM chain c
+                     JOIN documents d ON d.collection = c.collection AND d.name = c.supersedes)
+                 UPDATE documents SET source = root.source, document_id = root.document_id
+                   FROM (SELECT c.head, d.kind, d.source, d.document_id, min(d.content)
+                     FROM chain c JOIN documents d ON d.number = c.number
+                     WHERE NOT EXISTS (SELECT 1 FROM documents p
+                       WHERE p.collection = c.collection AND p.name = c.supersedes)
+                     GROUP BY c.head, d.kind) AS root
+                   WHERE documents.number = root.head AND documents.kind = root.kind;",
             )
         })
         .await

@@ -6,12 +6,12 @@
 //! | double | the shortest form that reads back as the same double, as ECMAScript writes it (RFC 8785 section 3.2.2.3): `1`, `0.1`, `1e+30`; `-0` is `0` |
 //! | decimal128 | as it stands in the document, trailing zeros included: `1.50`, `1E+3` |
 //! | date | a string, RFC 3339 in UTC with no more digits than it needs: `2026-01-31T12:00:00.5Z` |
-//! | ObjectId | a string of 24 lower-case hexadecimal digits |
+//! | `ObjectId` | a string of 24 lower-case hexadecimal digits |
 //! | string, symbol | a string, escaped as RFC 8785 section 3.2.2.2 says |
 //! | document, array, boolean, null | the same |
 //!
 //! Everything else says what JSON cannot say, or not in one way (binary, regular expression, code, timestamp, undefined,
-//! min and max key, DBPointer, NaN, infinities, dates outside the years 0 to 9999), and is refused with its place.
+//! min and max key, `DBPointer`, NaN, infinities, dates outside the years 0 to 9999), and is refused with its place.
 //! Members keep their order and repeats; [`export_canon::json`] does with them what it does with any document.
 
 use export_canon::jcs;

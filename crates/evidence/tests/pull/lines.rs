@@ -122,3 +122,14 @@ async fn a_document_of_twelve_megabytes_and_a_deep_one_come_through() {
     assert!(lines[0].contains(&format!("{}1{}", r#"{"d":"#.repeat(90), "}".repeat(90))));
     assert!(lines[1].len() > 12_000_000 && lines[1].contains(&format!("\"11999{}\"", "x".repeat(1_000))));
 }
+
+#[tokio::test]
+async fn documents_that_together_are_too_long_for_one_answer_are_asked_for_in_smaller_numbers() {
+    let Some(bench) = Bench::new().await else { return };
+    for n in 0..6 {
+        let raw = doc! { "id": format!("L-{n}"), "modified": "m", "details": "x".repeat(11 << 20) };
+        bench.insert("advisory_raw", [wrapped(n, raw)]).await;
+    }
+    let (summary, read) = bench.try_pull().await;
+    assert_eq!((summary.unwrap().total.added, read), (6, 6));
+}

@@ -6,4 +6,5 @@ mod bench;
 mod interrupted;
 mod lines;
 mod order;
+mod real_evidence;
 mod refused;

@@ -1,9 +1,9 @@
 //! `_id`s decide nothing but the order of reading.
 
 use export_mongo::bson::oid::ObjectId;
-use export_mongo::bson::{Bson, Document};
+use export_mongo::bson::{Bson, Document, doc};
 
-use crate::bench::{Bench, advisory, member, superseding};
+use crate::bench::{Bench, advisory, member, superseding, wrapped};
 
 /// Forty documents: some with ids of their own, some that share one, revisions of revisions, and doubles. `id` makes the `_id`s.
 fn documents(id: impl Fn(usize) -> Bson) -> Vec<Document> {
@@ -81,6 +81,23 @@ async fn a_reference_by_text_finds_an_object_id() {
     bench.insert("advisory_raw", [advisory(object_id(1), "A-1", "first"), later]).await;
     let summary = bench.pull().await;
     assert_eq!((summary.total.added, summary.total.skipped), (1, 1), "{summary}");
+}
+
+#[tokio::test]
+async fn a_revision_supersedes_where_the_document_has_no_id_or_another_one_than_before() {
+    let Some(bench) = Bench::new().await else { return };
+    let bom =
+        |text: &str| doc! { "bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "metadata": { "x": text } };
+    bench.insert("advisory_raw", [wrapped("a", bom("first")), advisory("m", "OLD-1", "first")]).await;
+    assert_eq!(bench.pull().await.total.added, 2);
+    let second = [superseding(wrapped("b", bom("second")), "a"), superseding(advisory("n", "NEW-1", "second"), "m")];
+    bench.insert("advisory_raw", second).await;
+    bench.insert("advisory_raw", [superseding(wrapped("c", bom("third")), "b")]).await;
+    let summary = bench.pull().await;
+    assert_eq!((summary.total.added, summary.total.changed, summary.total.skipped), (0, 2, 3), "{summary}");
+    let lines = bench.lines().await;
+    assert!(lines.len() == 2 && lines[0].contains("second") && lines[1].contains("third"), "{lines:?}");
+    assert_eq!((member(&lines[0], "/subject"), member(&lines[0], "/document_id")), ("NEW-1".into(), "OLD-1".into()));
 }
 
 #[tokio::test]
