@@ -55,7 +55,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         match cli.command {
             Command::Evidence(command) => evidence::evidence(&config, command).await,
-            Command::All { .. } => roles::all(config).await,
+            Command::All { .. } => Box::pin(roles::all(config)).await,
             Command::Gateway => roles::one(config, roles::Role::Gateway).await,
             Command::Orchestrator => roles::one(config, roles::Role::Orchestrator).await,
             Command::Plan => roles::one(config, roles::Role::Plan).await,

@@ -35,7 +35,7 @@ async fn indexes_are_there_after_open_and_opening_again_changes_nothing() {
             [
                 "_id",
                 "tenant kind source document_id sequence",
-                "tenant kind subject document_id source sequence",
+                "tenant kind subject document_id source sequence plain_bytes",
                 "tenant observed_at",
                 "tenant sequence",
             ]

@@ -262,13 +262,14 @@ fn remove_files(path: &Path) -> Result<(), PullError> {
     Ok(())
 }
 
-/// Begins a pass, or gives the time when the one at hand began.
+/// Begins a pass, or gives the time when the one at hand began. One that has read nothing begins now.
 fn begin(transaction: &Transaction<'_>, pass: &Pass) -> rusqlite::Result<Option<Timestamp>> {
-    let found = transaction.query_row("SELECT begun FROM pass", [], |row| row.get(0)).optional()?;
+    let sql = "SELECT begun FROM pass WHERE EXISTS (SELECT 1 FROM cursors)";
+    let found = transaction.query_row(sql, [], |row| row.get(0)).optional()?;
     if let Some(micros) = found {
         return Timestamp::from_micros(micros).map(Some).map_err(|cause| undecodable(0, cause));
     }
-    let sql = "INSERT INTO pass (id, fingerprint, begun) VALUES (1, ?1, ?2)";
+    let sql = "INSERT OR REPLACE INTO pass (id, fingerprint, begun) VALUES (1, ?1, ?2)";
     transaction.execute(sql, params![pass.fingerprint, pass.begun.as_micros()])?;
     Ok(None)
 }

@@ -106,7 +106,7 @@ impl Bench {
 }
 
 /// All export lines, in canonical order.
-pub(crate) async fn lines(ledger: &SqliteLedger) -> Vec<String> {
+pub(crate) async fn lines(ledger: &dyn EvidenceLedger) -> Vec<String> {
     let watermark = ledger.watermark(&tenant()).await.unwrap().sequence;
     let mut lines = Vec::new();
     for kind in RecordKind::ALL {

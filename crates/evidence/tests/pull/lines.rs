@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use export_evidence::SqliteLedger;
 use export_evidence::import::{NoProgress, import};
 use export_evidence::policy::SqlitePolicyStore;
+use export_evidence::pull::pull;
+use export_evidence::{MongoLedger, SqliteLedger};
 use export_mongo::bson::{Bson, DateTime, doc};
 use serde_json::json;
 
@@ -50,6 +51,18 @@ async fn a_peers_document_becomes_the_line_of_an_imported_one() {
     let pulled = bench.lines().await;
     assert_eq!(pulled.len(), 2);
     assert_eq!(pulled, lines(&imported).await);
+}
+
+#[tokio::test]
+async fn the_served_ledger_takes_a_pull_as_the_embedded_one_does() {
+    let Some(bench) = Bench::new().await else { return };
+    bench.insert("advisory_raw", (0..300).map(|n| advisory(n, &format!("A-{n}"), "x"))).await;
+    let served = MongoLedger::open(bench.server.database("ours").await.unwrap()).await.unwrap();
+    let folder = bench.folder().join("served");
+    pull(&served, &bench.peer, &folder, bench.options.clone(), Arc::new(NoProgress)).await.unwrap();
+    bench.pull().await;
+    let found = lines(&served).await;
+    assert_eq!((found.len(), found), (300, bench.lines().await));
 }
 
 #[tokio::test]
