@@ -280,9 +280,12 @@ fn failed(error: MongoError) -> LedgerError {
 
 #[cfg(test)]
 mod tests {
+    use export_contract::TenantId;
     use export_mongo::ferretdb::FerretDb;
+    use futures::future::try_join_all;
 
     use super::MongoPolicyStore;
+    use crate::policy::{FindingKey, PolicyFinding, PolicyStore as _};
 
     #[tokio::test]
     async fn the_served_store_keeps_the_port() {
@@ -292,5 +295,33 @@ mod tests {
         let database = server.database("policy").await.unwrap();
         let store = MongoPolicyStore::open(database).await.unwrap();
         crate::policy::suite::keeps_the_port(&store).await;
+    }
+
+    #[tokio::test]
+    async fn writers_at_once_all_get_through() {
+        let Some(server) = FerretDb::start().await.unwrap() else {
+            return;
+        };
+        let store = MongoPolicyStore::open(server.database("busy").await.unwrap()).await.unwrap();
+        let tenant: TenantId = "acme".parse().unwrap();
+        let finding = |snapshot: usize, n: usize, raw: &'static str| PolicyFinding {
+            snapshot_id: format!("s{snapshot}"),
+            key: FindingKey { subject: format!("pkg:{n:03}"), advisory: "A".into(), finding_id: "f".into() },
+            status: "open".into(),
+            severity: "high".into(),
+            raw: raw.into(),
+        };
+        for raw in ["{}", r#"{"changed":1}"#] {
+            let writers = (0..8).map(|snapshot| {
+                let findings = (0..20).map(|n| finding(snapshot, n, raw)).collect();
+                store.put_findings(&tenant, findings)
+            });
+            try_join_all(writers).await.unwrap();
+        }
+        for snapshot in 0..8 {
+            let found = store.findings(&tenant, &format!("s{snapshot}"), None, 100).await.unwrap();
+            let expected: Vec<_> = (0..20).map(|n| finding(snapshot, n, r#"{"changed":1}"#)).collect();
+            assert_eq!(found, expected);
+        }
     }
 }
