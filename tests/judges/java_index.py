@@ -74,7 +74,7 @@ def main():
         if has != columns:
             faults.append(f"{table} has the columns {has}")
     rows = index.execute(
-        "SELECT sha1, typeof(sha1), group_id, artifact_id, version, archive_type FROM indices JOIN artifacts ON artifacts.id = indices.artifact_id"
+        "SELECT sha1, typeof(sha1), group_id, artifacts.artifact_id, version, archive_type FROM indices JOIN artifacts ON artifacts.id = indices.artifact_id"
     ).fetchall()
     if len(rows) != index.execute("SELECT count(*) FROM indices").fetchone()[0]:
         faults.append("an index has no artifact")

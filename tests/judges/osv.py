@@ -98,6 +98,11 @@ class Affected:
         self.document, self.names = document["id"], names(document, self.ecosystem)
         self.parse = order(self.ecosystem)
         ranges = [r for r in affected.get("ranges") or [] if r["type"] != "GIT"]
+        # GitHub keeps the last version that it knows to be affected apart, where there is no fix.
+        last = re.fullmatch(r"(<=?) *(\S+)", (affected.get("database_specific") or {}).get("last_known_affected_version_range") or "")
+        for r in ranges:
+            if last and not any("fixed" in e or "last_affected" in e for e in r["events"]):
+                r["events"].append({"fixed" if last[1] == "<" else "last_affected": last[2]})
         self.ranges = [Range(self.parse, r["events"]) for r in ranges]
         self.listed = [v for v in affected.get("versions") or []]
         self.boundaries = [text for r in ranges for e in r["events"] for text in e.values() if text != "0"]

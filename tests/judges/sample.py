@@ -119,6 +119,8 @@ def document(ecosystem, components):
     root = {"bom-ref": "root", "type": "application", "name": "sample"}
     if base in SYSTEMS:
         release = re.sub(r"^v|:LTS$", "", release)
+        # What Ubuntu fixes for subscribers is a release of its own to Trivy.
+        release = re.sub(r"^Pro:(.*)$", r"\1-ESM", release)
         components = [{"bom-ref": "os", "type": "operating-system", "name": SYSTEMS[base][0], "version": release}, *components]
     return {
         "bomFormat": "CycloneDX",

@@ -73,9 +73,13 @@ pub(crate) fn target(ecosystem: &str) -> Option<Target> {
         "Rocky Linux" if number(release) => system(format!("rocky {release}"), "rocky", Style::PerArchitecture),
         "Debian" if number(release) => system(format!("debian {release}"), "debian", Style::MayBeUnfixed),
         "Ubuntu" => {
+            let (release, extended) = match release.strip_prefix("Pro:") {
+                Some(release) => (release, "-ESM"),
+                None => (release, ""),
+            };
             let release = release.strip_suffix(":LTS").unwrap_or(release);
             number(release)
-                .then(|| format!("ubuntu {release}"))
+                .then(|| format!("ubuntu {release}{extended}"))
                 .and_then(|bucket| system(bucket, "ubuntu", Style::MayBeUnfixed))
         }
         "Alpine" => {
@@ -137,7 +141,7 @@ mod tests {
             ("Rocky Linux:8", Some("rocky 8")),
             ("Debian:12", Some("debian 12")),
             ("Ubuntu:22.04:LTS", Some("ubuntu 22.04")),
-            ("Ubuntu:Pro:18.04:LTS", None),
+            ("Ubuntu:Pro:18.04:LTS", Some("ubuntu 18.04-ESM")),
             ("Alpine:v3.19", Some("alpine 3.19")),
             ("openSUSE:Leap 15.5", Some("openSUSE Leap 15.5")),
             ("Wolfi", Some("wolfi")),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ecosystem::data_source;
 use crate::entry::{Advisory, DataSource, Detail, Fragment, OfArchitectures, Vulnerability};
+use crate::ranges::holds;
 use crate::report::{Example, Report, Summary};
 use crate::row::{BadRow, Key, Row, Table};
 use crate::severity::NAMES;
@@ -170,7 +171,11 @@ impl Group {
         }
     }
 
-    fn advisory(self) -> Advisory {
+    fn advisory(mut self) -> Advisory {
+        // Trivy passes over an installed version that is among the fixes; what fixes one range and lies in another is none.
+        let vulnerable = &self.vulnerable;
+        let endless = vulnerable.iter().any(|group| group == ">=0");
+        self.patched.retain(|fix| !endless && !vulnerable.iter().any(|group| holds(group, fix)));
         let vendor_ids: Vec<String> = self.vendor.into_iter().collect();
         // Vulnerable is what is older than the latest fix; one that is not fixed anywhere has none.
         let unfixed = self.fixes.iter().any(|(_, fixed)| fixed.is_empty());

@@ -56,7 +56,7 @@ pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
     }
     for version in &affected.versions {
         if scheme.reads(version) {
-            told.vulnerable.push(format!("={version}"));
+            told.vulnerable.push(format!("={}", scheme.written(version)));
         } else {
             told.lost.push((UNREADABLE, version.clone()));
         }
@@ -78,6 +78,21 @@ pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
     told
 }
 
+/// Whether a version of plain numbers lies in a group of bounds of plain numbers; `false` where either is something else.
+pub(crate) fn holds(group: &str, version: &str) -> bool {
+    let Some(version) = plain_numbers(version) else { return false };
+    group.split(',').map(str::trim).all(|bound| {
+        let (sign, rest) = bound.split_at(bound.find(|c: char| c.is_ascii_alphanumeric()).unwrap_or(bound.len()));
+        plain_numbers(rest).is_some_and(|rest| match sign {
+            ">=" => version >= rest,
+            "<" => version < rest,
+            "<=" => version <= rest,
+            "=" => version == rest,
+            _ => false,
+        })
+    })
+}
+
 /// The parts of a version of digits and dots alone, without the zeros at its end.
 fn plain_numbers(version: &str) -> Option<Vec<u64>> {
     let mut parts = version.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()?;
@@ -95,9 +110,11 @@ impl Told {
                 return;
             }
         }
+        let from = &scheme.written(from);
+        let to = to.map(|(sign, to)| (sign, scheme.written(to)));
         self.vulnerable.push(match to {
             None => format!(">={from}"),
-            Some(("<=", to)) if to == from => format!("={from}"),
+            Some(("<=", to)) if to == *from => format!("={from}"),
             Some((sign, to)) if from == "0" => format!("{sign}{to}"),
             Some((sign, to)) => format!(">={from}, {sign}{to}"),
         });
@@ -115,7 +132,7 @@ mod tests {
         translate(&serde_json::from_value(affected).unwrap(), Scheme::Generic)
     }
 
-    fn ranges(events: Value) -> Value {
+    fn ranges(events: &Value) -> Value {
         json!({ "ranges": [{ "type": "ECOSYSTEM", "events": events }] })
     }
 
@@ -141,7 +158,7 @@ mod tests {
             (json!([{"introduced": "1.0"}, {"introduced": "1.5"}, {"fixed": "1.9"}]), vec![">=1.0, <1.9"], vec!["1.9"]),
             (json!([{"introduced": "0"}, {"fixed": "1.2"}, {"fixed": "1.3"}]), vec!["<1.2"], vec!["1.2", "1.3"]),
         ] {
-            let told = told(ranges(events.clone()));
+            let told = told(ranges(&events));
             assert_eq!(
                 (told.vulnerable, told.patched, told.lost),
                 (
@@ -156,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_bound_that_trivy_cannot_read_is_left_out_and_told() {
-        let told = told(ranges(json!([{"introduced": "0"}, {"fixed": "next"}])));
+        let told = told(ranges(&json!([{"introduced": "0"}, {"fixed": "next"}])));
         assert_eq!(told.vulnerable, Vec::<String>::new(), "an empty list, never an empty range");
         assert_eq!(told.lost, [(UNREADABLE, "next".to_owned())]);
     }
@@ -172,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_github_knows_last_to_be_affected_closes_an_open_range() {
-        let mut affected = ranges(json!([{"introduced": "1.0"}]));
+        let mut affected = ranges(&json!([{"introduced": "1.0"}]));
         affected["database_specific"] = json!({ "last_known_affected_version_range": "<= 1.5" });
         assert_eq!(told(affected).vulnerable, [">=1.0, <=1.5"]);
     }

@@ -22,6 +22,17 @@ pub(crate) enum Scheme {
 const MAX_DIGITS: usize = 18;
 
 impl Scheme {
+    /// `version` as it is written into a bound. Trivy does not read every spelling that PEP 440 allows (`1.0-Alpha1`), but every
+    /// normalised one.
+    pub(crate) fn written(self, version: &str) -> String {
+        match self {
+            Self::Pep440 => {
+                pep440_rs::Version::from_str(version).map_or_else(|_| version.to_owned(), |v| v.to_string())
+            }
+            _ => version.to_owned(),
+        }
+    }
+
     /// Whether Trivy reads `text` as a version. One bound that it cannot read makes it pass over the whole advisory with no more
     /// than a warning, so such a bound must never be written.
     pub(crate) fn reads(self, text: &str) -> bool {

@@ -43,7 +43,7 @@ async fn lock_files_and_a_system_are_found_to_be_what_the_real_advisories_say() 
         let (openssh, others): (Vec<String>, Vec<String>) =
             detected.lines().into_iter().partition(|line| line.starts_with("openssh-server "));
         note(&mut faults, &scanner, "alma", &others, &EVIDENCE_ALMA);
-        let regression = "openssh-server 8.7p1-38.el9 CVE-2024-6387 8.7p1-38.el9_4.1 UNKNOWN alma";
+        let regression = "openssh-server 8.7p1-38.el9 CVE-2024-6387 8.7p1-38.el9_4.1 HIGH alma";
         assert!(openssh.iter().any(|line| line == regression), "{openssh:#?}");
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
