@@ -58,7 +58,11 @@ impl Difference<'_> {
         if is("Bitnami") && prerelease {
             return Some("Trivy matches a pre-release of Bitnami only against bounds of the same three numbers");
         }
-        if is("npm") && prerelease && *missing && *trivy == Trivy::Older {
+        if *missing && ["Ubuntu:Pro:22.04:LTS", "Ubuntu:Pro:24.04:LTS"].contains(ecosystem) {
+            return Some("Trivy knows no extended support of this release yet, and looks at its standard support");
+        }
+        // In npm a number alone is a pre-release too.
+        if is("npm") && version.contains('-') && *missing && *trivy == Trivy::Older {
             return Some("Trivy 0.59 matches a pre-release of npm only against bounds of the same three numbers");
         }
         if is("PyPI") && pair.version.contains('+') {

@@ -118,6 +118,8 @@ pub(crate) const SYSTEMS: [(&str, [&str; 2]); 5] = [
     ),
 ];
 
+/// Of GitHub's advisories its own word counts, not the score; those of PyPA rate nothing.
+///
 /// What must be found in the lock files of `tests/fixtures/trivy/evidence`, and nothing else, among the real advisories.
 pub(crate) const EVIDENCE: [(&str, &[&str]); 8] = [
     (
@@ -153,25 +155,27 @@ pub(crate) const EVIDENCE: [(&str, &[&str]); 8] = [
         "npm",
         &[
             "32red-api 999.9.9 MAL-2024-10572 - UNKNOWN osv",
-            "@fastify/passport 2.2.0 CVE-2023-29020 1.1.0, 2.3.0 HIGH ghsa",
-            "@langchain/community 0.3.2 CVE-2024-7042 0.3.3 MEDIUM ghsa",
+            "@fastify/passport 2.2.0 CVE-2023-29020 1.1.0, 2.3.0 MEDIUM ghsa",
+            "@langchain/community 0.3.2 CVE-2024-7042 0.3.3 LOW ghsa",
         ],
     ),
     ("nuget", &["Microsoft.NETCore.App.Runtime.win-x64 5.0.8 CVE-2021-26423 3.1.18, 5.0.9 HIGH ghsa"]),
     (
         "pip",
         &[
-            "certifi 2022.12.7 CVE-2023-37920 2023.7.22 CRITICAL osv",
-            "httpx 0.19.0 CVE-2021-41945 0.20.0 CRITICAL osv",
-            "uvicorn 0.11.6 CVE-2020-7694 0.11.7 HIGH osv",
-            "uvicorn 0.11.6 CVE-2020-7695 0.11.7 MEDIUM osv",
+            "certifi 2022.12.7 CVE-2023-37920 2023.7.22 UNKNOWN osv",
+            "httpx 0.19.0 CVE-2021-41945 0.20.0 UNKNOWN osv",
+            "uvicorn 0.11.6 CVE-2020-7694 0.11.7 UNKNOWN osv",
+            "uvicorn 0.11.6 CVE-2020-7695 0.11.7 UNKNOWN osv",
         ],
     ),
 ];
 
+/// Errata rate nothing: where another advisory rates the CVE, its severity is shown.
+///
 /// What must be found in the SBOM of an `AlmaLinux` among the real advisories, openssh aside, for which there are more every month.
 pub(crate) const EVIDENCE_ALMA: [&str; 3] = [
     "bash 5.1.8-4.el9 CVE-2022-3715 5.1.8-6.el9_1 UNKNOWN alma",
-    "xz 5.2.5-7.el9 CVE-2022-1271 5.2.5-8.el9_0 UNKNOWN alma",
-    "zlib 1.2.11-31.el9 CVE-2022-37434 1.2.11-32.el9_0 UNKNOWN alma",
+    "xz 5.2.5-7.el9 CVE-2022-1271 5.2.5-8.el9_0 HIGH alma",
+    "zlib 1.2.11-31.el9 CVE-2022-37434 1.2.11-32.el9_0 CRITICAL alma",
 ];
