@@ -212,6 +212,10 @@ fn map_system(osv: &Osv, affected: &Affected, name: &str, system: &System, ids: 
     let fixed = fixed.max_by(|a, b| crate::versions::later(system.source, a, b));
     let where_ = format!("{} {name}", system.bucket);
     let fixed = match fixed {
+        Some(fixed) if fixed.contains(char::is_whitespace) || (system.source == "alpine" && fixed.contains(':')) => {
+            rows.report("a version that Trivy cannot read", &osv.id, &format!("{where_} {fixed}"));
+            return false;
+        }
         Some(fixed) => fixed,
         None if events().any(|(kind, _)| kind == "last_affected") || events().next().is_none() => {
             rows.report(

@@ -38,7 +38,7 @@ pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
                 "fixed" | "last_affected" => {
                     let bound = (if kind == "fixed" { "<" } else { "<=" }, version);
                     if kind == "fixed" && scheme.reads(version) {
-                        told.patched.push(version.to_owned());
+                        told.patched.push(scheme.written(version));
                     }
                     match open.take() {
                         Some(from) => told.group(scheme, from, Some(bound)),
@@ -67,7 +67,8 @@ pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
         let version = bound.trim_start_matches(['<', '=']);
         if bound.starts_with('<') && scheme.reads(version) {
             for group in told.vulnerable.iter_mut().filter(|group| !group.contains(['<']) && !group.starts_with('=')) {
-                *group = if group == ">=0" { bound.clone() } else { format!("{group}, {bound}") };
+                let bound = bound.replace(version, &scheme.bound(version));
+                *group = if group == ">=0" { bound } else { format!("{group}, {bound}") };
             }
         }
     }
@@ -110,11 +111,11 @@ impl Told {
                 return;
             }
         }
-        let from = &scheme.written(from);
-        let to = to.map(|(sign, to)| (sign, scheme.written(to)));
+        let (from, exact) = (&scheme.bound(from), scheme.written(from));
+        let to = to.map(|(sign, to)| (sign, scheme.bound(to)));
         self.vulnerable.push(match to {
             None => format!(">={from}"),
-            Some(("<=", to)) if to == *from => format!("={from}"),
+            Some(("<=", to)) if to == *from => format!("={exact}"),
             Some((sign, to)) if from == "0" => format!("{sign}{to}"),
             Some((sign, to)) => format!(">={from}, {sign}{to}"),
         });
@@ -130,6 +131,16 @@ mod tests {
 
     fn told(affected: Value) -> Told {
         translate(&serde_json::from_value(affected).unwrap(), Scheme::Generic)
+    }
+
+    #[test]
+    fn a_local_version_is_no_bound_for_trivy_and_a_spelling_is_made_normal() {
+        let affected = json!({
+            "ranges": [{ "type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"last_affected": "2.6.0+cu124"}] }],
+            "versions": ["2.0.0-Alpha1", "2.6.0+cu124"],
+        });
+        let told = translate(&serde_json::from_value(affected).unwrap(), Scheme::Pep440);
+        assert_eq!(told.vulnerable, ["<=2.6.0", "=2.0.0a1", "=2.6.0+cu124"]);
     }
 
     fn ranges(events: &Value) -> Value {
