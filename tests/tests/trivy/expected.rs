@@ -118,7 +118,7 @@ pub(crate) const SYSTEMS: [(&str, [&str; 2]); 5] = [
     ),
 ];
 
-/// Of GitHub's advisories its own word counts, not the score; those of PyPA rate nothing.
+/// Of GitHub's advisories its own word counts, not the score; those of Python's database rate nothing.
 ///
 /// What must be found in the lock files of `tests/fixtures/trivy/evidence`, and nothing else, among the real advisories.
 pub(crate) const EVIDENCE: [(&str, &[&str]); 8] = [
