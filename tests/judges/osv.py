@@ -108,6 +108,7 @@ class Affected:
         self.boundaries = [text for r in ranges for e in r["events"] for text in e.values() if text != "0"]
 
         self.fixed = any("fixed" in e for r in ranges for e in r["events"])
+        self.module = any(".module" in e.get("fixed", "") for r in ranges for e in r["events"])
 
     def unparsed(self):
         return sorted({text for r in self.ranges for text in r.unparsed})

@@ -3,7 +3,8 @@
     sample.py OUT PER-ECOSYSTEM FOLDER...
 
 `OUT/<ecosystem>.cdx.json` is what a scanner is given; `OUT/<ecosystem>.jsonl` has a line for each pair: name, version, the `ids` that must be
-found, those with a boundary that is no version (`unparsed`) or with no fix (`unfixed`), and whether advisories spell the name in several ways.
+found, those with a boundary that is no version (`unparsed`) or with no fix (`unfixed`), those of packages of modules
+(`modules`), and whether advisories spell the name in several ways.
 Standard output has a summary. The draw depends on the input only.
 """
 
@@ -179,6 +180,7 @@ def main():
             ids = sorted({i for a in held for i in a.names})
             unparsed = sorted({i for a in said if a.unparsed() for i in a.names})
             unfixed = sorted({i for a in said if not a.fixed for i in a.names})
+            modules = sorted({i for a in said if a.module for i in a.names})
             affected += bool(ids)
             components.append(component(ecosystem, name, text, number))
             lines.append(
@@ -188,6 +190,7 @@ def main():
                     "ids": ids,
                     "unparsed": unparsed,
                     "unfixed": unfixed,
+                    "modules": modules,
                     "spellings": len({a.name for a in said}),
                 }
             )

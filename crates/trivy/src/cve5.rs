@@ -3,27 +3,39 @@
 use serde_json::Value;
 
 use crate::entry::Detail;
+use crate::mapper::Record;
+use crate::row::Table;
+use crate::rows::{Id, Rows, time};
 use crate::severity::{Scores, of_word};
 
 /// Id of the source. The numbers are of the CNA, or of CISA where that added some; NVD had no part in them.
 pub(crate) const SOURCE: &str = "cve-program";
 
-/// What a document is.
-pub(crate) enum Cve {
-    /// The id was rejected by its authority.
-    Rejected(String),
-    /// What is said of it.
-    Published(String, Box<Detail>),
-    /// Without an id.
-    Nameless,
+/// How descriptions of ids begin that were rejected without their state telling.
+const REJECTED: [&str; 3] = ["** REJECT **", "Rejected reason:", "** REJECTED **"];
+
+/// A rejected id goes out of the whole database; of others the text, scores and dates are used.
+pub(crate) fn map(record: &Record<'_>, rows: &mut Rows<'_>) -> Result<(), serde_json::Error> {
+    let document: Value = serde_json::from_slice(record.raw)?;
+    let metadata = &document["cveMetadata"];
+    let Some(id) = metadata["cveId"].as_str().map(str::trim).filter(|id| !id.is_empty()) else {
+        rows.report("a document without an id", record.subject, "");
+        return Ok(());
+    };
+    let detail = detail(&document);
+    let state = metadata["state"].as_str().unwrap_or_default();
+    if state.eq_ignore_ascii_case("rejected") || REJECTED.iter().any(|text| detail.description.starts_with(text)) {
+        rows.put(Table::Rejected, "", "", id, &Value::Null);
+        rows.report("a CVE that its authority rejected", id, "");
+        return Ok(());
+    }
+    rows.details(&[Id { id: id.to_owned(), vendor: Vec::new() }], detail);
+    rows.report("a CVE record names products, not packages; its text, scores and dates are used", id, "");
+    Ok(())
 }
 
-pub(crate) fn read(document: &Value) -> Cve {
+fn detail(document: &Value) -> Detail {
     let metadata = &document["cveMetadata"];
-    let Some(id) = metadata["cveId"].as_str().filter(|id| !id.is_empty()) else { return Cve::Nameless };
-    if metadata["state"].as_str().is_some_and(|state| state.eq_ignore_ascii_case("rejected")) {
-        return Cve::Rejected(id.to_owned());
-    }
     let cna = &document["containers"]["cna"];
     let others = document["containers"]["adp"].as_array().into_iter().flatten();
     let mut detail = Detail { source: SOURCE.to_owned(), ..Detail::default() };
@@ -35,8 +47,8 @@ pub(crate) fn read(document: &Value) -> Cve {
         .find(|one| one["lang"].as_str().is_none_or(|language| language.starts_with("en")))
         .map(|one| text(&one["value"]))
         .unwrap_or_default();
-    detail.published = metadata["datePublished"].as_str().and_then(super::mapper::time);
-    detail.modified = metadata["dateUpdated"].as_str().and_then(super::mapper::time);
+    detail.published = metadata["datePublished"].as_str().and_then(time);
+    detail.modified = metadata["dateUpdated"].as_str().and_then(time);
     let mut scores = Scores::default();
     for container in std::iter::once(cna).chain(others) {
         for metric in container["metrics"].as_array().into_iter().flatten() {
@@ -58,7 +70,7 @@ pub(crate) fn read(document: &Value) -> Cve {
         detail.severity = scores.severity();
     }
     detail.scores = scores;
-    Cve::Published(id.to_owned(), Box::new(detail))
+    detail
 }
 
 fn text(value: &Value) -> String {

@@ -18,6 +18,8 @@ pub(crate) enum Fragment {
         github: String,
         /// The name as it was written.
         name: String,
+        /// As the record itself rates it.
+        severity: u8,
         vendor: Vec<String>,
         vulnerable: Vec<String>,
         patched: Vec<String>,
@@ -25,9 +27,12 @@ pub(crate) enum Fragment {
     /// Of a distribution's package.
     System {
         source: String,
+        severity: u8,
         vendor: Vec<String>,
         /// Empty where there is no fix.
         fixed: String,
+        /// First affected version, where Trivy looks at it; else empty.
+        since: String,
         /// Whether an entry is wanted for each architecture.
         each: bool,
     },
@@ -58,6 +63,8 @@ pub(crate) struct Advisory {
     pub(crate) vendor_ids: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) fixed_version: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) affected_version: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) vulnerable_versions: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

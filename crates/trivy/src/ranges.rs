@@ -1,7 +1,8 @@
 //! OSV ranges in Trivy's words.
 
-use crate::osv::Affected;
-use crate::versions::Scheme;
+use crate::interval::{holds, split_sign};
+use crate::osv::{Affected, Range};
+use crate::versions::{Ordered, Scheme};
 
 /// What Trivy is told of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,23 +16,16 @@ pub(crate) struct Told {
 }
 
 /// A bound that no version of the ecosystem can be read from.
-const UNREADABLE: &str = "a version that Trivy cannot read";
+pub(crate) const UNREADABLE: &str = "a version that Trivy cannot read";
 
-/// Translates ranges and listed versions. Every listed version is written, also one inside a range: OSV means the union, and Trivy
-/// matches prereleases of npm and Bitnami by name only.
+/// Translates ranges and listed versions. OSV means their union; a listed version is written unless it is made of numbers only and
+/// lies in a range: of prereleases and the like Trivy's comparers think differently, and those of npm and Bitnami of 0.59 match
+/// only what names them.
 pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
     let mut told = Told::default();
     for range in affected.ranges.iter().filter(|range| range.kind != "GIT") {
         let mut open: Option<&str> = None;
-        let mut events: Vec<(&str, &str)> =
-            range.events.iter().flatten().map(|(kind, version)| (kind.as_str(), version.as_str())).collect();
-        // OSV goes through events in the order of their versions. Some documents interleave intervals; those whose versions are
-        // plain numbers are put in order, all others are in order already.
-        let numbers: Option<Vec<Vec<u64>>> = events.iter().map(|(_, version)| plain_numbers(version)).collect();
-        if numbers.is_some() {
-            events.sort_by_cached_key(|(_, version)| plain_numbers(version));
-        }
-        for (kind, version) in events {
+        for (kind, version) in in_order(range, scheme) {
             match kind {
                 // What is affected from an earlier version on stays so.
                 "introduced" => open = open.or(Some(version)),
@@ -54,13 +48,6 @@ pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
             told.group(scheme, from, None);
         }
     }
-    for version in &affected.versions {
-        if scheme.reads(version) {
-            told.vulnerable.push(format!("={}", scheme.written(version)));
-        } else {
-            told.lost.push((UNREADABLE, version.clone()));
-        }
-    }
     // GitHub keeps the last version that it knows to be affected apart, where there is no fix.
     if let Some(last) = affected.database_specific.get("last_known_affected_version_range").and_then(|v| v.as_str()) {
         let bound: String = last.split_whitespace().collect();
@@ -70,6 +57,16 @@ pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
                 let bound = bound.replace(version, &scheme.bound(version));
                 *group = if group == ">=0" { bound } else { format!("{group}, {bound}") };
             }
+        } else {
+            told.lost.push((UNREADABLE, last.to_owned()));
+        }
+    }
+    let ranges = told.vulnerable.len();
+    for version in &affected.versions {
+        if !scheme.reads(version) {
+            told.lost.push((UNREADABLE, version.clone()));
+        } else if !told.vulnerable.iter().take(ranges).any(|group| surely_holds(scheme, group, version)) {
+            told.vulnerable.push(format!("={}", scheme.written(version)));
         }
     }
     let mut seen = std::collections::BTreeSet::new();
@@ -79,28 +76,33 @@ pub(crate) fn translate(affected: &Affected, scheme: Scheme) -> Told {
     told
 }
 
-/// Whether a version of plain numbers lies in a group of bounds of plain numbers; `false` where either is something else.
-pub(crate) fn holds(group: &str, version: &str) -> bool {
-    let Some(version) = plain_numbers(version) else { return false };
-    group.split(',').map(str::trim).all(|bound| {
-        let (sign, rest) = bound.split_at(bound.find(|c: char| c.is_ascii_alphanumeric()).unwrap_or(bound.len()));
-        plain_numbers(rest).is_some_and(|rest| match sign {
-            ">=" => version >= rest,
-            "<" => version < rest,
-            "<=" => version <= rest,
-            "=" => version == rest,
-            _ => false,
-        })
-    })
+/// The events of a range in the order of their versions, as OSV goes through them. Most documents write them so, some interleave
+/// intervals. Where a version cannot be put in order for sure, the order of the document stands.
+fn in_order(range: &Range, scheme: Scheme) -> Vec<(&str, &str)> {
+    let events = || range.events.iter().flatten().map(|(kind, version)| (kind.as_str(), version.as_str()));
+    let place = |(kind, version): (&str, &str)| match version {
+        "0" if kind == "introduced" => Some(None),
+        _ if scheme != Scheme::Free || is_plain(version) => Ordered::read(scheme, version).map(Some),
+        _ => None,
+    };
+    let Some(places) = events().map(place).collect::<Option<Vec<_>>>() else { return events().collect() };
+    let mut placed: Vec<_> = places.into_iter().zip(events()).collect();
+    placed.sort_by(|(a, _), (b, _)| match (a, b) {
+        (Some(a), Some(b)) => a.compare(b),
+        _ => a.is_some().cmp(&b.is_some()),
+    });
+    placed.into_iter().map(|(_, event)| event).collect()
 }
 
-/// The parts of a version of digits and dots alone, without the zeros at its end.
-fn plain_numbers(version: &str) -> Option<Vec<u64>> {
-    let mut parts = version.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()?;
-    while parts.last() == Some(&0) {
-        parts.pop();
-    }
-    Some(parts)
+/// Numbers and dots alone.
+fn is_plain(version: &str) -> bool {
+    version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// Whether every comparer finds `version` in `group`.
+fn surely_holds(scheme: Scheme, group: &str, version: &str) -> bool {
+    let plain = is_plain(version) && (scheme != Scheme::Free || group.split(", ").all(|b| is_plain(split_sign(b).1)));
+    plain && Ordered::read(scheme, version).and_then(|version| holds(scheme, group, &version)) == Some(true)
 }
 
 impl Told {
@@ -124,9 +126,11 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::{Told, UNREADABLE, translate};
+    use crate::interval::split_sign;
     use crate::versions::Scheme;
 
     fn told(affected: Value) -> Told {
@@ -203,5 +207,47 @@ mod tests {
         let mut affected = ranges(&json!([{"introduced": "1.0"}]));
         affected["database_specific"] = json!({ "last_known_affected_version_range": "<= 1.5" });
         assert_eq!(told(affected).vulnerable, [">=1.0, <=1.5"]);
+    }
+
+    #[test]
+    fn listed_versions_are_written_where_no_range_holds_them_for_every_reader() {
+        let mut affected = ranges(&json!([{"introduced": "1.0.0"}, {"fixed": "2.0.0"}]));
+        affected["versions"] = json!(["1.5.0", "2.0.0-rc.1", "1.5.0-beta.1", "0.9.0", "2.0.0"]);
+        assert_eq!(told(affected).vulnerable, [">=1.0.0, <2.0.0", "=2.0.0-rc.1", "=1.5.0-beta.1", "=0.9.0", "=2.0.0"]);
+    }
+
+    #[test]
+    fn events_are_gone_through_in_the_order_of_their_versions() {
+        let events = json!([{"introduced": "2.0.0-rc.1"}, {"fixed": "1.2.0"}, {"fixed": "2.0.0"}, {"introduced": "1.0.0-alpha"}]);
+        assert_eq!(told(ranges(&events)).vulnerable, [">=1.0.0-alpha, <1.2.0", ">=2.0.0-rc.1, <2.0.0"]);
+        // Intervals that adjoin stay as they are written: the fix comes before what is introduced again.
+        let events = json!([{"introduced": "0"}, {"fixed": "1.0"}, {"introduced": "1.0"}, {"fixed": "1.1"}]);
+        assert_eq!(told(ranges(&events)).vulnerable, ["<1.0", ">=1.0, <1.1"]);
+    }
+
+    #[test]
+    fn a_fix_before_anything_is_introduced_is_told() {
+        let told = told(ranges(&json!([{"fixed": "1.0"}])));
+        assert_eq!((told.vulnerable.len(), told.lost[0].1.as_str()), (0, "1.0"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_group_is_ever_empty_and_every_bound_can_be_read(
+            events in proptest::collection::vec(("introduced|fixed|last_affected|limit", "[0-9a.v-]{0,8}"), 0..8),
+            versions in proptest::collection::vec("[0-9a.v-]{0,8}", 0..8),
+        ) {
+            let events: Vec<Value> = events.into_iter().map(|(kind, version)| json!({ kind: version })).collect();
+            let mut affected = ranges(&json!(events));
+            affected["versions"] = json!(versions);
+            for scheme in [Scheme::Generic, Scheme::Semantic, Scheme::Pep440, Scheme::Gem, Scheme::Free] {
+                for group in translate(&serde_json::from_value(affected.clone()).unwrap(), scheme).vulnerable {
+                    for bound in group.split(", ") {
+                        let (sign, version) = split_sign(bound);
+                        prop_assert!(sign.is_some() && (version == "0" || scheme.reads(version)), "{scheme:?} {group}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::severity::NAMES;
+
 /// Examples that are kept of each reason.
 const EXAMPLES: usize = 10;
 
@@ -18,7 +20,7 @@ pub struct Report {
     /// Packages of which advisories write the name in several ways that Trivy takes for one; their advisories are merged.
     pub merged_names: u64,
     /// Entries that advisories of several data sources were merged into; they stand under the one that comes first in the order
-    /// `ghsa`, `govulndb`, `bitnami`, `osv`.
+    /// `ghsa`, `govulndb`, `ruby-advisory-db`, `php-security-advisories`, `nodejs-security-wg`, `bitnami`, `julia`, `osv`, `project-kb`.
     pub merged_sources: u64,
     /// Archives that several components claim; the most frequent claim is written, of equals the first by name.
     #[serde(skip_serializing_if = "is_zero")]
@@ -44,6 +46,12 @@ pub struct Reason {
 pub struct Example {
     /// Id of the advisory, or subject of the document.
     pub id: String,
+    /// Ecosystem, where it is about one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ecosystem: String,
+    /// Package, where it is about one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub package: String,
     /// What exactly, as far as there is more to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -63,8 +71,30 @@ impl Report {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// Packages by bucket.
-    pub packages: BTreeMap<String, u64>,
+    /// What is known by ecosystem: a language, such as `pip`, or a release of a distribution, such as `debian 12`.
+    pub ecosystems: BTreeMap<String, EcosystemSummary>,
     /// Vulnerabilities by severity.
     pub severities: BTreeMap<&'static str, u64>,
+}
+
+/// What is known of an ecosystem.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EcosystemSummary {
+    /// Names of packages; one that is written in two ways for Trivy's sake counts twice.
+    pub packages: u64,
+    /// Vulnerabilities of packages, each of each package counted.
+    pub advisories: u64,
+    /// The same by the severity that the advisories themselves give.
+    pub severities: BTreeMap<&'static str, u64>,
+}
+
+impl Summary {
+    pub(crate) fn take(&mut self, ecosystem: &str, new_package: bool, severity: u8) {
+        let summary = self.ecosystems.entry(ecosystem.to_owned()).or_default();
+        summary.packages += u64::from(new_package);
+        summary.advisories += 1;
+        let name = NAMES.get(usize::from(severity)).copied().unwrap_or(NAMES[0]);
+        *summary.severities.entry(name).or_default() += 1;
+    }
 }

@@ -80,3 +80,44 @@ impl Key {
         Ok(Self { table, bucket: next()?, package: next()?, id: next()?, origin: next()? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{BadRow, Key, Table};
+
+    fn any_key() -> impl Strategy<Value = Key> {
+        let table = prop_oneof![Just(Table::Rejected), Just(Table::Database), Just(Table::Report)];
+        let name = || "[a-c\u{1}\u{e9} ]{0,3}";
+        (table, name(), name(), name(), name()).prop_map(|(table, bucket, package, id, origin)| Key {
+            table,
+            bucket,
+            package,
+            id,
+            origin,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn encoded_keys_are_read_back_and_sort_as_keys_do(one in any_key(), other in any_key()) {
+            prop_assert_eq!(one.encode().cmp(&other.encode()), one.cmp(&other));
+            prop_assert_eq!(Key::decode(&one.encode()), Ok(one));
+        }
+
+        #[test]
+        fn no_bytes_are_too_much_to_be_read(bytes in prop::collection::vec(0_u8..4, 0..12)) {
+            if let Ok(key) = Key::decode(&bytes) {
+                prop_assert_eq!(key.encode(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_without_its_parts_is_damaged() {
+        for bytes in [&b""[..], &[3, 0, 0, 0], &[1, b'a', 0, b'b', 0, b'c'], &[1, 0xff, 0, 0, 0]] {
+            assert_eq!(Key::decode(bytes), Err(BadRow::Key), "{bytes:?}");
+        }
+    }
+}

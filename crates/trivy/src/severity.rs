@@ -48,13 +48,25 @@ impl Scores {
         true
     }
 
+    /// Takes a score that is given without its vector, unless there is a vector of that version.
+    pub(crate) fn take_number(&mut self, version: u8, score: f64) {
+        let (vector, number) = match version {
+            2 => (&self.v2_vector, &mut self.v2_score),
+            3 => (&self.v3_vector, &mut self.v3_score),
+            _ => (&self.v4_vector, &mut self.v4_score),
+        };
+        if vector.is_empty() && (0.0..=10.0).contains(&score) {
+            *number = score;
+        }
+    }
+
     /// The severity by version 3, else 4, else 2.
     pub(crate) fn severity(&self) -> u8 {
         [self.v3_score, self.v4_score, self.v2_score].into_iter().find(|score| *score > 0.0).map_or(0, of_score)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.v2_vector.is_empty() && self.v3_vector.is_empty() && self.v4_vector.is_empty()
+        *self == Self::default()
     }
 }
 
@@ -71,7 +83,7 @@ fn of_score(score: f64) -> u8 {
 /// The severity that a word names, such as GitHub's `MODERATE`; 0 where it names none.
 pub(crate) fn of_word(word: &str) -> u8 {
     match word.to_ascii_uppercase().as_str() {
-        "LOW" => 1,
+        "LOW" | "NEGLIGIBLE" => 1,
         "MEDIUM" | "MODERATE" => 2,
         "HIGH" | "IMPORTANT" => 3,
         "CRITICAL" => 4,

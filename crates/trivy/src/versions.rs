@@ -1,7 +1,11 @@
 //! Which versions Trivy can read, and which of two fixes of a distribution is the later one.
 
+mod order;
+
 use std::cmp::Ordering;
 use std::str::FromStr as _;
+
+pub(crate) use order::Ordered;
 
 /// How versions of an ecosystem are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

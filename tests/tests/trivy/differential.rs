@@ -23,6 +23,8 @@ struct Pair {
     unparsed: BTreeSet<String>,
     /// Of advisories that name no fixed version.
     unfixed: BTreeSet<String>,
+    /// Of advisories for packages that were rebuilt with a module of the distribution.
+    modules: BTreeSet<String>,
     /// How many ways advisories write the name in.
     spellings: usize,
 }
@@ -51,6 +53,12 @@ impl Difference<'_> {
         }
         if (is("AlmaLinux") || is("Rocky Linux")) && pair.version.contains(".module") && *missing {
             return Some("Trivy judges packages of modules only where the SBOM names the module");
+        }
+        if (is("AlmaLinux") || is("Rocky Linux")) && pair.modules.contains(*id) && *missing {
+            return Some("packages of modules are written under their stream: others of the same name are not concerned");
+        }
+        if is("AlmaLinux") && (id.starts_with("ALBA-") || id.starts_with("ALEA-")) && *missing {
+            return Some("an erratum that fixes no vulnerability is not written");
         }
         if (is("AlmaLinux") || is("Rocky Linux") || is("Alpine")) && pair.unfixed.contains(*id) && *missing {
             return Some("Trivy finds on these systems only what has a fix");

@@ -171,11 +171,11 @@ pub(crate) const EVIDENCE: [(&str, &[&str]); 8] = [
     ),
 ];
 
-/// Errata rate nothing: where another advisory rates the CVE, its severity is shown.
+/// Severities are those of the errata's titles.
 ///
 /// What must be found in the SBOM of an `AlmaLinux` among the real advisories, openssh aside, for which there are more every month.
 pub(crate) const EVIDENCE_ALMA: [&str; 3] = [
-    "bash 5.1.8-4.el9 CVE-2022-3715 5.1.8-6.el9_1 UNKNOWN alma",
+    "bash 5.1.8-4.el9 CVE-2022-3715 5.1.8-6.el9_1 MEDIUM alma",
     "xz 5.2.5-7.el9 CVE-2022-1271 5.2.5-8.el9_0 HIGH alma",
-    "zlib 1.2.11-31.el9 CVE-2022-37434 1.2.11-32.el9_0 CRITICAL alma",
+    "zlib 1.2.11-31.el9 CVE-2022-37434 1.2.11-32.el9_0 MEDIUM alma",
 ];

@@ -4,8 +4,9 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer};
 
 use super::{BUCKET, Claim};
-use crate::mapper::{Record, Rows};
+use crate::mapper::Record;
 use crate::row::{Row, Table};
+use crate::rows::Rows;
 
 /// Maps SBOMs in CycloneDX and SPDX 2 JSON. What is no archive of Maven is passed over; what claims to be one and cannot be used
 /// becomes a row of the report.
