@@ -141,7 +141,7 @@ pub(crate) const EVIDENCE: [(&str, &[&str]); 8] = [
         "go",
         &[
             "github.com/gorilla/websocket v1.4.0 CVE-2020-27813 1.4.1 UNKNOWN govulndb",
-            "github.com/sirupsen/logrus v1.8.1 CVE-2025-65637 1.8.3, 1.9.1, 1.9.3 UNKNOWN govulndb",
+            "github.com/sirupsen/logrus v1.8.1 CVE-2025-65637 1.8.3, 1.9.1, 1.9.3 HIGH govulndb",
         ],
     ),
     (
@@ -163,7 +163,7 @@ pub(crate) const EVIDENCE: [(&str, &[&str]); 8] = [
     (
         "pip",
         &[
-            "certifi 2022.12.7 CVE-2023-37920 2023.7.22 UNKNOWN osv",
+            "certifi 2022.12.7 CVE-2023-37920 2023.7.22 MEDIUM osv",
             "httpx 0.19.0 CVE-2021-41945 0.20.0 UNKNOWN osv",
             "uvicorn 0.11.6 CVE-2020-7694 0.11.7 UNKNOWN osv",
             "uvicorn 0.11.6 CVE-2020-7695 0.11.7 UNKNOWN osv",
@@ -171,7 +171,7 @@ pub(crate) const EVIDENCE: [(&str, &[&str]); 8] = [
     ),
 ];
 
-/// Severities are those of the errata's titles.
+/// Severities are those of the titles of errata, which rate vulnerabilities of libraries too that nobody else rates.
 ///
 /// What must be found in the SBOM of an `AlmaLinux` among the real advisories, openssh aside, for which there are more every month.
 pub(crate) const EVIDENCE_ALMA: [&str; 3] = [
