@@ -226,7 +226,7 @@ async fn the_registry_holds_what_is_allowed_and_says_so_in_its_digest() {
         scratch: std::path::PathBuf::new(),
         fan_in: 2,
     };
-    let none = Registry::new(&tools, &BTreeSet::from([ProfileKind::TrivyDb]));
+    let none = Registry::new(&tools, &BTreeSet::from([ProfileKind::MirrorFull]));
     assert!(none.kinds().is_empty() && none.digest() != registry.digest());
     assert_eq!(world.registry(4).digest(), registry.digest(), "threads change no bytes");
 }
