@@ -55,7 +55,9 @@ impl Difference<'_> {
             return Some("Trivy judges packages of modules only where the SBOM names the module");
         }
         if (is("AlmaLinux") || is("Rocky Linux")) && pair.modules.contains(*id) && *missing {
-            return Some("packages of modules are written under their stream: others of the same name are not concerned");
+            return Some(
+                "packages of modules are written under their stream: others of the same name are not concerned",
+            );
         }
         if is("AlmaLinux") && (id.starts_with("ALBA-") || id.starts_with("ALEA-")) && *missing {
             return Some("an erratum that fixes no vulnerability is not written");
