@@ -182,3 +182,49 @@ async fn a_cancelled_part_does_not_wait_for_the_ledger() {
     world.after(BREAK, Then::Hang(cancel.clone()));
     cancelled(&world, &resolved, cancel).await;
 }
+
+/// Adapts the first part on a ledger that never answers behind its first segment; once that segment is staged, `then`
+/// happens, with the token of the run and that of the delivery.
+async fn ended(world: &World, resolved: &PartsResolved, then: impl FnOnce(&CancellationToken, &CancellationToken)) {
+    let (run, hangs) = (CancellationToken::new(), CancellationToken::new());
+    let delivery = run.child_token();
+    world.after(BREAK, Then::Hang(hangs.clone()));
+    let part = resolved.parts[0].clone();
+    let cx = world.context(&resolved.plan, Some(part.index), delivery.clone()).with_run_cancellation(run.clone());
+    let input = PartResolved { plan: resolved.plan.clone(), part };
+    let stage = AdaptPart::new(world.registry(2));
+    let end = async {
+        hangs.cancelled().await;
+        while world.staged(&resolved.plan.run).await.1 == 0 {
+            tokio::task::yield_now().await;
+        }
+        then(&run, &delivery);
+    };
+    let (outcome, ()) = tokio::join!(stage.handle(input, &cx), end);
+    assert_eq!(outcome.unwrap_err().verdict(), Verdict::Cancelled);
+    world.heal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_whose_host_stops_leaves_its_segments_to_another_worker() {
+    let world = World::new().await;
+    let undisturbed = undisturbed(&world).await;
+    let resolved = world.resolved(2, Frames::Multi).await;
+    ended(&world, &resolved, |_, delivery| delivery.cancel()).await;
+    assert_eq!(world.staged(&resolved.plan.run).await, (1, 1), "one whole segment and its checkpoint");
+
+    let before = world.ledger.given.load(Ordering::SeqCst);
+    assert_eq!(world.adapt(&resolved, &resolved.parts[0], 1).await.unwrap(), undisturbed);
+    let inside: u32 = undisturbed.segments[0].frames.iter().map(|frame| frame.records).sum();
+    let read = world.ledger.given.load(Ordering::SeqCst) - before;
+    assert_eq!(read, resolved.parts[0].records - u64::from(inside), "the first segment is made twice");
+    assert_eq!(world.staged(&resolved.plan.run).await.1, 0, "a finished part leaves no checkpoint");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_whose_run_is_cancelled_destroys_the_segments_that_its_host_would_keep() {
+    let world = World::new().await;
+    let resolved = world.resolved(1, Frames::Multi).await;
+    ended(&world, &resolved, |run, _| run.cancel()).await;
+    assert_eq!(world.staged(&resolved.plan.run).await, (0, 0), "artefacts and scratch");
+}
