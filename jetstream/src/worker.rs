@@ -6,6 +6,7 @@
 
 mod command;
 mod delivery;
+mod records;
 mod settling;
 mod step;
 mod trouble;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use export_blobs::BlobStore;
-use export_pipeline::{QueueError, Stage};
+use export_pipeline::{QueueError, Stage, StageInput};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::step::Step;
 
 use self::delivery::Terms;
+use self::records::Records;
 use crate::cancellation::Cancellations;
 use crate::connect::{Nats, cannot};
 use crate::keepalive::Leases;
@@ -87,7 +89,7 @@ pub struct Worker<S> {
 }
 
 /// A worker at work.
-struct Host<S> {
+struct Host<S: Stage> {
     stage: Arc<S>,
     step: Step,
     deps: Deps,
@@ -95,6 +97,8 @@ struct Host<S> {
     publisher: Publisher,
     leases: Leases,
     ticks: Ticks,
+    /// What the parts at work are read from.
+    records: Records<<S::Input as StageInput>::Record>,
     /// Fires when commands at work must end now.
     halt: CancellationToken,
 }
@@ -116,6 +120,7 @@ impl<S: Stage> Worker<S> {
             publisher: Publisher::new(deps.nats.clone(), deps.metrics.clone()),
             leases: Leases::default(),
             ticks: Ticks::start(deps.nats.clone()),
+            records: Records::default(),
             halt: CancellationToken::new(),
             deps,
             settings,

@@ -1,6 +1,7 @@
 //! What a stage is.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use export_contract::PartIndex;
 use export_contract::message::{
@@ -56,18 +57,33 @@ pub enum UnreadableInput {
 
 /// What can be read from the result record of the stage before.
 pub trait StageInput: Sized + Send {
-    /// Reads `record`; `part` is what the command names.
+    /// The record, parsed. The inputs of many commands may be in one.
+    type Record: Send + Sync + 'static;
+
+    /// Parses `record`.
     ///
     /// # Errors
-    /// When the record is not of this type or version, or has no such part.
-    fn read(record: &[u8], part: Option<PartIndex>) -> Result<Self, UnreadableInput>;
+    /// When it is not of this type or version.
+    fn parse(record: &[u8]) -> Result<Self::Record, UnreadableInput>;
+
+    /// Takes from the record what a command is about; `part` is what the command names.
+    ///
+    /// # Errors
+    /// When the record has no such part.
+    fn take(record: Arc<Self::Record>, part: Option<PartIndex>) -> Result<Self, UnreadableInput>;
 }
 
 macro_rules! whole_record {
     ($($name:ty),+) => {$(
         impl StageInput for $name {
-            fn read(record: &[u8], _part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
+            type Record = Self;
+
+            fn parse(record: &[u8]) -> Result<Self, UnreadableInput> {
                 serde_json::from_slice(record).map_err(UnreadableInput::Parse)
+            }
+
+            fn take(record: Arc<Self>, _part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
+                Ok(Arc::unwrap_or_clone(record))
             }
         }
     )+};
@@ -85,12 +101,18 @@ pub struct PartResolved {
 }
 
 impl StageInput for PartResolved {
-    fn read(record: &[u8], part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
-        let mut resolved: PartsResolved = serde_json::from_slice(record).map_err(UnreadableInput::Parse)?;
-        let parts = resolved.parts.len();
-        match part.map(|part| part.0 as usize).filter(|index| *index < parts) {
-            Some(index) => Ok(Self { plan: resolved.plan, part: resolved.parts.swap_remove(index) }),
-            None => Err(UnreadableInput::NoSuchPart { part, parts }),
+    type Record = PartsResolved;
+
+    fn parse(record: &[u8]) -> Result<PartsResolved, UnreadableInput> {
+        serde_json::from_slice(record).map_err(UnreadableInput::Parse)
+    }
+
+    fn take(record: Arc<PartsResolved>, part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
+        let parts = &record.parts;
+        let found = part.and_then(|part| parts.get(usize::try_from(part.0).ok()?));
+        match found {
+            Some(part) => Ok(Self { plan: record.plan.clone(), part: part.clone() }),
+            None => Err(UnreadableInput::NoSuchPart { part, parts: parts.len() }),
         }
     }
 }

@@ -16,8 +16,14 @@ use serde::{Deserialize, Serialize};
 struct Number(u32);
 
 impl StageInput for Number {
-    fn read(record: &[u8], _part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
+    type Record = Self;
+
+    fn parse(record: &[u8]) -> Result<Self, UnreadableInput> {
         serde_json::from_slice(record).map_err(UnreadableInput::Parse)
+    }
+
+    fn take(record: Arc<Self>, _part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
+        Arc::into_inner(record).ok_or(UnreadableInput::NoSuchPart { part: None, parts: 0 })
     }
 }
 

@@ -174,10 +174,7 @@ impl<S: Stage> Host<S> {
         run_cancelled: &CancellationToken,
         life: &Arc<Liveness>,
     ) -> Result<ResultRef, Trouble> {
-        let record = self.patiently(run_cancelled, || workspace.read_result(&command.input)).await?;
-        self.correlate(&record, &mut delivery.trail);
-        let input = S::Input::read(&record, command.part).map_err(Trouble::Input)?;
-        drop(record);
+        let input = self.input(command, workspace, run_cancelled, &mut delivery.trail).await?;
         let end = run_cancelled.child_token();
         let cx = StageContext::new(
             workspace.clone(),
@@ -214,6 +211,24 @@ impl<S: Stage> Host<S> {
             }
         };
         self.patiently(run_cancelled, || workspace.put_result(self.step.phase(), command.part, &output)).await
+    }
+
+    /// Reads what the command is about. The record of a part is that of all parts, so it is kept for the next one.
+    async fn input(
+        &self,
+        command: &Command,
+        workspace: &Workspace,
+        run_cancelled: &CancellationToken,
+        trail: &mut Trail,
+    ) -> Result<S::Input, Trouble> {
+        let read = async {
+            let record = self.patiently(run_cancelled, || workspace.read_result(&command.input)).await?;
+            self.correlate(&record, trail);
+            S::Input::parse(&record).map_err(Trouble::Input)
+        };
+        let record =
+            if self.step.takes_parts() { self.records.get(&command.input, read).await? } else { Arc::new(read.await?) };
+        S::Input::take(record, command.part).map_err(Trouble::Input)
     }
 
     /// Returns when the stage must end before it is ready.

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use export_contract::Generation;
 use export_contract::message::Outcome;
 use export_contract::run::RunRef;
-use export_jetstream::Step;
+use export_jetstream::{Settings, Step, Topology};
 use export_pipeline::{RunQueue as _, Verdict};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
-use crate::rig::{Broken, Note, Plan, Rig, Toy, soon};
+use crate::rig::{Broken, Note, Plan, Rig, Toy, quick, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_stops_its_stage_and_publishes_nothing() {
@@ -86,4 +87,48 @@ async fn a_run_that_was_cancelled_before_is_not_begun_but_its_replay_is() {
     assert_eq!(rig.result(&replay, "plan.done").await.text, "again");
     worker.stop().await;
     rig.stop().await;
+}
+
+/// What is staged goes with a cancelled run; a delivery that only its host ends leaves it to the next worker.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_can_tell_a_cancelled_run_from_a_host_that_ends_its_delivery() {
+    let topology = Topology { ack_wait: Duration::from_hours(1), ..Topology::default() };
+    for (ends, expected) in [("stops", false), ("stalls", false), ("cancels", true)] {
+        let rig = Rig::with(topology.clone()).await;
+        let entered = Arc::new(Notify::new());
+        let (told, mut tells) = mpsc::unbounded_channel();
+        let enter = Arc::clone(&entered);
+        let toy = Toy::<Plan>::new(move |note: Note, cx| {
+            enter.notify_one();
+            let told = told.clone();
+            async move {
+                if cx.attempt() > 1 {
+                    return Ok(note);
+                }
+                cx.cancellation().cancelled().await;
+                told.send(cx.run_is_cancelled()).unwrap();
+                Err(Broken(Verdict::Cancelled))
+            }
+        });
+        let stall_limit = if ends == "stalls" { Duration::from_millis(500) } else { Duration::from_hours(1) };
+        let worker = rig.work_with(Step::Plan, toy, Settings { grace: Duration::ZERO, stall_limit, ..quick() });
+        let run = rig.admit_new("x").await;
+        soon("the stage", entered.notified()).await;
+        let worker = match ends {
+            "stops" => {
+                worker.stop().await;
+                None
+            }
+            "cancels" => {
+                rig.queue.cancelled(&run, "alice").await.unwrap();
+                Some(worker)
+            }
+            _ => Some(worker),
+        };
+        assert_eq!(soon("the end of the stage", tells.recv()).await, Some(expected), "the host {ends}");
+        if let Some(worker) = worker {
+            worker.stop().await;
+        }
+        rig.stop().await;
+    }
 }

@@ -13,5 +13,6 @@ mod judging;
 mod laying_out;
 mod rig;
 mod serving;
+mod sharing;
 mod tailing;
 mod watching;

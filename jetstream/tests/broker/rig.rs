@@ -273,8 +273,14 @@ impl Note {
 }
 
 impl StageInput for Note {
-    fn read(record: &[u8], _part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
+    type Record = Self;
+
+    fn parse(record: &[u8]) -> Result<Self, UnreadableInput> {
         serde_json::from_slice(record).map_err(UnreadableInput::Parse)
+    }
+
+    fn take(record: Arc<Self>, _part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
+        Ok(Arc::unwrap_or_clone(record))
     }
 }
 
