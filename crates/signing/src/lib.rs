@@ -1,6 +1,7 @@
 //! Signatures that cosign reads: keys, detached signatures, DSSE envelopes and Sigstore bundles.
 //!
-//! [`Signer`] is the port; drivers hold keys in a file ([`FileSigner`]) or at a KMS. Signatures are ECDSA P-256 over SHA-256, in
+//! [`Signer`] is the port; drivers hold keys in a file ([`FileSigner`]) or at a Vault (feature `vault`, which brings HTTP with it; the
+//! offline verifier does without). [`Signers`] says which key is for which run. Signatures are ECDSA P-256 over SHA-256, in
 //! ASN.1 DER, and differ each time, so they never stand inside bytes that are compared (design D8).
 
 pub mod bundle;
@@ -8,10 +9,14 @@ pub mod dsse;
 mod file;
 mod key;
 mod signer;
+mod signers;
 pub mod statement;
 #[cfg(feature = "testing")]
 pub mod suite;
+#[cfg(feature = "vault")]
+pub mod vault;
 
 pub use file::{FileSigner, KeyFileError, Password, generate_key_pair};
 pub use key::{KeyError, PublicKey, SignatureInvalid};
 pub use signer::{SignError, Signer};
+pub use signers::{Rule, Signers};

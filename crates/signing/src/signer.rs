@@ -20,6 +20,17 @@ pub enum SignError {
     Invalid(#[source] SignatureInvalid),
 }
 
+impl SignError {
+    /// `unavailable`, `refused` or `invalid`; for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+}
+
 /// Holds a private key and signs with it. Every promise here is kept by the conformance suite, which each driver runs.
 #[async_trait]
 pub trait Signer: Send + Sync + fmt::Debug {
