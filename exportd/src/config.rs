@@ -3,6 +3,7 @@
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
 mod peer;
+mod signing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use self::peer::Peer;
+#[cfg(test)]
+pub(crate) use self::signing::FormerKey;
+pub(crate) use self::signing::{Signing, SigningDriver, SigningKey};
 
 /// The settings of every role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +36,7 @@ pub(crate) struct Config {
     pub(crate) peer: Peer,
     /// Staging.
     pub(crate) staging: Staging,
-    /// The signing key.
+    /// The signing keys.
     pub(crate) signing: Signing,
     /// Who issues tokens.
     pub(crate) authority: Authority,
@@ -134,16 +138,6 @@ pub(crate) struct Staging {
     pub(crate) access_key_id: String,
     /// File with the secret access key.
     pub(crate) secret_access_key_file: PathBuf,
-}
-
-/// The signing key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Signing {
-    /// cosign key file; not set: `keys/cosign.key` in `data_dir`, made on first use by `exportd all`.
-    pub(crate) key_file: PathBuf,
-    /// File with its password; not set: `keys/cosign.password` in `data_dir`.
-    pub(crate) password_file: PathBuf,
 }
 
 /// Who issues tokens.
@@ -360,6 +354,7 @@ impl Config {
         expect((1..=3_600).contains(&workers.reconcile_seconds), "workers.reconcile_seconds: use 1 to 3600");
         expect((1..=86_400).contains(&workers.silent_seconds), "workers.silent_seconds: use 1 to 86400");
         faults.extend(self.peer.faults());
+        faults.extend(self.signing.faults());
         faults
     }
 

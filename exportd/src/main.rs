@@ -46,7 +46,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         return clients::client(&config, command);
     }
     if let Command::Key(KeyCommand::Generate) = &cli.command {
-        return stores::signer(&config, true).map(|_| ());
+        return stores::make_key(&config);
     }
     telemetry::start(&config.log)?;
     // Two TLS providers are in the tree; rustls wants to be told which one. It is told once.

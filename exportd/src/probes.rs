@@ -9,7 +9,7 @@ use export_evidence::EvidenceLedger;
 use export_gateway::admin::Probe;
 use export_jetstream::Nats;
 use export_runs::RunStore;
-use export_signing::Signer;
+use export_signing::Signers;
 
 /// A dependency of a role.
 pub(crate) enum Dependency {
@@ -17,7 +17,7 @@ pub(crate) enum Dependency {
     RunLedger(Arc<dyn RunStore>),
     EvidenceLedger(Arc<dyn EvidenceLedger>),
     Staging(Arc<dyn BlobStore>),
-    Signer(Arc<dyn Signer>),
+    Signers(Signers),
 }
 
 #[async_trait]
@@ -28,7 +28,7 @@ impl Probe for Dependency {
             Self::RunLedger(_) => "run-ledger",
             Self::EvidenceLedger(_) => "evidence-ledger",
             Self::Staging(_) => "staging",
-            Self::Signer(_) => "signer",
+            Self::Signers(_) => "signer",
         }
     }
 
@@ -38,7 +38,7 @@ impl Probe for Dependency {
             Self::RunLedger(ledger) => ledger.check().await.map_err(chain),
             Self::EvidenceLedger(ledger) => ledger.check().await.map_err(chain),
             Self::Staging(staging) => staging.check().await.map_err(chain),
-            Self::Signer(signer) => signer.check().await.map_err(chain),
+            Self::Signers(signers) => signers.check().await.map_err(chain),
         }
     }
 }

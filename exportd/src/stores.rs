@@ -1,5 +1,7 @@
 //! Which driver stands behind which port.
 
+mod keys;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,9 +15,9 @@ use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, connect};
 use export_runs::{MongoRuns, RunStore, RunStoreError, SqliteRuns};
-use export_signing::{FileSigner, Signer};
 use tokio::time::{Duration, Instant, sleep};
 
+pub(crate) use self::keys::{failure_counter, make_key, public_keys, signers};
 use crate::config::{Config, StagingDriver, StoreDriver};
 use crate::secrets;
 
@@ -127,17 +129,6 @@ pub(crate) async fn staging(config: &Config) -> anyhow::Result<Arc<dyn BlobStore
             })?)
         }
     })
-}
-
-/// The signer; `make` makes its key on first use.
-pub(crate) fn signer(config: &Config, make: bool) -> anyhow::Result<Arc<dyn Signer>> {
-    let key_file = config.path_or(&config.signing.key_file, "keys/cosign.key");
-    let password_file = config.path_or(&config.signing.password_file, "keys/cosign.password");
-    if make && config.signing.key_file.as_os_str().is_empty() {
-        secrets::make_password(&password_file)?;
-        export_signing::generate_key_pair(&config.data_dir.join("keys"), &secrets::password(&password_file)?)?;
-    }
-    Ok(Arc::new(FileSigner::open(&key_file, &secrets::password(&password_file)?)?))
 }
 
 /// The broker that the configuration names.

@@ -39,6 +39,14 @@ pub struct PublicKey {
     pub key_id: String,
     /// SPKI, PEM.
     pub pem: String,
+    /// Whether it signs still; a former key only verifies what it signed.
+    pub current: bool,
+    /// When it began to sign, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// When it signed for the last time, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
 }
 
 /// Everything that an endpoint may use.

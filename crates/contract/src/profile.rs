@@ -180,9 +180,19 @@ pub struct ProfileConfig {
     /// Whether a database comes with `trivy/summary.json`: packages by ecosystem, vulnerabilities by severity.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub package_summary: bool,
+    /// Whether the provenance is signed. Without, a run has `provenance.json` and no `provenance.sigstore.json`, and a verifier that
+    /// requires an attestation refuses its bundle.
+    #[serde(skip_serializing_if = "is_default_attestation")]
+    pub attestation: bool,
     /// Days that distributions are kept; absent means for ever. 1 to 3,650.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+}
+
+/// The digest of a configuration from before there was the member stays what it was.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_default_attestation(attestation: &bool) -> bool {
+    *attestation
 }
 
 impl Default for ProfileConfig {
@@ -196,6 +206,7 @@ impl Default for ProfileConfig {
             policy_snapshot_mode: PolicySnapshotMode::None,
             schema_version: None,
             package_summary: false,
+            attestation: true,
             retention_days: None,
         }
     }
@@ -312,6 +323,15 @@ mod tests {
         let faults = config.check().unwrap_err();
         let paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
         assert_eq!(paths, ["config.include", "config.compression.level", "config.partitionRecords"]);
+    }
+
+    #[test]
+    fn an_attestation_is_the_default_and_written_only_when_it_is_not_wanted() {
+        let default = serde_json::to_value(ProfileConfig::default()).unwrap();
+        assert!(default.get("attestation").is_none(), "{default}");
+        let without: ProfileConfig = serde_json::from_str(r#"{"attestation":false}"#).unwrap();
+        assert_eq!(serde_json::to_value(&without).unwrap()["attestation"], false);
+        assert!(serde_json::from_value::<ProfileConfig>(default).unwrap().attestation && !without.attestation);
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub enum SignError {
 }
 
 impl SignError {
+    /// What [`Self::kind`] may give.
+    pub const KINDS: [&'static str; 3] = ["unavailable", "refused", "invalid"];
+
     /// `unavailable`, `refused` or `invalid`; for metrics.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ const LOCAL_CLIENT: &str = "local";
 pub(crate) async fn all(config: Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot create the data folder `{}`", config.data_dir.display()))?;
-    stores::signer(&config, true).context("cannot make the signing key")?;
+    stores::make_key(&config).context("cannot make the signing key")?;
     let (server, nats) = if config.nats.url.is_empty() {
         let mut server_config = ServerConfig::new(config.data_dir.join("nats"));
         let program = &config.nats.server_program;

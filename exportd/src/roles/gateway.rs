@@ -8,7 +8,7 @@ use export_adapt::Registry;
 use export_adapt::adapter::{FAN_IN, Tools};
 use export_authority::LocalAuthority;
 use export_gateway::admin::{Health, Probe};
-use export_gateway::{Gateway, Limits, PublicKey, routes, server};
+use export_gateway::{Gateway, Limits, routes, server};
 use export_jetstream::{NatsFeed, NatsQueue};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -22,8 +22,9 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
     let config = &process.config;
     let runs = stores::runs(config).await?;
     let staging = stores::staging(config).await?;
-    let signer =
-        stores::signer(config, false).context("cannot read the signing key, whose public half the gateway shows")?;
+    let signers = stores::signers(config)
+        .await
+        .context("cannot reach the signing keys, whose public halves the gateway shows")?;
     let authority = Arc::new(LocalAuthority::open(
         &config.path_or(&config.authority.folder, "authority"),
         &config.authority.issuer,
@@ -42,7 +43,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
             Dependency::RunLedger(runs.clone()),
             Dependency::EvidenceLedger(tools.ledger.clone()),
             Dependency::Staging(staging.clone()),
-            Dependency::Signer(signer.clone()),
+            Dependency::Signers(signers.clone()),
         ]
     };
     let adapters = Some(registry.digest().to_string());
@@ -53,7 +54,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
         issuer: Some(authority.clone()),
         authority,
         supported: registry.kinds(),
-        keys: vec![PublicKey { key_id: signer.public_key().key_id(), pem: signer.public_key().pem().to_owned() }],
+        keys: stores::public_keys(config, &signers)?,
         health: Arc::new(Health::new("gateway", adapters.clone(), probes)),
         limits: Limits { body_bytes: config.limits.body_bytes, event_streams: config.limits.event_streams },
         event_places: Arc::new(Semaphore::new(config.limits.event_streams)),

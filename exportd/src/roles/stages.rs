@@ -50,9 +50,10 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
         }
         Role::Manifest => work(process, Manifest, Step::Manifest, slots).await,
         Role::Sign => {
-            let signer = stores::signer(&process.config, false)?;
-            parts.probes.push(Dependency::Signer(signer.clone()));
-            work(process, Sign::new(signer, Arc::new(clock)), Step::Sign, slots).await
+            let signers = stores::signers(&process.config).await?;
+            let on_failure = stores::failure_counter(&process.registry).context("cannot register metrics")?;
+            parts.probes.push(Dependency::Signers(signers.clone()));
+            work(process, Sign::new(signers, Arc::new(clock), on_failure), Step::Sign, slots).await
         }
         Role::Distribute => {
             let targets = registered(&process.config.allow.distribution);

@@ -9,4 +9,4 @@ mod provenance;
 mod stage;
 
 pub use error::SignStageError;
-pub use stage::{Clock, Sign};
+pub use stage::{Clock, OnFailure, Sign};

@@ -13,7 +13,7 @@ use export_contract::{Digest, Timestamp, Version};
 use export_pipeline::{Stage, StageContext};
 use export_signing::bundle::{Bundle, to_base64};
 use export_signing::dsse::{Envelope, IN_TOTO, pre_authentication};
-use export_signing::{SignError, Signer};
+use export_signing::{SignError, Signer, Signers};
 
 use crate::error::SignStageError;
 use crate::provenance::statement;
@@ -21,32 +21,44 @@ use crate::provenance::statement;
 /// Tells the time for `finishedOn`; nothing else reads it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Is told of every failure to sign, before it is judged; for metrics.
+pub type OnFailure = Arc<dyn Fn(&SignError) + Send + Sync>;
+
 /// Largest `export.json` that is signed; the verifier reads no larger one.
 const MAX_MANIFEST: u64 = 64 << 20;
 
 /// Signs runs.
 pub struct Sign {
-    signer: Arc<dyn Signer>,
+    signers: Signers,
     clock: Clock,
+    on_failure: OnFailure,
 }
 
 impl fmt::Debug for Sign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sign").field("signer", &self.signer).finish_non_exhaustive()
+        f.debug_struct("Sign").field("signers", &self.signers).finish_non_exhaustive()
     }
 }
 
 impl Sign {
-    /// A stage that signs with `signer`.
-    pub fn new(signer: Arc<dyn Signer>, clock: Clock) -> Self {
-        Self { signer, clock }
+    /// A stage that signs with the key that `signers` name for a run, and tells `on_failure` when that gives nothing.
+    pub fn new(signers: Signers, clock: Clock, on_failure: OnFailure) -> Self {
+        Self { signers, clock, on_failure }
     }
 
-    async fn signature(&self, what: &'static str, message: &[u8]) -> Result<Vec<u8>, SignStageError> {
-        let failed = |cause| SignStageError::Sign { what, cause };
-        let signature = self.signer.sign(message).await.map_err(failed)?;
+    async fn signature(
+        &self,
+        signer: &dyn Signer,
+        what: &'static str,
+        message: &[u8],
+    ) -> Result<Vec<u8>, SignStageError> {
+        let failed = |cause| {
+            (self.on_failure)(&cause);
+            SignStageError::Sign { what, cause }
+        };
+        let signature = signer.sign(message).await.map_err(failed)?;
         // Whatever keeps the key, a signature that does not verify leaves this stage under no circumstances.
-        let verified = self.signer.public_key().verify(message, &signature);
+        let verified = signer.public_key().verify(message, &signature);
         verified.map_err(|cause| failed(SignError::Invalid(cause)))?;
         Ok(signature)
     }
@@ -60,30 +72,35 @@ impl Stage for Sign {
 
     async fn handle(&self, manifest: ManifestWritten, cx: &StageContext) -> Result<RunSigned, SignStageError> {
         cx.check().map_err(SignStageError::Cancelled)?;
-        let key = self.signer.public_key();
+        let plan = &manifest.plan;
+        let signer = self.signers.of(plan.run.tenant.as_str(), plan.profile.id.as_str()).as_ref();
+        let key = signer.public_key();
         let read = cx.workspace().get_artefact(&manifest.export_json.digest, MAX_MANIFEST).await;
         let export_json = read.map_err(SignStageError::Manifest)?;
         if Digest::from_bytes(*sha256(&export_json).as_bytes()) != manifest.export_json.digest {
             return Err(SignStageError::Corrupt);
         }
-        let signature = self.signature("export.json", &export_json).await?;
+        let signature = self.signature(signer, "export.json", &export_json).await?;
 
         let statement = statement(&manifest, (self.clock)());
         let provenance =
             jcs::to_vec(&statement).map_err(|cause| SignStageError::Write { what: "provenance.json", cause })?;
-        let over_provenance = self.signature("provenance.json", &pre_authentication(IN_TOTO, &provenance)).await?;
-        let envelope = Envelope::new(IN_TOTO, &provenance, &over_provenance);
-
-        let files: [(&'static str, Vec<u8>); 5] = [
+        let mut files: Vec<(&'static str, Vec<u8>)> = vec![
             ("export.json.sig", to_base64(&signature).into_bytes()),
             (
                 "export.json.sigstore.json",
                 bundle_text("export.json.sigstore.json", &Bundle::of_message(key, &export_json, &signature))?,
             ),
-            ("provenance.json", provenance),
-            ("provenance.sigstore.json", bundle_text("provenance.sigstore.json", &Bundle::of_envelope(key, envelope))?),
             ("cosign.pub", key.pem().as_bytes().to_vec()),
         ];
+        if plan.profile.config.attestation {
+            let message = pre_authentication(IN_TOTO, &provenance);
+            let over_provenance = self.signature(signer, "provenance.json", &message).await?;
+            let envelope = Envelope::new(IN_TOTO, &provenance, &over_provenance);
+            let name = "provenance.sigstore.json";
+            files.push((name, bundle_text(name, &Bundle::of_envelope(key, envelope))?));
+        }
+        files.push(("provenance.json", provenance));
         let mut sidecars: BTreeMap<String, Artefact> =
             BTreeMap::from([("export.json".to_owned(), manifest.export_json.clone())]);
         for (what, bytes) in files {

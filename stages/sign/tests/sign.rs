@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use export_sign::{Sign, SignStageError};
 use export_signing::bundle::{Bundle, from_base64};
 use export_signing::dsse::{IN_TOTO, pre_authentication};
 use export_signing::statement::{PROVENANCE_TYPE, STATEMENT_TYPE, Statement};
-use export_signing::{FileSigner, Password, PublicKey, SignError, Signer, generate_key_pair};
+use export_signing::{FileSigner, Password, PublicKey, Rule, SignError, Signer, Signers, generate_key_pair};
 
 const SAMPLE: &str = include_str!("../../../crates/contract/tests/wire/manifest_written.v1.json");
 const EXPORT_JSON: &[u8] = br#"{"schema":"urn:export-center:manifest"}"#;
@@ -30,6 +31,8 @@ struct World {
     store: Arc<FolderBlobs>,
     signer: Arc<FileSigner>,
     manifest: ManifestWritten,
+    /// Kinds of the failures that were told.
+    told: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl World {
@@ -42,11 +45,17 @@ impl World {
         let mut manifest: ManifestWritten = serde_json::from_str(SAMPLE).unwrap();
         let workspace = Workspace::new(store.clone(), manifest.plan.run.clone());
         manifest.export_json = workspace.put_artefact(Bytes::from_static(EXPORT_JSON)).await.unwrap();
-        Self { folder, store, signer, manifest }
+        Self { folder, store, signer, manifest, told: Arc::default() }
     }
 
     async fn handle(&self, signer: Arc<dyn Signer>, cancelled: bool) -> Result<RunSigned, SignStageError> {
-        let stage = Sign::new(signer, Arc::new(|| FINISHED.parse::<Timestamp>().unwrap()));
+        self.handle_with(Signers::new(signer, Vec::new()), cancelled).await
+    }
+
+    async fn handle_with(&self, signers: Signers, cancelled: bool) -> Result<RunSigned, SignStageError> {
+        let told = self.told.clone();
+        let on_failure = Arc::new(move |error: &SignError| told.lock().unwrap().push(error.kind()));
+        let stage = Sign::new(signers, Arc::new(|| FINISHED.parse::<Timestamp>().unwrap()), on_failure);
         let cx = context::<Sign>(self.store.clone(), self.manifest.plan.run.clone(), None, 1);
         if cancelled {
             cx.cancellation().cancel();
@@ -220,16 +229,94 @@ impl Signer for Faulty {
 
 #[tokio::test]
 async fn a_signer_that_is_away_is_waited_for_and_one_that_fails_fails_the_run() {
-    for (fault, verdict) in [
-        (Fault::Away, Verdict::Redeliver { after: None }),
-        (Fault::Refuses, Verdict::FailRun(ErrorCode::SigningFailed)),
-        (Fault::Lies, Verdict::FailRun(ErrorCode::SigningFailed)),
+    for (fault, told, verdict) in [
+        (Fault::Away, "unavailable", Verdict::Redeliver { after: None }),
+        (Fault::Refuses, "refused", Verdict::FailRun(ErrorCode::SigningFailed)),
+        (Fault::Lies, "invalid", Verdict::FailRun(ErrorCode::SigningFailed)),
     ] {
         let world = World::new().await;
         let faulty = Arc::new(Faulty(world.signer.clone(), fault));
         assert!(faulty.check().await.is_err(), "{fault:?} is ready");
         let error = world.handle(faulty, false).await.unwrap_err();
         assert_eq!(error.verdict(), verdict, "{fault:?}");
+        assert_eq!(*world.told.lock().unwrap(), [told], "{fault:?}");
         assert_eq!(world.artefacts().await, 1, "{fault:?} left something behind");
     }
+}
+
+fn another_key(folder: &Path) -> Arc<FileSigner> {
+    let password = Password::new(b"another".to_vec());
+    generate_key_pair(folder, &password).unwrap();
+    Arc::new(FileSigner::open(&folder.join("cosign.key"), &password).unwrap())
+}
+
+#[tokio::test]
+async fn each_tenant_has_its_own_key_and_the_first_rule_that_fits_wins() {
+    let mut world = World::new().await;
+    let of_one = another_key(&world.folder.path().join("one"));
+    let of_two = another_key(&world.folder.path().join("two"));
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    let rule = |tenants, profiles, signer: &Arc<FileSigner>| Rule {
+        tenants: set(tenants),
+        profiles: set(profiles),
+        signer: signer.clone(),
+    };
+    let signers = Signers::new(
+        world.signer.clone(),
+        vec![
+            rule(&["one"], &["json-raw"], &of_one),
+            rule(&["two"], &[], &of_two),
+            rule(&["one", "two"], &["json-raw"], &of_two),
+            rule(&[], &["trivy-db"], &of_one),
+        ],
+    );
+    for (tenant, profile, expected) in [
+        ("one", "json-raw", &of_one),
+        ("two", "json-raw", &of_two),
+        ("two", "trivy-db", &of_two),
+        ("one", "trivy-db", &of_one),
+        ("three", "trivy-db", &of_one),
+        ("one", "mirror-full", &world.signer.clone()),
+        ("three", "json-raw", &world.signer.clone()),
+    ] {
+        world.manifest.plan.run.tenant = tenant.parse().unwrap();
+        world.manifest.plan.profile.id = profile.parse().unwrap();
+        let workspace = Workspace::new(world.store.clone(), world.manifest.plan.run.clone());
+        workspace.put_artefact(Bytes::from_static(EXPORT_JSON)).await.unwrap();
+        let signed = world.handle_with(signers.clone(), false).await.unwrap();
+        let key = expected.public_key();
+        assert_eq!(signed.key_id, key.key_id(), "{tenant} {profile}");
+        assert_eq!(world.sidecar(&signed, "cosign.pub").await, key.pem().as_bytes(), "{tenant} {profile}");
+        let text = world.sidecar(&signed, "export.json.sig").await;
+        key.verify(EXPORT_JSON, &from_base64(std::str::from_utf8(&text).unwrap()).unwrap()).unwrap();
+        let bundle = Bundle::parse(&world.sidecar(&signed, "provenance.sigstore.json").await).unwrap();
+        let (payload, signature) = bundle.dsse_envelope.unwrap().open().unwrap();
+        key.verify(&pre_authentication(IN_TOTO, &payload), &signature).unwrap();
+    }
+    let ids: Vec<String> = signers.all().iter().map(|signer| signer.public_key().key_id()).collect();
+    let expected = [&world.signer, &of_one, &of_two].map(|signer| signer.public_key().key_id());
+    assert_eq!(ids, expected, "each key once, the default one first");
+}
+
+#[tokio::test]
+async fn readiness_asks_every_key() {
+    let world = World::new().await;
+    let away = Arc::new(Faulty(another_key(&world.folder.path().join("other")), Fault::Away));
+    let only_default = Signers::new(world.signer.clone(), Vec::new());
+    only_default.check().await.unwrap();
+    let rule = Rule { tenants: BTreeSet::new(), profiles: BTreeSet::new(), signer: away };
+    let error = Signers::new(world.signer.clone(), vec![rule]).check().await.unwrap_err();
+    assert_eq!(error.kind(), "unavailable");
+}
+
+#[tokio::test]
+async fn a_profile_without_attestation_has_provenance_and_no_envelope() {
+    let mut world = World::new().await;
+    world.manifest.plan.profile.config.attestation = false;
+    let signed = world.handle(world.signer.clone(), false).await.unwrap();
+    let names: Vec<&str> = signed.sidecars.keys().map(String::as_str).collect();
+    let expected = ["cosign.pub", "export.json", "export.json.sig", "export.json.sigstore.json", "provenance.json"];
+    assert_eq!(names, expected);
+    let statement: Statement = serde_json::from_slice(&world.sidecar(&signed, "provenance.json").await).unwrap();
+    assert_eq!(statement.kind, STATEMENT_TYPE);
 }

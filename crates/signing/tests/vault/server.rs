@@ -175,7 +175,7 @@ impl State {
             Some(Fault::Endless) => {
                 let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await;
                 while sent.is_ok() {
-                    sent = stream.write_all(&[b' '; 65_536]).await;
+                    sent = stream.write_all(&[b' '; 8_192]).await;
                 }
                 return;
             }
