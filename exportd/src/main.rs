@@ -7,6 +7,7 @@ mod evidence;
 mod log_handler;
 mod memory;
 mod probes;
+mod reconciler_metrics;
 mod roles;
 mod secrets;
 mod stores;

@@ -29,6 +29,7 @@ pub mod exhaustion;
 pub mod feed;
 pub mod join;
 mod keepalive;
+mod lost;
 pub mod metrics;
 mod progress;
 mod publish;

@@ -12,6 +12,7 @@ use export_pipeline::{QueueError, RunQueue};
 
 use crate::cancellation;
 use crate::connect::{Nats, cannot};
+use crate::lost;
 use crate::metrics::Metrics;
 use crate::publish::{DoneNews, Publisher, Trail};
 use crate::subjects::{self, What};
@@ -67,6 +68,12 @@ impl RunQueue for NatsQueue {
         let news = DoneNews { run: run.clone(), phase, part, parts, result: result.clone(), summary };
         let act = format!("put `{phase} done` of run {run} on the log");
         within(LONG_PATIENCE, act, self.publisher.announce(&news, &Trail::default())).await
+    }
+
+    async fn retry(&self, run: &RunRef, phase: Phase, part: Option<PartIndex>) -> Result<bool, QueueError> {
+        let act = format!("command {phase} of run {run} again");
+        let work = lost::command_again(&self.nats, &self.publisher, run, phase, part);
+        tokio::time::timeout(PATIENCE, work).await.map_err(cannot(act))?
     }
 
     async fn cancelled(&self, run: &RunRef, by: &str) -> Result<(), QueueError> {

@@ -52,7 +52,8 @@ pub enum What {
     Joined,
     /// A phase gave up.
     Failed(Phase),
-    /// A phase is commanded again, by an operator or by a worker that stops at the last delivery.
+    /// A phase is commanded again, by an operator, by a worker that stops at the last delivery, or by the
+    /// reconciler because the command with this sequence was lost.
     Retry(Phase, u64),
     /// The same for one part.
     PartRetry(Phase, PartIndex, u64),

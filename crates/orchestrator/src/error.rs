@@ -1,5 +1,8 @@
 //! What keeps the orchestrator from its work.
 
+use std::error::Error;
+use std::fmt;
+
 use export_blobs::ResultError;
 use export_pipeline::{Judged, QueueError, Verdict};
 use export_runs::RunStoreError;
@@ -24,5 +27,20 @@ impl Judged for OrchestratorError {
         match self {
             Self::Ledger(_) | Self::Staging(_) | Self::Queue(_) => Verdict::Redeliver { after: None },
         }
+    }
+}
+
+/// An error and its causes, joined by `: `, for the log.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admitter, Caps};
-use crate::error::OrchestratorError;
+use crate::error::{Chain, OrchestratorError};
 use crate::ports::Ports;
 use crate::reconciler::{Patience, Reconciled, Reconciler};
 use crate::recorder::{Recorded, Recorder};
@@ -85,10 +85,7 @@ impl Orchestrator {
     }
 
     /// One pass of the reconciler.
-    ///
-    /// # Errors
-    /// When the ledger does not answer.
-    pub async fn reconcile(&self) -> Result<Reconciled, OrchestratorError> {
+    pub async fn reconcile(&self) -> Reconciled {
         self.reconciler.pass().await
     }
 
@@ -100,13 +97,14 @@ impl Orchestrator {
         admit.set_missed_tick_behavior(MissedTickBehavior::Delay);
         reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let failed = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return,
-                _ = reconcile.tick() => self.reconcile().await.map(&report).err(),
-                _ = admit.tick() => self.admit().await.err(),
-            };
-            if let Some(error) = failed {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the orchestrator cannot look after its runs");
+                _ = reconcile.tick() => report(self.reconcile().await),
+                _ = admit.tick() => {
+                    if let Err(error) = self.admit().await {
+                        tracing::warn!(error = %Chain(&error), "the orchestrator cannot admit runs");
+                    }
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 mod found;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use export_contract::message::{Outcome, StageEvent};
@@ -11,13 +11,16 @@ use export_contract::{ErrorCode, Timestamp, Version};
 use export_pipeline::{Judged as _, Verdict};
 use tokio::sync::Mutex;
 
+use self::found::Found;
 use crate::admission::Admitter;
-use crate::error::OrchestratorError;
+use crate::error::{Chain, OrchestratorError};
 use crate::ports::Ports;
 use crate::recorder::{Recorded, Recorder};
 
 /// Silent runs that one pass looks at, oldest first.
 const RUNS_PER_PASS: u32 = 2_000;
+/// Commands of a run that one look asks about; of many lost parts the next look takes the next.
+const RETRIES_PER_LOOK: usize = 500;
 
 /// How long a run may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +50,13 @@ pub struct Reconciled {
     pub recorded: u32,
     /// Events that were put on the log again; those that were still there are counted too.
     pub republished: u32,
+    /// Commands that no worker had or would get, and that were given again.
+    pub retried: u32,
     /// Runs that ended in this pass because of what staging holds.
     pub ended: u32,
     /// Runs that failed in this pass because they were silent for too long.
     pub given_up: u32,
-    /// Runs and tenants that could not be looked after; the log says why.
+    /// What could not be looked after: runs, admission, or the ledger itself; the log says why.
     pub errors: u32,
 }
 
@@ -62,7 +67,15 @@ pub struct Reconciler {
     patience: Patience,
     admitter: Admitter,
     recorder: Recorder,
-    looked_at: Mutex<BTreeMap<RunRef, Look>>,
+    memory: Mutex<Memory>,
+}
+
+/// What a pass remembers for the next one.
+#[derive(Debug, Default)]
+struct Memory {
+    looked_at: BTreeMap<RunRef, Look>,
+    /// Why a run could not be looked after, as it was logged: a trouble that lasts is logged once.
+    troubled: BTreeMap<RunRef, String>,
 }
 
 /// When a silent run was looked at and found as it was.
@@ -76,106 +89,131 @@ impl Reconciler {
     /// A reconciler.
     pub fn new(ports: Ports, admitter: Admitter, patience: Patience) -> Self {
         let recorder = Recorder::new(ports.clone());
-        Self { ports, patience, admitter, recorder, looked_at: Mutex::default() }
+        Self { ports, patience, admitter, recorder, memory: Mutex::default() }
     }
 
-    /// One pass over every tenant. A run that cannot be looked after does not keep the pass from the others.
-    ///
-    /// # Errors
-    /// When the ledger does not answer.
-    pub async fn pass(&self) -> Result<Reconciled, OrchestratorError> {
+    /// One pass over every tenant. A run that cannot be looked after does not keep the pass from the others; a ledger that
+    /// does not answer ends it. Both are logged and counted: the next pass is soon.
+    pub async fn pass(&self) -> Reconciled {
         let mut report = Reconciled::default();
+        let memory = &mut *self.memory.lock().await;
+        if let Err(error) = self.look_around(memory, &mut report).await {
+            report.errors += 1;
+            tracing::warn!(error = %Chain(&error), "the reconciler cannot look after its runs");
+        }
+        report
+    }
+
+    async fn look_around(&self, memory: &mut Memory, report: &mut Reconciled) -> Result<(), OrchestratorError> {
         let now = self.ports.now();
-        let given_up = self.give_up(now, &mut report).await?;
+        let seen = self.give_up(now, memory, report).await?;
         match self.admitter.admit_waiting().await {
             Ok(admitted) => report.admitted = admitted,
             Err(error) => {
                 report.errors += 1;
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot admit");
+                tracing::warn!(error = %Chain(&error), "the reconciler cannot admit runs");
             }
         }
         let silent = self.silent(before(now, self.patience.silence)).await?;
-        let mut looked_at = self.looked_at.lock().await;
         // A run that is heard of again begins anew when it falls silent again.
-        looked_at.retain(|run, _| silent.iter().any(|silent| silent.reference() == *run));
+        let is_silent = |run: &RunRef| silent.iter().any(|silent| silent.reference() == *run);
+        memory.looked_at.retain(|run, _| is_silent(run));
+        memory.troubled.retain(|run, _| is_silent(run));
         for run in silent {
             let reference = run.reference();
-            let look = looked_at.get(&reference).copied();
-            if given_up.contains(&reference) || look.is_some_and(|look| now < look.next) {
+            let look = memory.looked_at.get(&reference).copied();
+            if seen.contains(&reference) || look.is_some_and(|look| now < look.next) {
                 continue;
             }
             report.silent += 1;
-            if let Err(error) = self.repair(&run, &mut report).await {
-                report.errors += 1;
-                tracing::warn!(run = %reference, error = &error as &dyn std::error::Error, "cannot repair a silent run");
+            if let Err(error) = self.repair(&run, report).await {
+                trouble(&reference, &error, memory, report);
                 continue;
             }
+            memory.troubled.remove(&reference);
             let wait = look.map_or(self.patience.silence, |look| look.wait.saturating_mul(2));
-            looked_at.insert(reference, Look { next: after(now, wait), wait });
+            memory.looked_at.insert(reference, Look { next: after(now, wait), wait });
         }
-        Ok(report)
+        Ok(())
     }
 
     async fn silent(&self, since: Timestamp) -> Result<Vec<Run>, OrchestratorError> {
         Ok(self.ports.ledger.silent_runs(RunStatus::Running, since, RUNS_PER_PASS).await?)
     }
 
-    async fn give_up(&self, now: Timestamp, report: &mut Reconciled) -> Result<Vec<RunRef>, OrchestratorError> {
+    /// Fails what was silent for too long; gives the runs that this pass is through with.
+    async fn give_up(
+        &self,
+        now: Timestamp,
+        memory: &mut Memory,
+        report: &mut Reconciled,
+    ) -> Result<BTreeSet<RunRef>, OrchestratorError> {
         let since = before(now, self.patience.give_up);
-        let mut given_up = Vec::new();
+        let mut seen = BTreeSet::new();
         for run in self.silent(since).await? {
+            let reference = run.reference();
             // Staging may know better: only what cannot be brought further is given up.
             let recorded = report.recorded;
             match self.fold(&run, report).await {
                 Ok(Some(_)) if report.recorded == recorded => {}
                 Ok(_) => continue,
                 Err(error) => {
-                    report.errors += 1;
-                    tracing::warn!(run = %run.reference(), error = &error as &dyn std::error::Error, "cannot judge a silent run");
+                    trouble(&reference, &error, memory, report);
+                    seen.insert(reference);
                     continue;
                 }
             }
-            let message = format!("nothing was heard of the run since {since} or longer");
-            if self.recorder.fail(&run, ErrorCode::Exhausted, &message).await? {
-                tracing::error!(run = %run.reference(), "run given up");
+            let reason = format!("nothing was heard of the run since {since} or longer");
+            if self.recorder.fail(&run, ErrorCode::Exhausted, &reason).await? {
+                tracing::error!(run_id = %run.id, tenant = %run.tenant, error_code = %ErrorCode::Exhausted, reason, "a silent run is given up");
                 report.given_up += 1;
-                given_up.push(run.reference());
+                seen.insert(reference);
             }
         }
-        Ok(given_up)
+        Ok(seen)
     }
 
-    /// Brings the ledger to what staging proves, and then the log, unless the run is at its end.
+    /// Brings the ledger to what staging proves, and then the log, unless the run is at its end; and commands anew what
+    /// no worker has been left with.
     async fn repair(&self, run: &Run, report: &mut Reconciled) -> Result<(), OrchestratorError> {
         let reference = run.reference();
-        let Some(steps) = self.fold(run, report).await? else { return Ok(()) };
-        tracing::info!(run = %reference, steps = steps.len(), "putting a silent run on the log again");
+        let Some(found) = self.fold(run, report).await? else { return Ok(()) };
+        tracing::info!(run_id = %run.id, tenant = %run.tenant, steps = found.done.len(), "putting a silent run on the log again");
         self.admitter.command(run).await?;
         report.republished += 1;
-        for step in steps {
+        for step in found.done {
             let found::Step { phase, part, parts, result, summary } = step;
             self.ports.queue.done(&reference, phase, part, parts, &result, summary).await?;
             report.republished += 1;
         }
+        for (phase, part) in found.open.into_iter().take(RETRIES_PER_LOOK) {
+            if self.ports.queue.retry(&reference, phase, part).await? {
+                let part = part.map(|part| part.0);
+                tracing::warn!(run_id = %run.id, tenant = %run.tenant, %phase, part, "a command that no worker had is given again");
+                report.retried += 1;
+            }
+        }
         Ok(())
     }
 
-    /// Records what staging proves; gives the steps that were found, `None` when the run has ended.
-    async fn fold(&self, run: &Run, report: &mut Reconciled) -> Result<Option<Vec<found::Step>>, OrchestratorError> {
+    /// Records what staging proves; gives what was found, `None` when the run has ended.
+    async fn fold(&self, run: &Run, report: &mut Reconciled) -> Result<Option<Found>, OrchestratorError> {
         let reference = run.reference();
-        let steps = match found::steps(&self.ports.workspace(&reference), run).await {
-            Ok(steps) => steps,
+        let found = match found::steps(&self.ports.workspace(&reference), run).await {
+            Ok(found) => found,
             Err(error) => match error.verdict() {
                 // No later step can help a run whose records are lost.
                 Verdict::FailRun(code) => {
-                    tracing::error!(run = %reference, %code, error = &error as &dyn std::error::Error, "a result record is lost; the run fails");
-                    report.ended += u32::from(self.recorder.fail(run, code, &error.to_string()).await?);
+                    if self.recorder.fail(run, code, &error.to_string()).await? {
+                        tracing::error!(run_id = %run.id, tenant = %run.tenant, error_code = %code, reason = %Chain(&error), "a result record is lost; the run fails");
+                        report.ended += 1;
+                    }
                     return Ok(None);
                 }
                 Verdict::Redeliver { .. } | Verdict::Cancelled => return Err(error.into()),
             },
         };
-        for step in &steps {
+        for step in &found.done {
             let event = StageEvent {
                 v: Version,
                 run: reference.clone(),
@@ -191,13 +229,24 @@ impl Reconciler {
                 Recorded::Nothing | Recorded::Known => {}
                 Recorded::Step => report.recorded += 1,
                 Recorded::Ended => {
+                    tracing::info!(run_id = %run.id, tenant = %run.tenant, reason = "its last result record is there", "a silent run has ended");
                     report.recorded += 1;
                     report.ended += 1;
                     return Ok(None);
                 }
             }
         }
-        Ok(Some(steps))
+        Ok(Some(found))
+    }
+}
+
+/// Counts a run that could not be looked after, and logs it unless the same was said of it last.
+fn trouble(run: &RunRef, error: &OrchestratorError, memory: &mut Memory, report: &mut Reconciled) {
+    report.errors += 1;
+    let reason = Chain(error).to_string();
+    if memory.troubled.get(run) != Some(&reason) {
+        tracing::warn!(run_id = %run.run, tenant = %run.tenant, reason, "a silent run cannot be looked after");
+        memory.troubled.insert(run.clone(), reason);
     }
 }
 

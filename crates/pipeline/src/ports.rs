@@ -42,6 +42,10 @@ pub trait RunQueue: Send + Sync {
         summary: Summary,
     ) -> Result<(), QueueError>;
 
+    /// Commands a step again, or one part of adapt, whose command is on the log and was delivered, but is with no worker and
+    /// will be with none, though the step is neither done nor failed. Gives whether it was so.
+    async fn retry(&self, run: &RunRef, phase: Phase, part: Option<PartIndex>) -> Result<bool, QueueError>;
+
     /// Tells every worker that the run is cancelled, and writes it to the log. The run ledger said so first.
     async fn cancelled(&self, run: &RunRef, by: &str) -> Result<(), QueueError>;
 

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use export_jetstream::{Exhaustion, Join, NatsQueue, Tail};
-use export_orchestrator::{Caps, Orchestrator, Pace, Patience, Ports, system_clock};
+use export_orchestrator::{Caps, Orchestrator, Pace, Patience, Ports, Reconciled, system_clock};
 use tokio::time::Duration;
 
 use super::{Parts, Process};
 use crate::log_handler::Recording;
 use crate::probes::Dependency;
+use crate::reconciler_metrics::ReconcilerMetrics;
 use crate::stores;
 
 /// Adds the orchestrator to the process.
@@ -30,6 +32,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
     let patience = Patience { silence: Duration::from_secs(config.workers.silent_seconds), ..Patience::default() };
     let pace = Pace { reconcile: Duration::from_secs(config.workers.reconcile_seconds), ..Pace::default() };
     let orchestrator = Orchestrator::new(ports, caps, patience);
+    let metrics = ReconcilerMetrics::register(&process.registry).context("cannot register metrics")?;
     let stop = process.stop.clone();
     let tail = Tail::new(process.nats.clone(), process.topology.clone(), process.metrics.clone());
     let recording = Recording(orchestrator.clone());
@@ -39,7 +42,8 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
     process.tasks.spawn(async move {
         orchestrator
             .run(pace, stop, |pass| {
-                if pass.silent > 0 || pass.admitted > 0 {
+                metrics.count(pass);
+                if pass != Reconciled::default() {
                     tracing::info!(?pass, "the reconciler looked after silent runs");
                 }
             })

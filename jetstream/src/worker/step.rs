@@ -1,8 +1,9 @@
 //! The steps of a run, as consumers of the log.
 
+use export_contract::PartIndex;
 use export_contract::run::Phase;
 
-use crate::subjects::any_run;
+use crate::subjects::{What, any_run};
 
 /// What a worker does: which commands it takes. Adapt has two: its parts, and their assembly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +51,32 @@ impl Step {
             Self::Manifest => Phase::Manifest,
             Self::Sign => Phase::Sign,
             Self::Distribute => Phase::Distribute,
+        }
+    }
+
+    /// The step that does a phase, or in adapt: its parts, or their assembly.
+    pub(crate) fn of(phase: Phase, part: Option<PartIndex>) -> Self {
+        match phase {
+            Phase::Plan => Self::Plan,
+            Phase::Resolve => Self::Resolve,
+            Phase::Adapt if part.is_some() => Self::AdaptPart,
+            Phase::Adapt => Self::Assemble,
+            Phase::Manifest => Self::Manifest,
+            Phase::Sign => Self::Sign,
+            Phase::Distribute => Self::Distribute,
+        }
+    }
+
+    /// What commands the step for the first time.
+    pub(crate) fn command(self, part: Option<PartIndex>) -> What {
+        match self {
+            Self::Plan => What::Admitted,
+            Self::Resolve => What::Done(Phase::Plan),
+            Self::AdaptPart => part.map_or(What::Done(Phase::Resolve), |part| What::PartDone(Phase::Resolve, part)),
+            Self::Assemble => What::Joined,
+            Self::Manifest => What::Done(Phase::Adapt),
+            Self::Sign => What::Done(Phase::Manifest),
+            Self::Distribute => What::Done(Phase::Sign),
         }
     }
 

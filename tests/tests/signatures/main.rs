@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod custody;
 mod keys;
 mod libraries;
+#[path = "../../../crates/signing/tests/vault/server.rs"]
+#[allow(dead_code, reason = "the driver's own tests use all of it")]
+mod vault_server;
 mod verdicts;

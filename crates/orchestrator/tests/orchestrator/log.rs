@@ -22,12 +22,19 @@ pub(crate) struct Log {
     entries: Mutex<Vec<Entry>>,
     broken: AtomicBool,
     told: Mutex<Vec<RunId>>,
+    /// Steps whose commands no worker has or will get.
+    lost: Mutex<Vec<(RunRef, Phase, Option<PartIndex>)>>,
 }
 
 impl Log {
     /// From now on nothing is taken, or everything again.
     pub(crate) fn set_broken(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// From now on no worker has the command of a step, or of a part, until it is commanded again.
+    pub(crate) fn lose(&self, run: &RunRef, phase: Phase, part: Option<PartIndex>) {
+        self.lost.lock().unwrap().push((run.clone(), phase, part));
     }
 
     /// All that is lost when a broker loses its store.
@@ -97,6 +104,18 @@ impl RunQueue for Log {
     ) -> Result<(), QueueError> {
         let what = part.map_or_else(|| format!("{phase}.done"), |part| format!("{phase}.part.{part}.done"));
         self.put(run, &what, Some(phase), Outcome::Done { result: result.clone(), part, parts, summary })
+    }
+
+    async fn retry(&self, run: &RunRef, phase: Phase, part: Option<PartIndex>) -> Result<bool, QueueError> {
+        let mut lost = self.lost.lock().unwrap();
+        let Some(at) = lost.iter().position(|(of, step, piece)| of == run && *step == phase && *piece == part) else {
+            return Ok(false);
+        };
+        lost.remove(at);
+        let piece = part.map_or_else(String::new, |part| format!("part.{part}."));
+        // What a command says does not matter here.
+        self.put(run, &format!("{phase}.{piece}retry.1"), None, Outcome::Requested)?;
+        Ok(true)
     }
 
     async fn cancelled(&self, run: &RunRef, by: &str) -> Result<(), QueueError> {

@@ -7,3 +7,4 @@ mod healing;
 mod log;
 mod recording;
 mod stages;
+mod telling;
