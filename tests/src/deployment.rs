@@ -1,11 +1,14 @@
 //! A whole deployment: broker, stores and roles.
 
 mod settings;
+mod setup;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use export_blobs::s3::S3Settings;
+use export_blobs::seaweed::SeaweedFs;
 use export_client::{Client, Credentials};
 use export_mongo::ferretdb::FerretDb;
 use futures::future::try_join_all;
@@ -20,6 +23,8 @@ use crate::process::{Process, tail};
 use crate::programs::{output, programs, tool};
 use crate::runs::{self, Finished};
 
+pub use setup::{Roles, Setup, Staging, Store};
+
 /// The tenant that every deployment has a client for.
 pub const LOCAL_TENANT: &str = "demo";
 /// When all evidence of tests was observed, so that bundles of two imports are the same.
@@ -27,38 +32,6 @@ pub const OBSERVED_AT: &str = "2026-01-01T00:00:00Z";
 
 /// The roles that are started on their own, adapt aside.
 const ROLES: [&str; 7] = ["gateway", "orchestrator", "plan", "resolve", "manifest", "sign", "distribute"];
-
-/// Which processes there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Roles {
-    /// `exportd all` with the broker that it starts itself.
-    Together,
-    /// Each role a process, adapt so many, on one broker.
-    Apart {
-        /// Processes of adapt.
-        adapt: usize,
-    },
-}
-
-/// Where runs and evidence are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
-    /// SQLite files.
-    Sqlite,
-    /// A FerretDB, which speaks MongoDB's protocol.
-    Ferret,
-}
-
-/// What a deployment is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Setup {
-    /// Its processes.
-    pub roles: Roles,
-    /// Its stores.
-    pub store: Store,
-    /// Threads that compress; 0: one per core.
-    pub adapt_threads: usize,
-}
 
 /// A running deployment in a folder of its own. Dropping it ends every process and removes the folder.
 #[derive(Debug)]
@@ -69,6 +42,8 @@ pub struct Deployment {
     gateway: Option<String>,
     broker: Option<Broker>,
     ferret: Option<FerretDb>,
+    /// The server of object storage and the bucket there.
+    bucket: Option<(SeaweedFs, S3Settings)>,
     downloads: usize,
     folder: TempDir,
 }
@@ -79,7 +54,7 @@ impl Deployment {
     /// # Errors
     /// When it does not start.
     pub async fn all() -> anyhow::Result<Self> {
-        Self::start(Setup { roles: Roles::Together, store: Store::Sqlite, adapt_threads: 0 }).await
+        Self::start(Setup::together()).await
     }
 
     /// Every role a process.
@@ -87,7 +62,7 @@ impl Deployment {
     /// # Errors
     /// When one does not start.
     pub async fn apart(store: Store, adapt: usize) -> anyhow::Result<Self> {
-        Self::start(Setup { roles: Roles::Apart { adapt }, store, adapt_threads: 0 }).await
+        Self::start(Setup::apart(store, adapt)).await
     }
 
     /// Starts a deployment.
@@ -98,11 +73,25 @@ impl Deployment {
         tokio::task::spawn_blocking(programs).await.context("building was interrupted")??;
         let folder = tempfile::Builder::new().prefix("export-tests-").tempdir().context("cannot make a folder")?;
         std::fs::create_dir_all(folder.path().join("logs")).context("cannot make a folder for logs")?;
-        let mut deployment =
-            Self { setup, processes: BTreeMap::new(), gateway: None, broker: None, ferret: None, downloads: 0, folder };
+        let mut deployment = Self {
+            setup,
+            processes: BTreeMap::new(),
+            gateway: None,
+            broker: None,
+            ferret: None,
+            bucket: None,
+            downloads: 0,
+            folder,
+        };
         if setup.store == Store::Ferret {
             let ferret = FerretDb::start().await.context("cannot start ferretdb")?;
             deployment.ferret = Some(ferret.context("EXPORT_TESTS_WITHOUT names ferretdb, which this test needs")?);
+        }
+        if setup.staging == Staging::S3 {
+            let server = SeaweedFs::start().await.context("cannot start seaweedfs")?;
+            let server = server.context("EXPORT_TESTS_WITHOUT names seaweedfs, which this test needs")?;
+            let settings = server.bucket("staging").await.context("cannot make a bucket")?;
+            deployment.bucket = Some((server, settings));
         }
         if matches!(setup.roles, Roles::Apart { .. }) {
             let folder = deployment.folder.path().join("nats");

@@ -28,9 +28,24 @@ impl Deployment {
                 format!("driver = \"mongodb\"\nuri_file = \"{}\"\ndatabase = \"export_tests\"", uri.display())
             }
         };
+        let staging = match &self.bucket {
+            None => "driver = \"folder\"".to_owned(),
+            Some((_, bucket)) => {
+                let secret = self.folder.path().join("s3.secret");
+                std::fs::write(&secret, &bucket.secret_access_key).context("cannot write the secret of the bucket")?;
+                format!(
+                    "driver = \"s3\"\nendpoint = \"{}\"\nbucket = \"{}\"\naccess_key_id = \"{}\"\n\
+                     secret_access_key_file = \"{}\"",
+                    bucket.endpoint,
+                    bucket.bucket,
+                    bucket.access_key_id,
+                    secret.display(),
+                )
+            }
+        };
         // Short times, so that what waits for a dead process waits seconds.
         let text = format!(
-            "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n\n[nats]\n{nats}\n\n[store]\n{store}\n\n\
+            "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n\n[nats]\n{nats}\n\n[store]\n{store}\n\n[staging]\n{staging}\n\n\
              [workers]\nadapt_threads = {threads}\nack_wait_seconds = 3\nreconcile_seconds = 1\nsilent_seconds = 3\n\n\
              [log]\nform = \"json\"\n",
             data = self.data().display(),

@@ -6,12 +6,12 @@ use export_client::{Client, RunSignal};
 use export_contract::Timestamp;
 use export_contract::event::RunEvent;
 use export_contract::run::Run;
-use export_tests::{Bundle, Deployment, Finished, LOCAL_TENANT, Store, finish, heavy, start, suspend};
+use export_tests::{Bundle, Deployment, Finished, LOCAL_TENANT, Setup, Store, finish, heavy, start, suspend};
 
-use crate::evidence::small_parts;
+use crate::evidence::parts_of;
 
-/// Forty parts of `small-parts`.
-const RECORDS: u64 = 20_000;
+/// Parts of a run.
+const PARTS: u32 = 40;
 
 /// Starts a run and waits until its timeline has what `until` looks for.
 async fn run_until(client: &Client, until: impl Fn(&RunEvent) -> bool) -> Run {
@@ -58,11 +58,13 @@ fn told(event: &RunEvent) -> String {
     format!("{} {:?} {}", event.event_type.as_str(), event.phase, counts.join(" "))
 }
 
-async fn prepared() -> (Deployment, Client, Finished) {
-    let deployment = Deployment::apart(Store::Sqlite, 2).await.unwrap();
-    deployment.generate(LOCAL_TENANT, 5, RECORDS).unwrap();
+async fn prepared(setup: Setup) -> (Deployment, Client, Finished) {
+    // FerretDB takes a few hundred records in a second.
+    let records = if setup.store == Store::Ferret { 100 } else { 500 };
+    let deployment = Deployment::start(setup).await.unwrap();
+    deployment.generate(LOCAL_TENANT, 5, u64::from(PARTS * records)).unwrap();
     let client = deployment.client().unwrap();
-    small_parts(&client).await;
+    parts_of(&client, records).await;
     let expected = deployment.run("small-parts").await.unwrap();
     expected.assert_once();
     expected.bundle();
@@ -76,7 +78,17 @@ fn is_part(event: &RunEvent) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_role_changes_neither_outcome_nor_bytes() {
     let _turn = heavy().await;
-    let (mut deployment, client, expected) = prepared().await;
+    kill_each_role(Setup::apart(Store::Sqlite, 2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_role_over_mongodb_and_s3_changes_neither_outcome_nor_bytes() {
+    let _turn = heavy().await;
+    kill_each_role(Setup::served(2)).await;
+}
+
+async fn kill_each_role(setup: Setup) {
+    let (mut deployment, client, expected) = prepared(setup).await;
     // In the thick of it: parts are being written.
     for role in ["adapt-1", "orchestrator", "gateway"] {
         let run = run_until(&client, is_part).await;
@@ -114,7 +126,7 @@ async fn a_killed_role_changes_neither_outcome_nor_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_broker_changes_neither_outcome_nor_bytes() {
     let _turn = heavy().await;
-    let (mut deployment, client, expected) = prepared().await;
+    let (mut deployment, client, expected) = prepared(Setup::apart(Store::Sqlite, 2)).await;
     let run = run_until(&client, is_part).await;
     deployment.kill_and_restart_broker(false).await.unwrap();
     assert_undisturbed(&mut deployment, &run, &expected, "broker killed").await;
@@ -130,11 +142,7 @@ async fn a_killed_broker_changes_neither_outcome_nor_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_in_one_process_survives_its_kill_during_a_run() {
     let _turn = heavy().await;
-    let mut deployment = Deployment::all().await.unwrap();
-    deployment.generate(LOCAL_TENANT, 5, RECORDS).unwrap();
-    let client = deployment.client().unwrap();
-    small_parts(&client).await;
-    let expected = deployment.run("small-parts").await.unwrap();
+    let (mut deployment, client, expected) = prepared(Setup::together()).await;
     let run = run_until(&client, is_part).await;
     deployment.kill("all").await.unwrap();
     deployment.restart().await.unwrap();

@@ -1,6 +1,6 @@
 //! The same evidence and the same request give the same bytes, whoever makes them and how often.
 
-use export_tests::{Deployment, LOCAL_TENANT, Roles, Setup, Store, heavy};
+use export_tests::{Deployment, LOCAL_TENANT, Setup, Store, heavy};
 
 use crate::evidence::{own_documents, small_parts};
 
@@ -34,7 +34,7 @@ fn assert_same(one: &(String, Vec<u8>), other: &(String, Vec<u8>), what: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn threads_repetition_and_restarts_do_not_change_a_byte() {
     let _turn = heavy().await;
-    let together = |adapt_threads| Setup { roles: Roles::Together, store: Store::Sqlite, adapt_threads };
+    let together = |adapt_threads| Setup { adapt_threads, ..Setup::together() };
     let mut deployment = filled(together(1)).await;
     let first = export(&mut deployment).await;
     assert_same(&first, &export(&mut deployment).await, "second run over the same watermark");
@@ -55,13 +55,12 @@ async fn threads_repetition_and_restarts_do_not_change_a_byte() {
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_and_stores_do_not_change_a_byte() {
     let _turn = heavy().await;
-    let apart = |adapt, store| Setup { roles: Roles::Apart { adapt }, store, adapt_threads: 0 };
-    let mut one = filled(apart(1, Store::Sqlite)).await;
+    let mut one = filled(Setup::apart(Store::Sqlite, 1)).await;
     let first = export(&mut one).await;
     drop(one);
-    let mut four = filled(apart(4, Store::Sqlite)).await;
+    let mut four = filled(Setup::apart(Store::Sqlite, 4)).await;
     assert_same(&first, &export(&mut four).await, "four processes of adapt instead of one");
     drop(four);
-    let mut ferret = filled(apart(2, Store::Ferret)).await;
-    assert_same(&first, &export(&mut ferret).await, "MongoDB's protocol instead of SQLite");
+    let mut served = filled(Setup::served(2)).await;
+    assert_same(&first, &export(&mut served).await, "MongoDB's protocol instead of SQLite, S3 instead of a folder");
 }

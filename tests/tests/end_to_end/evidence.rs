@@ -43,11 +43,16 @@ pub(crate) fn own_documents(folder: &Path) -> PathBuf {
     own
 }
 
-/// Makes the profile `small-parts`: `json:raw` in many parts and frames.
+/// Makes the profile `small-parts`: `json:raw` in many parts, of 500 records, and many frames.
 pub(crate) async fn small_parts(client: &Client) {
+    parts_of(client, 500).await;
+}
+
+/// Makes the profile `small-parts` with parts of so many records.
+pub(crate) async fn parts_of(client: &Client, records: u32) {
     let profile = json!({
         "id": "small-parts", "name": "Small parts", "kind": "json:raw",
-        "config": { "partitionRecords": 500, "compression": { "chunkBytes": 65_536 } }
+        "config": { "partitionRecords": records, "compression": { "chunkBytes": 65_536 } }
     });
     client.create_profile(&profile).await.unwrap();
 }

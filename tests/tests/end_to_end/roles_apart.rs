@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use export_tests::{Bundle, Deployment, Store, light};
+use export_tests::{Bundle, Deployment, Setup, Store, light};
 
 use crate::{bad_input, json_raw};
 
@@ -15,6 +15,15 @@ async fn roles_in_processes_of_their_own_over_mongodb_do_what_one_process_does()
     deployment.stop_all().await.unwrap();
     deployment.start_all().await.unwrap();
     deployment.run("json:raw").await.unwrap().bundle();
+    deployment.stop_all().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_over_mongodb_and_s3_do_what_one_process_does() {
+    let _turn = light().await;
+    let mut deployment = Deployment::start(Setup::served(2)).await.unwrap();
+    json_raw::check(&mut deployment).await;
+    assert!(!deployment.data().join("staging").exists(), "something was staged in a folder all the same");
     deployment.stop_all().await.unwrap();
 }
 

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use export_tests::{Deployment, Roles, Setup, Store, heavy};
+use export_tests::{Deployment, Setup, Store, heavy};
 use serde_json::json;
 
 use crate::exported::{Exported, export, invented, samples};
 
 /// Both databases in many small parts, of samples and invented advisories.
 async fn filled(adapt: usize, adapt_threads: usize) -> Deployment {
-    let deployment =
-        Deployment::start(Setup { roles: Roles::Apart { adapt }, store: Store::Sqlite, adapt_threads }).await.unwrap();
+    let deployment = Deployment::start(Setup { adapt_threads, ..Setup::apart(Store::Sqlite, adapt) }).await.unwrap();
     let invented = invented(deployment.folder());
     deployment.import(&[samples().as_path(), invented.as_path()]).unwrap();
     let client = deployment.client().unwrap();

@@ -1,0 +1,64 @@
+//! What a deployment is made of.
+
+/// Which processes there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roles {
+    /// `exportd all` with the broker that it starts itself.
+    Together,
+    /// Each role a process, adapt so many, on one broker.
+    Apart {
+        /// Processes of adapt.
+        adapt: usize,
+    },
+}
+
+/// Where runs and evidence are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// SQLite files.
+    Sqlite,
+    /// A FerretDB, which speaks MongoDB's protocol.
+    Ferret,
+}
+
+/// Where artefacts and result records are staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staging {
+    /// A folder that every process sees.
+    Folder,
+    /// A bucket of a SeaweedFS.
+    S3,
+}
+
+/// What a deployment is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Its processes.
+    pub roles: Roles,
+    /// Its stores.
+    pub store: Store,
+    /// Its staging.
+    pub staging: Staging,
+    /// Threads that compress; 0: one per core.
+    pub adapt_threads: usize,
+}
+
+impl Setup {
+    /// `exportd all` on SQLite and a folder.
+    #[must_use]
+    pub fn together() -> Self {
+        Self { roles: Roles::Together, store: Store::Sqlite, staging: Staging::Folder, adapt_threads: 0 }
+    }
+
+    /// Every role a process, adapt so many, on a folder.
+    #[must_use]
+    pub fn apart(store: Store, adapt: usize) -> Self {
+        Self { roles: Roles::Apart { adapt }, store, ..Self::together() }
+    }
+
+    /// Every role a process, adapt so many, with nothing on the disk that they share but keys and settings: MongoDB's protocol and S3.
+    #[must_use]
+    pub fn served(adapt: usize) -> Self {
+        Self { staging: Staging::S3, ..Self::apart(Store::Ferret, adapt) }
+    }
+}
