@@ -10,6 +10,7 @@ mod error;
 mod merge;
 mod pack;
 mod part;
+mod pulse;
 mod readme;
 mod run;
 

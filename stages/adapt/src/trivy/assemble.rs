@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use export_blobs::BlobError;
+use export_blobs::workspace::ArtefactWriter;
 use export_canon::digesting::Digester;
 use export_canon::jcs;
 use export_contract::event::ProgressStep;
-use export_contract::message::{Artefact, BundleFile, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment};
+use export_contract::message::{
+    Artefact, BundleFile, Part, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment,
+};
 use export_contract::{Digest, Timestamp, Version};
 use export_pipeline::StageContext;
 use export_trivy::java::Builder;
 use export_trivy::{DB_SCHEMA, JAVA_SCHEMA, Merger, Report, Summary, metadata};
 use futures::TryStreamExt as _;
-use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
@@ -22,6 +24,7 @@ use super::database::Buckets;
 use super::error::TrivyError;
 use super::merge::{LocalRun, merge, reduce};
 use super::pack::{Member, pack};
+use super::pulse::Pulse;
 use super::readme;
 use crate::adapter::Tools;
 use crate::error::AdaptError;
@@ -29,8 +32,6 @@ use crate::parts::{self, Sources};
 
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
-/// Rows between two signs of life.
-const ROWS_A_TICK: u64 = 20_000;
 
 pub(crate) async fn join(
     tools: &Tools,
@@ -39,12 +40,7 @@ pub(crate) async fn join(
     cx: &StageContext,
 ) -> Result<RunAdapted, AdaptError> {
     let PartsResolved { plan, parts, .. } = input;
-    let adapted = parts::results(
-        parts.iter(),
-        |result, part| (result.part, result.kind, result.records) == (part.index, part.kind, part.records),
-        cx,
-    )
-    .await?;
+    let adapted = parts::results(parts.iter(), keeps_its_promise, cx).await?;
     let mut sources = Sources::default();
     sources.take(&adapted);
     let folder = tempfile::Builder::new().prefix("export-trivy-").tempdir_in(&tools.scratch);
@@ -54,13 +50,21 @@ pub(crate) async fn join(
     let fan_in = tools.fan_in;
     let (context, place) = (cx.clone(), folder.path().to_owned());
     let built = blocking(move || build(database, runs, fan_in, &place, &context)).await?;
-    let files = stage(&plan, database, built, &folder, cx).await?;
+    let files = stage(&plan, database, built, cx).await?;
     let removed = blocking(move || {
         let path = folder.path().to_owned();
         folder.close().map_err(|cause| TrivyError::Scratch { act: "remove", path, cause })
     });
     removed.await?;
     Ok(RunAdapted { v: Version, plan, files, sources: sources.finish() })
+}
+
+/// Whether a part's record is of that part, and its frames are as long as their runs.
+fn keeps_its_promise(adapted: &PartAdapted, part: &Part) -> bool {
+    (adapted.part, adapted.kind, adapted.records) == (part.index, part.kind, part.records)
+        && adapted.segments.iter().all(|segment| {
+            segment.frames.iter().map(|frame| u64::from(frame.bytes)).sum::<u64>() == segment.artefact.bytes
+        })
 }
 
 async fn blocking<T: Send + 'static>(
@@ -94,6 +98,7 @@ async fn copy(segment: &Segment, path: &Path, cx: &StageContext) -> Result<bool,
     let mut pieces = cx.workspace().read_artefact(&segment.artefact.digest).await.map_err(staging)?;
     let mut digester = Digester::new();
     while let Some(piece) = pieces.try_next().await.map_err(staging)? {
+        cx.check().map_err(AdaptError::Cancelled)?;
         digester.update(&piece);
         file.write_all(&piece).await.map_err(scratch("write"))?;
     }
@@ -116,21 +121,13 @@ fn build(
     cx: &StageContext,
 ) -> Result<Built, TrivyError> {
     let runs = reduce(runs, fan_in, folder, cx)?;
-    let mut rows = 0;
-    let mut tick = || {
-        rows += 1;
-        if rows % ROWS_A_TICK == 0 {
-            cx.progress(ProgressStep::StageProgress, rows, 0);
-            cx.check()?;
-        }
-        Ok::<(), TrivyError>(())
-    };
+    let mut pulse = Pulse::new(cx);
     match database {
         Database::Vulnerabilities => {
             let mut merger = Merger::default();
             let mut buckets = Buckets::new(folder);
             merge(runs, |row| {
-                tick()?;
+                pulse.row()?;
                 merger.push(row.decode()?)?.map_or(Ok(()), |entry| buckets.take(&entry))
             })?;
             let (rest, report, summary) = merger.finish();
@@ -143,7 +140,7 @@ fn build(
             let file = folder.join("trivy-java.db");
             let mut builder = Builder::create(&file)?;
             merge(runs, |row| {
-                tick()?;
+                pulse.row()?;
                 Ok(builder.push(row.decode()?)?)
             })?;
             Ok(Built { report: builder.finish()?, file, summary: None })
@@ -156,7 +153,6 @@ async fn stage(
     plan: &RunPlanned,
     database: Database,
     built: Built,
-    folder: &TempDir,
     cx: &StageContext,
 ) -> Result<Vec<BundleFile>, AdaptError> {
     let (schema, days, archive, member) = match database {
@@ -172,11 +168,15 @@ async fn stage(
     let (sender, pieces) = mpsc::channel(2);
     let members = vec![("metadata.json", Member::Text(metadata.clone())), (member, Member::File(built.file))];
     let packed = blocking(move || pack(members, sender));
-    let written = write(pieces, archive, cx);
-    let (packed, written) = tokio::join!(packed, written);
-    packed?;
-    tracing::debug!(folder = %folder.path().display(), "the database is packed");
-    let mut files = vec![file(archive, written?, "application/gzip")];
+    let (packed, written) = tokio::join!(packed, write(pieces, archive, cx));
+    // Where the writer has stopped, the packer fails as well, with an error that says less.
+    let writer = written?;
+    let failed = |cause| AdaptError::Stage { what: archive.to_owned(), cause };
+    if let Err(error) = packed {
+        writer.abort().await.map_err(failed)?;
+        return Err(error.into());
+    }
+    let mut files = vec![file(archive, writer.finish().await.map_err(failed)?, "application/gzip")];
     let mut texts = vec![
         ("trivy/metadata.json", metadata.into_bytes(), "application/json"),
         ("trivy/report.json", report, "application/json"),
@@ -194,15 +194,24 @@ async fn stage(
     Ok(files)
 }
 
-async fn write(mut pieces: mpsc::Receiver<Bytes>, what: &str, cx: &StageContext) -> Result<Artefact, AdaptError> {
+/// Writes all pieces; the artefact is whole only if their maker says so.
+async fn write(mut pieces: mpsc::Receiver<Bytes>, what: &str, cx: &StageContext) -> Result<ArtefactWriter, AdaptError> {
     let failed = |cause: BlobError| AdaptError::Stage { what: what.to_owned(), cause };
     let mut writer = cx.workspace().artefact_writer().await.map_err(failed)?;
+    let mut bytes = 0;
     while let Some(piece) = pieces.recv().await {
-        cx.check().map_err(AdaptError::Cancelled)?;
-        cx.progress(ProgressStep::StageProgress, 0, piece.len() as u64);
-        writer.write(piece).await.map_err(failed)?;
+        bytes += piece.len() as u64;
+        cx.progress(ProgressStep::StageProgress, 0, bytes);
+        let outcome = match cx.check() {
+            Ok(()) => writer.write(piece).await.map_err(failed),
+            Err(cancelled) => Err(AdaptError::Cancelled(cancelled)),
+        };
+        if let Err(error) = outcome {
+            writer.abort().await.map_err(failed)?;
+            return Err(error);
+        }
     }
-    writer.finish().await.map_err(failed)
+    Ok(writer)
 }
 
 fn file(path: &str, artefact: Artefact, content_type: &str) -> BundleFile {

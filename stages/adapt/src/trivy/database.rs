@@ -13,6 +13,7 @@ use export_pipeline::StageContext;
 use export_trivy::{Entry, VULNERABILITY};
 
 use super::error::TrivyError;
+use super::pulse::Pulse;
 
 /// Longest text of a waiting entry.
 const MAX_TEXT: u32 = 1 << 30;
@@ -58,13 +59,14 @@ impl Buckets {
             names.push(VULNERABILITY.to_owned());
             names.sort();
         }
+        let mut pulse = Pulse::new(cx);
         for name in names {
             writer.enter(name.as_bytes())?;
             if let Some((path, file)) = files.remove(&name) {
                 let failed = |cause| TrivyError::Scratch { act: "read", path: path.clone(), cause };
                 file.into_inner().map_err(|error| failed(error.into_error()))?;
                 let mut file = BufReader::new(File::open(&path).map_err(failed)?);
-                bucket(&mut writer, &mut file, cx).map_err(|error| match error {
+                bucket(&mut writer, &mut file, &mut pulse).map_err(|error| match error {
                     Fault::Read(cause) => failed(cause),
                     Fault::Other(error) => error,
                 })?;
@@ -87,10 +89,10 @@ impl<E: Into<TrivyError>> From<E> for Fault {
     }
 }
 
-fn bucket(writer: &mut BoltWriter, file: &mut impl Read, cx: &StageContext) -> Result<(), Fault> {
+fn bucket(writer: &mut BoltWriter, file: &mut impl Read, pulse: &mut Pulse<'_>) -> Result<(), Fault> {
     let mut open: Option<Vec<u8>> = None;
     while let Some(package) = text(file).map_err(Fault::Read)? {
-        cx.check()?;
+        pulse.row()?;
         let id = text(file).map_err(Fault::Read)?.ok_or(TrivyError::Cut)?;
         let value = text(file).map_err(Fault::Read)?.ok_or(TrivyError::Cut)?;
         let package = Some(package).filter(|package| !package.is_empty());

@@ -76,9 +76,10 @@ impl TrivyError {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             // A full or failing disk of this worker: another one may have room.
-            Self::Scratch { .. } | Self::Java(BuildError::Sync { .. } | BuildError::Sqlite { .. }) | Self::Gzip(_) => {
-                Verdict::Redeliver { after: None }
-            }
+            Self::Scratch { .. }
+            | Self::Pack { cause: TarError::ReadBody { .. }, .. }
+            | Self::Java(BuildError::Sync { .. } | BuildError::Sqlite { .. })
+            | Self::Gzip(_) => Verdict::Redeliver { after: None },
             Self::Bolt(
                 BoltError::Create { .. } | BoltError::Write { .. } | BoltError::Sync { .. } | BoltError::Rename { .. },
             ) => Verdict::Redeliver { after: None },

@@ -11,6 +11,7 @@ use export_contract::message::Frame;
 use export_pipeline::StageContext;
 
 use super::error::TrivyError;
+use super::pulse::Pulse;
 use super::run::{Encoded, FrameWriter, Rows};
 
 /// A run in the scratch folder.
@@ -79,6 +80,8 @@ pub(crate) fn reduce(
     folder: &Path,
     cx: &StageContext,
 ) -> Result<Vec<LocalRun>, TrivyError> {
+    // A merge of one run makes no fewer of them.
+    let fan_in = fan_in.max(2);
     let mut made = 0;
     while runs.len() > fan_in {
         let mut fewer = Vec::new();
@@ -101,15 +104,18 @@ fn rewrite(group: Vec<LocalRun>, path: PathBuf, cx: &StageContext) -> Result<Loc
     let mut file = BufWriter::new(File::create_new(&path).map_err(failed)?);
     let mut writer = FrameWriter::new()?;
     let mut frames = Vec::new();
+    let mut pulse = Pulse::new(cx);
     let mut put = |made: Option<(Vec<u8>, Frame)>| -> Result<(), TrivyError> {
         if let Some((bytes, frame)) = made {
-            cx.check()?;
             file.write_all(&bytes).map_err(failed)?;
             frames.push(frame);
         }
         Ok(())
     };
-    merge(group, |row| put(writer.push(&row)?))?;
+    merge(group, |row| {
+        pulse.row()?;
+        put(writer.push(&row)?)
+    })?;
     put(writer.close()?)?;
     file.into_inner().map_err(|error| failed(error.into_error()))?;
     Ok(LocalRun { path, frames })

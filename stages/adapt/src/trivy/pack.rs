@@ -71,3 +71,62 @@ pub(crate) fn pack(members: Vec<(&str, Member)>, sender: mpsc::Sender<Bytes>) ->
     let mut pieces = gzip.finish().map_err(TrivyError::Gzip)?;
     pieces.send().map_err(TrivyError::Gzip)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use bytes::Bytes;
+    use export_canon::digesting::sha256;
+    use export_canon::tar::{TarLimits, TarReader};
+    use flate2::read::GzDecoder;
+    use tokio::sync::mpsc;
+
+    use super::{Member, pack};
+    use crate::trivy::TrivyError;
+
+    fn packed(members: Vec<(&'static str, Member)>) -> Result<Vec<u8>, TrivyError> {
+        let (sender, mut pieces) = mpsc::channel::<Bytes>(64);
+        pack(members, sender)?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.blocking_recv() {
+            bytes.extend(piece);
+        }
+        Ok(bytes)
+    }
+
+    /// Some 300 KB that give a compressor choices.
+    fn text() -> String {
+        (0..20_000_u64).map(|n| format!("{:x} pkg-{} ", n.wrapping_mul(0x9e37_79b9) % 65_521, n % 977)).collect()
+    }
+
+    /// Another deflate, or another version of it, gives other bytes: then the adapters' versions rise, and this digest is another one.
+    #[test]
+    fn the_bytes_of_an_archive_are_the_ones_they_always_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, text()).unwrap();
+        let bytes =
+            packed(vec![("a.json", Member::Text("{}\n".to_owned())), ("trivy.db", Member::File(path))]).unwrap();
+        // RFC 1952 section 2.3: deflate, no flags, no time, no extra flags, unknown system.
+        assert_eq!(bytes[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+        assert_eq!(sha256(&bytes).hex(), "e165bcb0bdb9d7890555e2ec43af0efd55c5a0732ecc0b6fab7a3620b3eb4597");
+        let mut plain = Vec::new();
+        GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
+        let mut tar = TarReader::new(&plain[..], TarLimits::default());
+        let mut found = Vec::new();
+        while let Some(mut entry) = tar.next_entry().unwrap() {
+            let mut body = String::new();
+            entry.read_to_string(&mut body).unwrap();
+            found.push((entry.path().to_owned(), body));
+        }
+        assert_eq!(found, [("a.json".to_owned(), "{}\n".to_owned()), ("trivy.db".to_owned(), text())]);
+    }
+
+    #[test]
+    fn a_member_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = packed(vec![("trivy.db", Member::File(folder.path().join("gone")))]).unwrap_err();
+        assert!(matches!(&error, TrivyError::Scratch { path, .. } if path.ends_with("gone")), "{error}");
+    }
+}

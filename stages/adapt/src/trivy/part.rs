@@ -60,7 +60,8 @@ pub(crate) async fn write(
     };
     let (lines, line_queue) = mpsc::channel(2);
     let (runs, run_queue) = mpsc::channel(1);
-    let read = async { Ok(read(tools, range, index, lines, cx).await) };
+    let before = (progress.records, progress.plain_bytes);
+    let read = async { Ok(read(tools, range, index, before, lines, cx).await) };
     let map = async move {
         match tokio::task::spawn_blocking(move || map_all(map, index, line_queue, &runs)).await {
             Ok(outcome) => outcome,
@@ -94,23 +95,30 @@ pub(crate) async fn write(
     }
 }
 
+/// Hands lines to the mapper, and tells of each batch; `before` are the records and plain bytes that were mapped before.
 async fn read(
     tools: &Tools,
     range: ReadRange,
     part: PartIndex,
+    before: (u64, u64),
     lines: mpsc::Sender<Vec<StoredLine>>,
     cx: &StageContext,
 ) -> Result<(), AdaptError> {
     let kind = range.kind;
+    let (mut records, mut plain) = before;
     let unreadable = |cause| AdaptError::Read { part, kind, cause };
     let mut batches = tools.ledger.read(range).await.map_err(unreadable)?;
     loop {
         let next = cx.cancellation().run_until_cancelled(batches.next()).await;
         let Some(batch) = next.ok_or(AdaptError::Cancelled(Cancelled))? else { return Ok(()) };
-        if lines.send(batch.map_err(unreadable)?).await.is_err() {
+        let batch = batch.map_err(unreadable)?;
+        records += batch.len() as u64;
+        plain += batch.iter().map(|line| u64::from(line.plain_bytes)).sum::<u64>();
+        if lines.send(batch).await.is_err() {
             // The mapper has stopped, and tells its reason itself.
             return Ok(());
         }
+        cx.progress(ProgressStep::AdapterChunk, records, plain);
     }
 }
 
@@ -230,7 +238,6 @@ async fn finish(
 /// Makes a run visible and counts it in.
 async fn put(progress: &mut Progress, run: Run, part: PartIndex, cx: &StageContext) -> Result<(), AdaptError> {
     let failed = |cause: BlobError| AdaptError::Stage { what: format!("a run of part {part}"), cause };
-    // Documents that give no row, not even one of the report, do not exist; a run without frames is of no use to anyone.
     let mut writer = cx.workspace().artefact_writer().await.map_err(failed)?;
     let mut frames = Vec::with_capacity(run.frames.len());
     for (bytes, frame) in run.frames {
@@ -243,6 +250,5 @@ async fn put(progress: &mut Progress, run: Run, part: PartIndex, cx: &StageConte
     for (key, hash) in &run.records {
         progress.take(key, hash);
     }
-    cx.progress(ProgressStep::AdapterChunk, progress.records, progress.plain_bytes);
     Ok(())
 }

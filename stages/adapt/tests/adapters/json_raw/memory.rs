@@ -67,7 +67,7 @@ async fn a_part_holds_no_more_than_64_mib_and_four_times_its_largest_document() 
     }
     drop(world);
     let measured = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "memory::the_measured_process", "--ignored", "--nocapture"])
+        .args(["--exact", "json_raw::memory::the_measured_process", "--ignored", "--nocapture"])
         .env(FOLDER, folder.path())
         // glibc keeps large buffers that were freed, per thread; the promise is about those that are in use.
         .env("MALLOC_MMAP_THRESHOLD_", "1048576")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,9 +14,7 @@ use export_blobs::folder::FolderBlobs;
 use export_blobs::{BlobStore as _, Workspace};
 use export_contract::event::ProgressTick;
 use export_contract::evidence::Linkset;
-use export_contract::message::{
-    AdapterRef, LedgerSource, Part, PartAdapted, PartsResolved, RunAdapted, RunPlanned, RunRequest,
-};
+use export_contract::message::{LedgerSource, Part, PartAdapted, PartsResolved, RunAdapted, RunPlanned, RunRequest};
 use export_contract::profile::{Frames, Profile, ProfileKind};
 use export_contract::run::{Phase, RunRef};
 use export_contract::selectors::Selectors;
@@ -135,6 +133,12 @@ pub(crate) struct World {
     pub(crate) ledger: Arc<Watched>,
     pub(crate) blobs: Arc<FolderBlobs>,
     pub(crate) tenant: TenantId,
+    /// What its runs make.
+    pub(crate) kind: ProfileKind,
+    /// Where databases grow.
+    pub(crate) scratch: PathBuf,
+    /// Sorted runs that are merged at once.
+    pub(crate) fan_in: usize,
 }
 
 pub(crate) const RECORDS: usize = 600;
@@ -142,9 +146,15 @@ pub(crate) const RECORDS: usize = 600;
 impl World {
     /// A ledger of [`RECORDS`] records.
     pub(crate) async fn new() -> Self {
+        Self::holding(ProfileKind::JsonRaw, (0..RECORDS).map(record).collect()).await
+    }
+
+    /// A ledger of these records, for runs of this kind.
+    pub(crate) async fn holding(kind: ProfileKind, records: Vec<NewRecord>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut world = Self::open(folder.path()).await;
-        world.import((0..RECORDS).map(record).collect()).await;
+        world.kind = kind;
+        world.import(records).await;
         world._folder = Some(folder);
         world
     }
@@ -160,7 +170,10 @@ impl World {
             twist: Mutex::default(),
         });
         let blobs = Arc::new(FolderBlobs::open(&folder.join("staging")).await.unwrap());
-        Self { _folder: None, ledger, blobs, tenant: "acme".parse().unwrap() }
+        let scratch = folder.join("scratch");
+        std::fs::create_dir_all(&scratch).unwrap();
+        let tenant = "acme".parse().unwrap();
+        Self { _folder: None, ledger, blobs, tenant, kind: ProfileKind::JsonRaw, scratch, fan_in: 2 }
     }
 
     pub(crate) async fn import(&self, records: Vec<NewRecord>) {
@@ -191,10 +204,10 @@ impl World {
         let tools = Tools {
             ledger: self.ledger.clone(),
             threads: NonZeroUsize::new(threads).unwrap(),
-            scratch: std::path::PathBuf::new(),
-            fan_in: 2,
+            scratch: self.scratch.clone(),
+            fan_in: self.fan_in,
         };
-        Registry::new(&tools, &BTreeSet::from([ProfileKind::JsonRaw]))
+        Registry::new(&tools, &BTreeSet::from([self.kind]))
     }
 
     /// A planned run, cut into parts of 250 records.
@@ -217,7 +230,7 @@ impl World {
 
     pub(crate) fn plan(&self, run: u64, frames: Frames) -> RunPlanned {
         let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let mut profile = Profile::built_in(self.tenant.clone(), ProfileKind::JsonRaw, at);
+        let mut profile = Profile::built_in(self.tenant.clone(), self.kind, at);
         // Small chunks, so that a part has many frames and several segments.
         profile.config.compression.chunk_bytes = 64 << 10;
         profile.config.compression.frames = frames;
@@ -231,7 +244,7 @@ impl World {
             as_of: Some(at),
             sources: Vec::new(),
             policy_snapshot: None,
-            adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },
+            adapter: self.registry(1).references().remove(0),
             request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
         }
     }

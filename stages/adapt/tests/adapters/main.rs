@@ -1,0 +1,7 @@
+//! Every adapter over a ledger that misbehaves and staging that is real.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod json_raw;
+mod trivy;
+mod world;
