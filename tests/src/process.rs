@@ -135,3 +135,13 @@ pub(crate) fn tail(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
 }
+
+/// `VmHWM`: the largest resident set that a process ever had.
+///
+/// # Errors
+/// When there is no such process.
+pub fn peak_kib(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("cannot read its status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("its status tells no peak")?;
+    line.trim().trim_end_matches("kB").trim().parse().context("its peak is no number")
+}

@@ -135,3 +135,10 @@ pub fn evidence_folder() -> Option<PathBuf> {
     eprintln!("passed over: no evidence in `{}`; set EXPORT_EVIDENCE", folder.display());
     None
 }
+
+/// Whether tests of large size run whole (`make soak`).
+pub fn soak() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
+    let soak = std::env::var_os("EXPORT_TESTS_SOAK").is_some();
+    soak
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::programs::soak;
 use anyhow::Context as _;
 use export_client::{Client, NewRun, RunSignal};
 use export_contract::Digest;
@@ -9,8 +10,12 @@ use export_contract::event::RunEvent;
 use export_contract::run::{Run, RunBundle, RunStatus};
 use tokio::time::timeout;
 
-/// Longest that a run may take, whatever is killed under it.
-const FINISHED_WITHIN: Duration = Duration::from_mins(4);
+use crate::programs::soak;
+
+/// Longest that a run may take, whatever is killed under it; one of millions of records takes its time.
+fn finished_within() -> Duration {
+    Duration::from_mins(if soak() { 60 } else { 4 })
+}
 
 /// A run that has ended.
 #[derive(Clone, Debug)]
@@ -93,11 +98,12 @@ pub async fn finish(client: &Client, id: &str) -> anyhow::Result<Finished> {
         }
         client.run(id).await
     };
-    match timeout(FINISHED_WITHIN, follow).await {
+    let within = finished_within();
+    match timeout(within, follow).await {
         Ok(run) => Ok(Finished { run: run.context("cannot follow the run")?, events }),
         Err(_) => {
             let names: Vec<String> = events.iter().map(|event| event.message.clone()).collect();
-            anyhow::bail!("run {id} has not ended within {FINISHED_WITHIN:?}; so far: {}", names.join(", "))
+            anyhow::bail!("run {id} has not ended within {within:?}; so far: {}", names.join(", "))
         }
     }
 }

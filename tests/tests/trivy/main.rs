@@ -11,3 +11,4 @@ mod expected;
 mod exported;
 mod jars;
 mod scans;
+mod size;
