@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::programs::soak;
 use anyhow::Context as _;
 use export_client::{Client, NewRun, RunSignal};
 use export_contract::Digest;

@@ -350,7 +350,7 @@ pub struct ManifestWritten {
     pub bundle: Artefact,
     /// sha256 of the sorted content digests joined by newline.
     pub rerun_hash: Digest,
-    /// Records in the bundle.
+    /// Records that went into the bundle.
     pub records: u64,
     /// What was read.
     pub sources: Vec<SourceRead>,

@@ -33,7 +33,7 @@ impl Stage for Manifest {
         let bundle = archive::write(&files, cx).await?;
         Ok(ManifestWritten {
             v: Version,
-            records: adapted.files.iter().filter_map(|file| file.records).sum(),
+            records: adapted.sources.iter().map(|source| source.records).sum(),
             plan: adapted.plan,
             export_json,
             bundle,

@@ -9,6 +9,7 @@ mod determinism;
 mod differential;
 mod expected;
 mod exported;
+mod gate;
 mod jars;
 mod scans;
 mod size;
