@@ -126,6 +126,22 @@ fn stages_know_no_other_stage_and_nothing_imports_the_binaries() {
 }
 
 #[test]
+fn the_offline_verifier_brings_neither_an_async_runtime_nor_a_network() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "-p", "export-verify", "-e", "normal", "--prefix", "none"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let crates: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(crates.contains("export-canon"), "{tree}");
+    for unwanted in ["tokio", "hyper", "reqwest", "sigstore", "rustls"] {
+        assert!(!crates.contains(unwanted), "export-verify brings {unwanted}");
+    }
+}
+
+#[test]
 fn no_drawer_is_opened() {
     let forbidden = ["common", "core", "shared", "util", "utils", "helpers", "types", "misc"];
     let mut folders = vec![root()];

@@ -1,7 +1,8 @@
 //! Public keys.
 
+use aws_lc_rs::error::{KeyRejected, Unspecified};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey, UnparsedPublicKey};
 use export_canon::digesting::sha256;
-use sigstore::crypto::{CosignVerificationKey, Signature, SigningScheme};
 
 /// A public key that verifies what a [`Signer`](crate::Signer) signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct PublicKey {
 #[error("not an ECDSA P-256 public key in PEM (`-----BEGIN PUBLIC KEY-----`)")]
 pub struct KeyError {
     #[source]
-    cause: Option<sigstore::errors::SigstoreError>,
+    cause: Option<KeyRejected>,
 }
 
 /// The signature is not this key's over these bytes.
@@ -23,10 +24,8 @@ pub struct KeyError {
 #[error("the signature does not verify")]
 pub struct SignatureInvalid {
     #[source]
-    cause: sigstore::errors::SigstoreError,
+    cause: Unspecified,
 }
-
-const SCHEME: SigningScheme = SigningScheme::ECDSA_P256_SHA256_ASN1;
 
 /// How the SPKI of every uncompressed P-256 key begins (RFC 5480); 64 bytes of coordinates follow.
 const P256_PREFIX: [u8; 27] = [
@@ -41,13 +40,16 @@ impl PublicKey {
     /// When it is not an ECDSA P-256 key.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let wrong = |cause| KeyError { cause };
-        CosignVerificationKey::from_pem(pem.as_bytes(), &SCHEME).map_err(|cause| wrong(Some(cause)))?;
-        let body: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+        let text = pem.trim();
+        let body = text.strip_prefix("-----BEGIN PUBLIC KEY-----");
+        let body = body.and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----")).ok_or_else(|| wrong(None))?;
+        let body: String = body.split_ascii_whitespace().collect();
         let der = crate::bundle::from_base64(&body).ok_or_else(|| wrong(None))?;
-        // The library reads keys lazily; a wrong one should be told when it is given, not when it first verifies.
         if !der.starts_with(&P256_PREFIX) || der.len() != P256_PREFIX.len() + 64 {
             return Err(wrong(None));
         }
+        // A point that is not on the curve is told when the key is given, not when it first verifies.
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point(&der)).map_err(|cause| wrong(Some(cause)))?;
         Ok(Self { pem: pem.to_owned(), der })
     }
 
@@ -71,8 +73,12 @@ impl PublicKey {
     /// # Errors
     /// When it is not this key's.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureInvalid> {
-        CosignVerificationKey::from_der(&self.der, &SCHEME)
-            .and_then(|key| key.verify_signature(Signature::Raw(signature), message))
-            .map_err(|cause| SignatureInvalid { cause })
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point(&self.der));
+        key.verify(message, signature).map_err(|cause| SignatureInvalid { cause })
     }
+}
+
+/// The uncompressed point at the end of a checked SPKI: 0x04 and the coordinates.
+fn point(der: &[u8]) -> &[u8] {
+    der.get(P256_PREFIX.len() - 1..).unwrap_or_default()
 }

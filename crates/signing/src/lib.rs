@@ -1,11 +1,12 @@
 //! Signatures that cosign reads: keys, detached signatures, DSSE envelopes and Sigstore bundles.
 //!
-//! [`Signer`] is the port; drivers hold keys in a file ([`FileSigner`]) or at a Vault (feature `vault`, which brings HTTP with it; the
-//! offline verifier does without). [`Signers`] says which key is for which run. Signatures are ECDSA P-256 over SHA-256, in
+//! [`Signer`] is the port; drivers hold keys in a file (feature `file`) or at a Vault (feature `vault`); the offline verifier
+//! takes neither, and with them neither HTTP nor an async runtime. [`Signers`] says which key is for which run. Signatures are ECDSA P-256 over SHA-256, in
 //! ASN.1 DER, and differ each time, so they never stand inside bytes that are compared (design D8).
 
 pub mod bundle;
 pub mod dsse;
+#[cfg(feature = "file")]
 mod file;
 mod key;
 mod signer;
@@ -16,6 +17,7 @@ pub mod suite;
 #[cfg(feature = "vault")]
 pub mod vault;
 
+#[cfg(feature = "file")]
 pub use file::{FileSigner, KeyFileError, Password, generate_key_pair};
 pub use key::{KeyError, PublicKey, SignatureInvalid};
 pub use signer::{SignError, Signer};
