@@ -15,6 +15,7 @@ pub mod profile;
 pub mod run;
 pub mod selectors;
 pub mod timestamp;
+pub mod verification;
 pub mod version;
 
 pub use code::ErrorCode;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::{Distribution, InputRange, PolicySnapshotRef};
 use crate::profile::ProfileKind;
 use crate::selectors::Selectors;
+use crate::verification::Verification;
 use crate::{Digest, ErrorCode, Generation, ProfileId, RunId, Sequence, TenantId, Timestamp, Version};
 
 /// State of a run (design D10).
@@ -197,6 +198,9 @@ pub struct RunBundle {
     pub key_id: String,
     /// The files beside the bundle by name, such as `export.json.sig`: digest of each.
     pub sidecars: BTreeMap<String, Digest>,
+    /// How to verify it; absent in runs from before there was the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
 }
 
 /// A run as the ledger keeps it and the API shows it. Everything above `status` is immutable.

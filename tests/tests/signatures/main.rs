@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod custody;
+mod hints;
 mod keys;
 mod libraries;
 #[path = "../../../crates/signing/tests/vault/server.rs"]

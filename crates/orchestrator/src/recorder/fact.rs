@@ -6,6 +6,7 @@ use export_blobs::{ResultError, Workspace};
 use export_contract::event::EventType;
 use export_contract::message::{PartAdapted, PartsResolved, ResultRef, RunDistributed, RunPlanned, RunSigned, Summary};
 use export_contract::run::{Phase, RunBundle, RunProgress, RunStatus};
+use export_contract::verification::Verification;
 use export_contract::{ErrorCode, Generation, PartIndex, Timestamp};
 use export_runs::{NewEvent, StepOutcome};
 use serde::de::DeserializeOwned;
@@ -133,6 +134,7 @@ fn succeeded(generation: Generation, mut metrics: BTreeMap<String, u64>, distrib
     let RunSigned { manifest, key_id, sidecars, .. } = signed;
     metrics.insert("records".to_owned(), manifest.records);
     metrics.insert("bytes".to_owned(), manifest.bundle.bytes);
+    let sidecars = sidecars.into_iter().map(|(name, artefact)| (name, artefact.digest)).collect();
     let bundle = RunBundle {
         digest: manifest.bundle.digest,
         bytes: manifest.bundle.bytes,
@@ -140,8 +142,9 @@ fn succeeded(generation: Generation, mut metrics: BTreeMap<String, u64>, distrib
         rerun_hash: manifest.rerun_hash,
         records: manifest.records,
         as_of: manifest.plan.as_of,
+        verification: Some(Verification::of(&key_id, &sidecars)),
         key_id,
-        sidecars: sidecars.into_iter().map(|(name, artefact)| (name, artefact.digest)).collect(),
+        sidecars,
     };
     let message = format!("bundle {} with {} records", bundle.digest, bundle.records);
     Fact {

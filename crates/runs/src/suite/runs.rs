@@ -6,6 +6,7 @@ use export_contract::event::EventType;
 use export_contract::message::PolicySnapshotRef;
 use export_contract::run::{Phase, Run, RunBundle, RunOptions, RunProgress, RunStatus};
 use export_contract::selectors::Pattern;
+use export_contract::verification::Verification;
 use export_contract::{Digest, ErrorCode, Generation, Sequence};
 use futures::future::join_all;
 
@@ -224,6 +225,7 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
         as_of: Some(at(0)),
         key_id: "key-1".to_owned(),
         sidecars: BTreeMap::from([("export.json.sig".to_owned(), digest.clone())]),
+        verification: Some(Verification::of("key-1", &BTreeMap::new())),
     };
     let end = StepOutcome { bundle: Some(bundle.clone()), ..ends(RunStatus::Succeeded) };
     let event = fact("g1.distribute.done", EventType::RunSucceeded, 14);
