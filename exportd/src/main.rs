@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command, ConfigCommand, KeyCommand};
-use crate::config::Config;
+use crate::config::{Config, SigningDriver};
 
 fn main() -> ExitCode {
     memory::settle();
@@ -47,6 +47,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         return clients::client(&config, command);
     }
     if let Command::Key(KeyCommand::Generate) = &cli.command {
+        let signing = &config.signing;
+        anyhow::ensure!(
+            signing.driver == SigningDriver::File && signing.key_file.as_os_str().is_empty(),
+            "there is no key to make: `signing.{}` says that it is elsewhere",
+            if signing.driver == SigningDriver::File { "key_file" } else { "driver" }
+        );
         return stores::make_key(&config);
     }
     telemetry::start(&config.log)?;

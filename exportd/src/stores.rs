@@ -17,7 +17,7 @@ use export_jetstream::{Credentials, Nats, connect};
 use export_runs::{MongoRuns, RunStore, RunStoreError, SqliteRuns};
 use tokio::time::{Duration, Instant, sleep};
 
-pub(crate) use self::keys::{failure_counter, make_key, public_keys, signers};
+pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
 use crate::config::{Config, StagingDriver, StoreDriver};
 use crate::secrets;
 

@@ -187,6 +187,29 @@ pub struct ProfileConfig {
     /// Days that distributions are kept; absent means for ever. 1 to 3,650.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+    /// Hours behind `asOf` for which a bundle calls itself fresh; a verifier refuses it later. Absent makes no such promise. 1 to 87,600.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh_for_hours: Option<u32>,
+    /// What the provenance tells of the builder.
+    #[serde(skip_serializing_if = "is_default_provenance")]
+    pub provenance: ProvenanceDetail,
+}
+
+/// What the provenance tells of the builder (design D28: fields, never a level as a claim about ourselves).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum ProvenanceDetail {
+    /// What SLSA level 2 asks for.
+    #[default]
+    Standard,
+    /// And what a verifier of SLSA level 3 wants to see: the builder's own id, the builder's program by digest, the by-products. The
+    /// deployment must name its builder (`signing.builder_id`), else a run fails when it is signed.
+    Full,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_default_provenance(detail: &ProvenanceDetail) -> bool {
+    *detail == ProvenanceDetail::default()
 }
 
 /// The digest of a configuration from before there was the member stays what it was.
@@ -208,6 +231,8 @@ impl Default for ProfileConfig {
             package_summary: false,
             attestation: true,
             retention_days: None,
+            fresh_for_hours: None,
+            provenance: ProvenanceDetail::Standard,
         }
     }
 }
@@ -244,6 +269,11 @@ impl ProfileConfig {
         expect(!self.distribution.is_empty(), "distribution", "name at least one of http, oci, object");
         expect((1..=100_000).contains(&self.partition_records), "partitionRecords", "use 1 to 100000");
         expect(self.retention_days.is_none_or(|days| (1..=3_650).contains(&days)), "retentionDays", "use 1 to 3650");
+        expect(
+            self.fresh_for_hours.is_none_or(|hours| (1..=87_600).contains(&hours)),
+            "freshForHours",
+            "use 1 to 87600",
+        );
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 }

@@ -83,23 +83,29 @@ pub struct Dependency {
 }
 
 /// Who did it and when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunDetails {
     /// Who.
     pub builder: Builder,
     /// When.
     pub metadata: Metadata,
+    /// What the build made beside its subjects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub byproducts: Vec<Subject>,
 }
 
 /// Who built.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Builder {
     /// Names the platform.
     pub id: String,
     /// Versions of its parts.
     pub version: BTreeMap<String, String>,
+    /// Programs that it is made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub builder_dependencies: Vec<Dependency>,
 }
 
 /// Which run, and when.

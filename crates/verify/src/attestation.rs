@@ -1,6 +1,7 @@
 //! Provenance: signed, and about this bundle.
 
 use export_contract::Digest;
+use export_contract::manifest::ManifestContent;
 use export_signing::dsse::{IN_TOTO, pre_authentication};
 use export_signing::statement::{PROVENANCE_TYPE, STATEMENT_TYPE, Statement, Subject};
 use serde::Deserialize as _;
@@ -43,6 +44,7 @@ pub(crate) fn check(
     container: &Container<'_>,
     archive: &Archive,
     export_json: &ExportJson,
+    contents: &[ManifestContent],
     policy: &Policy,
 ) -> Result<Attestation, VerifyError> {
     let plain = container.beside(PLAIN)?;
@@ -71,7 +73,7 @@ pub(crate) fn check(
     }
     let statement = Statement::deserialize(canonical::read(SIGNED, &payload)?)
         .map_err(|cause| VerifyError::not_json(SIGNED, &cause))?;
-    let elsewhere = about(&statement, archive, export_json)?;
+    let elsewhere = about(&statement, archive, export_json, contents)?;
     let metadata = statement.predicate.run_details.metadata;
     Ok(Attestation::Found(Box::new(Found {
         key_id,
@@ -81,8 +83,14 @@ pub(crate) fn check(
     })))
 }
 
-/// Whether the statement is about this tar and this manifest; gives its other subjects.
-fn about(statement: &Statement, archive: &Archive, export_json: &ExportJson) -> Result<Vec<String>, VerifyError> {
+/// Whether the statement is about this tar and this manifest, and of files of the bundle says what the manifest says; gives its other
+/// subjects.
+fn about(
+    statement: &Statement,
+    archive: &Archive,
+    export_json: &ExportJson,
+    contents: &[ManifestContent],
+) -> Result<Vec<String>, VerifyError> {
     if statement.kind != STATEMENT_TYPE || statement.predicate_type != PROVENANCE_TYPE {
         return Err(VerifyError::rule(SIGNED, "it is not SLSA provenance v1 in an in-toto statement v1"));
     }
@@ -96,8 +104,14 @@ fn about(statement: &Statement, archive: &Archive, export_json: &ExportJson) -> 
         };
         same_digest(name, subject, digest)?;
     }
-    let others = statement.subject.iter().filter(|subject| subject.name != BUNDLE && subject.name != EXPORT_JSON);
-    Ok(others.map(|subject| shown(&subject.name)).collect())
+    let mut elsewhere = Vec::new();
+    for subject in statement.subject.iter().filter(|subject| subject.name != BUNDLE && subject.name != EXPORT_JSON) {
+        match contents.iter().find(|file| file.path == subject.name) {
+            Some(file) => same_digest(&shown(&subject.name), subject, &file.digest)?,
+            None => elsewhere.push(shown(&subject.name)),
+        }
+    }
+    Ok(elsewhere)
 }
 
 fn same_digest(name: &str, subject: &Subject, found: &Digest) -> Result<(), VerifyError> {

@@ -65,7 +65,7 @@ fn prove(mut container: Container<'_>, policy: &Policy, progress: &dyn Fn(u64)) 
     let manifest = manifest::read(&export_json, policy)?;
     let archive = archive::check(&mut container, &manifest.export, &export_json, policy, progress)?;
     container.close(&archive)?;
-    let attestation = attestation::check(&container, &archive, &export_json, policy)?;
+    let attestation = attestation::check(&container, &archive, &export_json, &manifest.export.contents, policy)?;
     let age = freshness::check(&manifest.export, policy)?;
     Ok(Report::new(Evidence {
         manifest,

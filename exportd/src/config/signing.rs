@@ -43,6 +43,8 @@ pub(crate) struct Signing {
     pub(crate) vault_key_version: u32,
     /// Seconds that it has for an answer, 1 to 120.
     pub(crate) vault_timeout_seconds: u64,
+    /// URI that names this platform in the provenance of profiles that ask for `full`; empty: such runs fail.
+    pub(crate) builder_id: String,
     /// Keys for some runs; the first that fits signs.
     pub(crate) keys: Vec<SigningKey>,
     /// Keys that signed before; the gateway shows them for as long as they are named here.
@@ -63,6 +65,7 @@ impl Default for Signing {
             vault_key: String::new(),
             vault_key_version: 0,
             vault_timeout_seconds: 10,
+            builder_id: String::new(),
             keys: Vec::new(),
             former_keys: Vec::new(),
         }
@@ -119,6 +122,10 @@ impl Signing {
         expect(
             (1..=120).contains(&self.vault_timeout_seconds),
             "signing.vault_timeout_seconds: use 1 to 120".to_owned(),
+        );
+        expect(
+            self.builder_id.is_empty() || self.builder_id.contains(':'),
+            "signing.builder_id: use a URI, such as https://export.example/builders/main".to_owned(),
         );
         let at_vault = |driver| driver == SigningDriver::Vault;
         if at_vault(self.driver) || self.keys.iter().any(|key| at_vault(key.driver)) {

@@ -53,7 +53,11 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             let signers = stores::signers(&process.config).await?;
             let on_failure = stores::failure_counter(&process.registry).context("cannot register metrics")?;
             parts.probes.push(Dependency::Signers(signers.clone()));
-            work(process, Sign::new(signers, Arc::new(clock), on_failure), Step::Sign, slots).await
+            let mut sign = Sign::new(signers, Arc::new(clock), on_failure);
+            if let Some(builder) = stores::builder(&process.config).await? {
+                sign = sign.built_by(builder);
+            }
+            work(process, sign, Step::Sign, slots).await
         }
         Role::Distribute => {
             let targets = registered(&process.config.allow.distribution);

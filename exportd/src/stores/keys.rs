@@ -1,11 +1,14 @@
 //! Which keys sign, and which public ones are shown.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use export_canon::digesting::Digester;
+use export_contract::Digest;
 use export_gateway::PublicKey;
-use export_sign::OnFailure;
+use export_sign::{BuilderIdentity, OnFailure};
 use export_signing::vault::{VaultError, VaultSettings, VaultSigner};
 use export_signing::{FileSigner, Rule, SignError, Signer, Signers};
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -23,6 +26,27 @@ pub(crate) fn make_key(config: &Config) -> anyhow::Result<()> {
     secrets::make_password(&password_file)?;
     let folder = config.data_dir.join("keys");
     Ok(export_signing::generate_key_pair(&folder, &secrets::password(&password_file)?)?)
+}
+
+/// Who builds here, where the configuration names it: the program by its digest is looked at once, at start.
+pub(crate) async fn builder(config: &Config) -> anyhow::Result<Option<BuilderIdentity>> {
+    let id = config.signing.builder_id.clone();
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let digest = tokio::task::spawn_blocking(|| -> std::io::Result<Digest> {
+        let mut program = std::fs::File::open(std::env::current_exe()?)?;
+        let mut digester = Digester::new();
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            match program.read(&mut piece)? {
+                0 => return Ok(Digest::from_bytes(*digester.finish().sha256.as_bytes())),
+                read => digester.update(piece.get(..read).unwrap_or_default()),
+            }
+        }
+    });
+    let program = digest.await?.context("cannot read this program to name it in provenance")?;
+    Ok(Some(BuilderIdentity { id, program }))
 }
 
 /// Every key that signs.

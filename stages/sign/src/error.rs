@@ -15,6 +15,14 @@ pub enum SignStageError {
     /// The staged `export.json` is not the one that manifest wrote; signing it would vouch for the damage.
     #[error("the staged export.json does not have the digest that manifest promised")]
     Corrupt,
+    /// The staged `export.json` is not one.
+    #[error("the staged export.json cannot be read")]
+    Parse(#[source] serde_json::Error),
+    /// The profile asks for provenance that this deployment cannot honestly give.
+    #[error(
+        "the profile asks for `full` provenance, and this deployment does not name its builder; set `signing.builder_id`"
+    )]
+    NoBuilder,
     /// The signer gave nothing that verifies.
     #[error("cannot sign {what}")]
     Sign {
@@ -60,7 +68,8 @@ impl Judged for SignStageError {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Manifest(cause) | Self::Stage { cause, .. } => cause.verdict(),
-            Self::Corrupt => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
+            Self::Corrupt | Self::Parse(_) => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
+            Self::NoBuilder => Verdict::FailRun(ErrorCode::ProfileUnsupported),
             Self::Sign { cause: SignError::Unavailable(_), .. } => Verdict::Redeliver { after: None },
             Self::Sign { cause: SignError::Refused(_) | SignError::Invalid(_), .. } => {
                 Verdict::FailRun(ErrorCode::SigningFailed)

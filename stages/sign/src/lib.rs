@@ -9,4 +9,5 @@ mod provenance;
 mod stage;
 
 pub use error::SignStageError;
+pub use provenance::BuilderIdentity;
 pub use stage::{Clock, OnFailure, Sign};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use export_contract::Timestamp;
+use export_contract::manifest::ExportManifest;
 use export_contract::message::{ManifestWritten, SourceRead};
+use export_contract::{Digest, Timestamp};
 use export_signing::statement::{
     BuildDefinition, Builder, Dependency, Metadata, PROVENANCE_TYPE, Provenance, RunDetails, STATEMENT_TYPE, Statement,
     Subject,
@@ -15,8 +16,25 @@ const BUILD_TYPE: &str = "urn:export-center:build:export-run:v1";
 /// Names the platform that built. A site that wants its own puts it into its trust policy by key, not by this name.
 const BUILDER: &str = "urn:export-center:exportd";
 
+/// Files of a bundle that are handed over by themselves, too.
+const LAYERS: [&str; 2] = ["trivy/db.tar.gz", "trivy/javadb.tar.gz"];
+
+/// Who builds here, for profiles that ask for full provenance. Only what this process knows for sure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuilderIdentity {
+    /// URI that names this platform to those who trust it (SLSA `builder.id`).
+    pub id: String,
+    /// SHA-256 of the program that runs.
+    pub program: Digest,
+}
+
 /// The statement of a run. Run identity stands here and nowhere else (design D2).
-pub(crate) fn statement(manifest: &ManifestWritten, finished: Timestamp) -> Statement {
+pub(crate) fn statement(
+    manifest: &ManifestWritten,
+    export: &ExportManifest,
+    builder: Option<&BuilderIdentity>,
+    finished: Timestamp,
+) -> Statement {
     let plan = &manifest.plan;
     let external = json!({
         "tenant": plan.run.tenant,
@@ -37,10 +55,7 @@ pub(crate) fn statement(manifest: &ManifestWritten, finished: Timestamp) -> Stat
     });
     Statement {
         kind: STATEMENT_TYPE.to_owned(),
-        subject: vec![
-            Subject::sha256("bundle.tar", manifest.bundle.digest.hex()),
-            Subject::sha256("export.json", manifest.export_json.digest.hex()),
-        ],
+        subject: subjects(manifest, export),
         predicate_type: PROVENANCE_TYPE.to_owned(),
         predicate: Provenance {
             build_definition: BuildDefinition {
@@ -51,19 +66,45 @@ pub(crate) fn statement(manifest: &ManifestWritten, finished: Timestamp) -> Stat
             },
             run_details: RunDetails {
                 builder: Builder {
-                    id: BUILDER.to_owned(),
+                    id: builder.map_or(BUILDER, |builder| &builder.id).to_owned(),
                     version: BTreeMap::from([
                         ("exporter".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
                         (format!("adapter {}", plan.adapter.name), plan.adapter.version.clone()),
                     ]),
+                    builder_dependencies: builder.map(program).into_iter().collect(),
                 },
                 metadata: Metadata {
                     invocation_id: plan.run.run.to_string(),
                     started_on: plan.request.admitted_at.to_string(),
                     finished_on: finished.to_string(),
                 },
+                byproducts: builder
+                    .map(|_| Subject::sha256("rerunHash", manifest.rerun_hash.hex()))
+                    .into_iter()
+                    .collect(),
             },
         },
+    }
+}
+
+/// The tar and its manifest, and what is pulled without them: the layers that Trivy loads.
+fn subjects(manifest: &ManifestWritten, export: &ExportManifest) -> Vec<Subject> {
+    let layers = export.contents.iter().filter(|file| LAYERS.contains(&file.path.as_str()));
+    [
+        Subject::sha256("bundle.tar", manifest.bundle.digest.hex()),
+        Subject::sha256("export.json", manifest.export_json.digest.hex()),
+    ]
+    .into_iter()
+    .chain(layers.map(|file| Subject::sha256(&file.path, file.digest.hex())))
+    .collect()
+}
+
+/// The program that built, as one of the builder's dependencies.
+fn program(builder: &BuilderIdentity) -> Dependency {
+    Dependency {
+        uri: "urn:export-center:program:exportd".to_owned(),
+        digest: BTreeMap::from([("sha256".to_owned(), builder.program.hex().to_owned())]),
+        annotations: BTreeMap::from([("version".to_owned(), Value::from(env!("CARGO_PKG_VERSION")))]),
     }
 }
 

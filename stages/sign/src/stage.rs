@@ -8,6 +8,7 @@ use bytes::Bytes;
 use export_canon::digesting::sha256;
 use export_canon::jcs;
 use export_contract::message::{Artefact, ManifestWritten, RunSigned};
+use export_contract::profile::ProvenanceDetail;
 use export_contract::run::Phase;
 use export_contract::{Digest, Timestamp, Version};
 use export_pipeline::{Stage, StageContext};
@@ -16,7 +17,7 @@ use export_signing::dsse::{Envelope, IN_TOTO, pre_authentication};
 use export_signing::{SignError, Signer, Signers};
 
 use crate::error::SignStageError;
-use crate::provenance::statement;
+use crate::provenance::{BuilderIdentity, statement};
 
 /// Tells the time for `finishedOn`; nothing else reads it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -32,6 +33,7 @@ pub struct Sign {
     signers: Signers,
     clock: Clock,
     on_failure: OnFailure,
+    builder: Option<BuilderIdentity>,
 }
 
 impl fmt::Debug for Sign {
@@ -43,7 +45,22 @@ impl fmt::Debug for Sign {
 impl Sign {
     /// A stage that signs with the key that `signers` name for a run, and tells `on_failure` when that gives nothing.
     pub fn new(signers: Signers, clock: Clock, on_failure: OnFailure) -> Self {
-        Self { signers, clock, on_failure }
+        Self { signers, clock, on_failure, builder: None }
+    }
+
+    /// Names the builder, which profiles that ask for full provenance need.
+    #[must_use]
+    pub fn built_by(mut self, builder: BuilderIdentity) -> Self {
+        self.builder = Some(builder);
+        self
+    }
+
+    /// The builder that the profile wants to be told of.
+    fn builder(&self, detail: ProvenanceDetail) -> Result<Option<&BuilderIdentity>, SignStageError> {
+        match detail {
+            ProvenanceDetail::Standard => Ok(None),
+            ProvenanceDetail::Full => self.builder.as_ref().map(Some).ok_or(SignStageError::NoBuilder),
+        }
     }
 
     async fn signature(
@@ -80,9 +97,11 @@ impl Stage for Sign {
         if Digest::from_bytes(*sha256(&export_json).as_bytes()) != manifest.export_json.digest {
             return Err(SignStageError::Corrupt);
         }
+        let export = serde_json::from_slice(&export_json).map_err(SignStageError::Parse)?;
+        let builder = self.builder(plan.profile.config.provenance)?;
         let signature = self.signature(signer, "export.json", &export_json).await?;
 
-        let statement = statement(&manifest, (self.clock)());
+        let statement = statement(&manifest, &export, builder, (self.clock)());
         let provenance =
             jcs::to_vec(&statement).map_err(|cause| SignStageError::Write { what: "provenance.json", cause })?;
         let mut files: Vec<(&'static str, Vec<u8>)> = vec![

@@ -12,18 +12,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use export_blobs::folder::FolderBlobs;
 use export_blobs::{BlobStore as _, Workspace};
+use export_canon::digesting::sha256;
 use export_contract::message::{ManifestWritten, RunSigned};
+use export_contract::profile::ProvenanceDetail;
 use export_contract::{Digest, ErrorCode, Timestamp};
 use export_pipeline::contract_check::context;
 use export_pipeline::{Judged as _, Stage as _, Verdict};
-use export_sign::{Sign, SignStageError};
+use export_sign::{BuilderIdentity, Sign, SignStageError};
 use export_signing::bundle::{Bundle, from_base64};
 use export_signing::dsse::{IN_TOTO, pre_authentication};
 use export_signing::statement::{PROVENANCE_TYPE, STATEMENT_TYPE, Statement};
 use export_signing::{FileSigner, Password, PublicKey, Rule, SignError, Signer, Signers, generate_key_pair};
 
 const SAMPLE: &str = include_str!("../../../crates/contract/tests/wire/manifest_written.v1.json");
-const EXPORT_JSON: &[u8] = br#"{"schema":"urn:export-center:manifest"}"#;
+const EXPORT_JSON: &[u8] = include_bytes!("../../../crates/contract/tests/wire/export_manifest.1.0.json");
 const FINISHED: &str = "2026-02-03T04:05:06Z";
 
 struct World {
@@ -53,9 +55,21 @@ impl World {
     }
 
     async fn handle_with(&self, signers: Signers, cancelled: bool) -> Result<RunSigned, SignStageError> {
+        self.handle_by(signers, cancelled, None).await
+    }
+
+    async fn handle_by(
+        &self,
+        signers: Signers,
+        cancelled: bool,
+        builder: Option<BuilderIdentity>,
+    ) -> Result<RunSigned, SignStageError> {
         let told = self.told.clone();
         let on_failure = Arc::new(move |error: &SignError| told.lock().unwrap().push(error.kind()));
-        let stage = Sign::new(signers, Arc::new(|| FINISHED.parse::<Timestamp>().unwrap()), on_failure);
+        let mut stage = Sign::new(signers, Arc::new(|| FINISHED.parse::<Timestamp>().unwrap()), on_failure);
+        if let Some(builder) = builder {
+            stage = stage.built_by(builder);
+        }
         let cx = context::<Sign>(self.store.clone(), self.manifest.plan.run.clone(), None, 1);
         if cancelled {
             cx.cancellation().cancel();
@@ -319,4 +333,45 @@ async fn a_profile_without_attestation_has_provenance_and_no_envelope() {
     assert_eq!(names, expected);
     let statement: Statement = serde_json::from_slice(&world.sidecar(&signed, "provenance.json").await).unwrap();
     assert_eq!(statement.kind, STATEMENT_TYPE);
+}
+
+#[tokio::test]
+async fn layers_that_trivy_pulls_by_themselves_are_subjects_too() {
+    let mut world = World::new().await;
+    let mut export: serde_json::Value = serde_json::from_slice(EXPORT_JSON).unwrap();
+    let layer = sha256(b"layer");
+    export["contents"][0]["path"] = "trivy/db.tar.gz".into();
+    export["contents"][0]["digest"] = format!("sha256:{}", layer.hex()).into();
+    let workspace = Workspace::new(world.store.clone(), world.manifest.plan.run.clone());
+    world.manifest.export_json = workspace.put_artefact(Bytes::from(export.to_string())).await.unwrap();
+    let signed = world.handle(world.signer.clone(), false).await.unwrap();
+    let statement: Statement = serde_json::from_slice(&world.sidecar(&signed, "provenance.json").await).unwrap();
+    let names: Vec<&str> = statement.subject.iter().map(|subject| subject.name.as_str()).collect();
+    assert_eq!(names, ["bundle.tar", "export.json", "trivy/db.tar.gz"]);
+    assert_eq!(statement.subject[2].digest["sha256"], layer.hex());
+}
+
+#[tokio::test]
+async fn full_provenance_names_the_builder_and_its_program_and_is_not_made_up() {
+    let mut world = World::new().await;
+    let standard = world.handle(world.signer.clone(), false).await.unwrap();
+    world.manifest.plan.profile.config.provenance = ProvenanceDetail::Full;
+    let error = world.handle(world.signer.clone(), false).await.unwrap_err();
+    assert!(matches!(error, SignStageError::NoBuilder), "{error}");
+    assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::ProfileUnsupported));
+
+    let program = Digest::from_bytes([7; 32]);
+    let builder = BuilderIdentity { id: "https://export.example/builders/main".to_owned(), program: program.clone() };
+    let signers = Signers::new(world.signer.clone(), Vec::new());
+    let full = world.handle_by(signers.clone(), false, Some(builder.clone())).await.unwrap();
+    let text = world.sidecar(&full, "provenance.json").await;
+    let details = serde_json::from_slice::<Statement>(&text).unwrap().predicate.run_details;
+    assert_eq!(details.builder.id, builder.id);
+    assert_eq!(details.builder.builder_dependencies[0].digest["sha256"], program.hex());
+    assert_eq!(details.byproducts[0].digest["sha256"], world.manifest.rerun_hash.hex());
+
+    // Who did not ask for it gets what was there before.
+    world.manifest.plan.profile.config.provenance = ProvenanceDetail::Standard;
+    let named = world.handle_by(signers, false, Some(builder)).await.unwrap();
+    assert_eq!(named.sidecars["provenance.json"], standard.sidecars["provenance.json"]);
 }

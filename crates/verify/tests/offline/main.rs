@@ -10,3 +10,4 @@ mod made;
 mod mutations;
 mod packed;
 mod refuses;
+mod subjects;
