@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use export_authority::Scope;
-use export_contract::{TenantId, Timestamp};
+use export_contract::{RunId, TenantId, Timestamp};
 
 use crate::config::Config;
 
@@ -56,6 +56,24 @@ pub(crate) enum Command {
     /// Clients of the local authority.
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Make a run's bundle again from its provenance, compare every digest, and sign what came out.
+    ///
+    /// Works in a clean workspace on the ledger as it was, and needs the run's files in staging. Fails unless the bundle is the
+    /// same, and names the first record that differs.
+    Prove {
+        /// Folder of the embedded stores.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Whose run.
+        #[arg(long, value_name = "TENANT")]
+        tenant: TenantId,
+        /// Where the signed rebuild statement goes [default: RUN.rebuild.sigstore.json]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Which run.
+        #[arg(value_name = "RUN")]
+        run: RunId,
+    },
     /// The signing key.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -167,6 +185,7 @@ impl Command {
     pub(crate) fn lay_over(&self, config: &mut Config) {
         let (data, listen) = match self {
             Self::All { data, listen } => (data, *listen),
+            Self::Prove { data, .. } => (data, None),
             Self::Evidence(
                 EvidenceCommand::Import { target, .. }
                 | EvidenceCommand::Pull { target, .. }

@@ -7,6 +7,7 @@ mod evidence;
 mod log_handler;
 mod memory;
 mod probes;
+mod prove;
 mod reconciler_metrics;
 mod roles;
 mod secrets;
@@ -62,6 +63,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         match cli.command {
             Command::Evidence(command) => evidence::evidence(&config, command).await,
+            Command::Prove { tenant, out, run, .. } => prove::prove(&config, prove::Wanted { tenant, run, out }).await,
             Command::All { .. } => Box::pin(roles::all(config)).await,
             Command::Gateway => roles::one(config, roles::Role::Gateway).await,
             Command::Orchestrator => roles::one(config, roles::Role::Orchestrator).await,

@@ -20,6 +20,7 @@ use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::all::all;
+pub(crate) use self::stages::adapters;
 use crate::config::Config;
 use crate::probes::Dependency;
 use crate::stores;

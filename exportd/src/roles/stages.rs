@@ -10,6 +10,7 @@ use export_adapt::adapter::{FAN_IN, Tools};
 use export_adapt::{AdaptPart, Assemble, Registry};
 use export_contract::Timestamp;
 use export_distribute::{Distribute, registered};
+use export_evidence::EvidenceLedger;
 use export_jetstream::{Step, Worker};
 use export_manifest::Manifest;
 use export_pipeline::Stage;
@@ -78,6 +79,13 @@ async fn work<S: Stage>(process: &mut Process, stage: S, step: Step, slots: usiz
 async fn registry(config: &Config, parts: &mut Parts) -> anyhow::Result<Registry> {
     let ledger = stores::evidence(config).await?;
     parts.probes.push(Dependency::EvidenceLedger(ledger.clone()));
+    let registry = adapters(config, ledger)?;
+    parts.adapters = Some(registry.digest().to_string());
+    Ok(registry)
+}
+
+/// The adapters that the configuration allows, over `ledger`.
+pub(crate) fn adapters(config: &Config, ledger: Arc<dyn EvidenceLedger>) -> anyhow::Result<Registry> {
     let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = NonZeroUsize::new(config.workers.adapt_threads).unwrap_or(cores);
     let scratch = config.path_or(&config.workers.scratch_dir, "scratch");
@@ -85,7 +93,6 @@ async fn registry(config: &Config, parts: &mut Parts) -> anyhow::Result<Registry
     let tools = Tools { ledger, threads, scratch, fan_in: FAN_IN };
     let registry = Registry::new(&tools, &config.allow.profiles);
     tracing::info!(adapters = %registry.digest(), kinds = ?registry.kinds(), "adapters are registered");
-    parts.adapters = Some(registry.digest().to_string());
     Ok(registry)
 }
 

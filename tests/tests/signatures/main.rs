@@ -7,6 +7,7 @@ mod custody;
 mod hints;
 mod keys;
 mod libraries;
+mod prove;
 #[path = "../../../crates/signing/tests/vault/server.rs"]
 #[allow(dead_code, reason = "the driver's own tests use all of it")]
 mod vault_server;
