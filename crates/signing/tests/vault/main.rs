@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod server;
+mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
