@@ -53,6 +53,21 @@ impl PublicKey {
         Ok(Self { pem: pem.to_owned(), der })
     }
 
+    /// Takes a key in DER (SPKI).
+    ///
+    /// # Errors
+    /// As [`Self::from_pem`].
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        let mut pem = "-----BEGIN PUBLIC KEY-----\n".to_owned();
+        // RFC 7468: 64 characters a line, which are 48 bytes.
+        for line in der.chunks(48) {
+            pem.push_str(&crate::bundle::to_base64(line));
+            pem.push('\n');
+        }
+        pem.push_str("-----END PUBLIC KEY-----\n");
+        Self::from_pem(&pem)
+    }
+
     /// SPKI in PEM.
     pub fn pem(&self) -> &str {
         &self.pem

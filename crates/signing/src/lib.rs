@@ -1,9 +1,11 @@
 //! Signatures that cosign reads: keys, detached signatures, DSSE envelopes and Sigstore bundles.
 //!
-//! [`Signer`] is the port; drivers hold keys in a file (feature `file`) or at a Vault (feature `vault`); the offline verifier
+//! [`Signer`] is the port; drivers hold keys in a file (feature `file`) at a Vault (feature `vault`) or at AWS KMS (feature `awskms`); the offline verifier
 //! takes neither, and with them neither HTTP nor an async runtime. [`Signers`] says which key is for which run. Signatures are ECDSA P-256 over SHA-256, in
 //! ASN.1 DER, and differ each time, so they never stand inside bytes that are compared (design D8).
 
+#[cfg(feature = "awskms")]
+pub mod awskms;
 pub mod bundle;
 pub mod dsse;
 #[cfg(feature = "file")]

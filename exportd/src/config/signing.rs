@@ -15,13 +15,15 @@ pub(crate) enum SigningDriver {
     File,
     /// The transit engine of a Vault or an OpenBao.
     Vault,
+    /// AWS KMS.
+    AwsKms,
 }
 
 /// The keys: one for every run, unless one of `keys` is for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Signing {
-    /// `file` or `vault`: what keeps the default key.
+    /// `file`, `vault` or `awskms`: what keeps the default key.
     pub(crate) driver: SigningDriver,
     /// cosign key file; not set: `keys/cosign.key` in `data_dir`, made on first use by `exportd all`.
     pub(crate) key_file: PathBuf,
@@ -43,6 +45,18 @@ pub(crate) struct Signing {
     pub(crate) vault_key_version: u32,
     /// Seconds that it has for an answer, 1 to 120.
     pub(crate) vault_timeout_seconds: u64,
+    /// Key at KMS: id, ARN or alias of one with spec `ECC_NIST_P256`.
+    pub(crate) kms_key: String,
+    /// Region of KMS; empty leaves it to the machine.
+    pub(crate) kms_region: String,
+    /// Address of another KMS than Amazon's.
+    pub(crate) kms_endpoint: String,
+    /// Access key id for KMS; empty takes what the machine has.
+    pub(crate) kms_access_key_id: String,
+    /// File with its secret.
+    pub(crate) kms_secret_access_key_file: PathBuf,
+    /// Seconds that KMS has for an answer, 1 to 120.
+    pub(crate) kms_timeout_seconds: u64,
     /// URI that names this platform in the provenance of profiles that ask for `full`; empty: such runs fail.
     pub(crate) builder_id: String,
     /// Keys for some runs; the first that fits signs.
@@ -65,6 +79,12 @@ impl Default for Signing {
             vault_key: String::new(),
             vault_key_version: 0,
             vault_timeout_seconds: 10,
+            kms_key: String::new(),
+            kms_region: String::new(),
+            kms_endpoint: String::new(),
+            kms_access_key_id: String::new(),
+            kms_secret_access_key_file: PathBuf::new(),
+            kms_timeout_seconds: 10,
             builder_id: String::new(),
             keys: Vec::new(),
             former_keys: Vec::new(),
@@ -78,7 +98,7 @@ impl Default for Signing {
 pub(crate) struct SigningKey {
     /// For messages.
     pub(crate) name: String,
-    /// `file` or `vault`.
+    /// `file`, `vault` or `awskms`.
     pub(crate) driver: SigningDriver,
     /// Tenants that it is for; none named: all.
     pub(crate) tenants: BTreeSet<TenantId>,
@@ -94,6 +114,8 @@ pub(crate) struct SigningKey {
     pub(crate) vault_key: String,
     /// Which version of it signs; 0: the latest one at start.
     pub(crate) vault_key_version: u32,
+    /// Key at KMS: id, ARN or alias.
+    pub(crate) kms_key: String,
 }
 
 /// A public key whose private half signs no more.
@@ -139,6 +161,16 @@ impl Signing {
             !at_vault(self.driver) || !self.vault_key.is_empty(),
             "signing.vault_key: the vault driver needs the key's name".to_owned(),
         );
+        let at_kms = |driver| driver == SigningDriver::AwsKms;
+        expect((1..=120).contains(&self.kms_timeout_seconds), "signing.kms_timeout_seconds: use 1 to 120".to_owned());
+        expect(
+            !at_kms(self.driver) || !self.kms_key.is_empty(),
+            "signing.kms_key: the awskms driver needs the key's id, ARN or alias".to_owned(),
+        );
+        expect(
+            self.kms_access_key_id.is_empty() || set(&self.kms_secret_access_key_file),
+            "signing.kms_secret_access_key_file: an access key id needs the file with its secret".to_owned(),
+        );
         let mut names = BTreeSet::new();
         for (number, key) in self.keys.iter().enumerate() {
             let at = format!("signing.keys[{number}]");
@@ -158,6 +190,10 @@ impl Signing {
                 SigningDriver::Vault => {
                     expect(!key.vault_key.is_empty(), format!("{at}.vault_key: the vault driver needs the key's name"));
                 }
+                SigningDriver::AwsKms => expect(
+                    !key.kms_key.is_empty(),
+                    format!("{at}.kms_key: the awskms driver needs the key's id, ARN or alias"),
+                ),
             }
         }
         for (number, former) in self.former_keys.iter().enumerate() {

@@ -9,6 +9,7 @@ use export_canon::digesting::Digester;
 use export_contract::Digest;
 use export_gateway::PublicKey;
 use export_sign::{BuilderIdentity, OnFailure};
+use export_signing::awskms::{KmsError, KmsSettings, KmsSigner};
 use export_signing::vault::{VaultError, VaultSettings, VaultSigner};
 use export_signing::{FileSigner, Rule, SignError, Signer, Signers};
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -59,6 +60,7 @@ pub(crate) async fn signers(config: &Config) -> anyhow::Result<Signers> {
         password_file: config.path_or(&signing.password_file, "keys/cosign.password"),
         vault_key: signing.vault_key.clone(),
         vault_key_version: signing.vault_key_version,
+        kms_key: signing.kms_key.clone(),
         ..SigningKey::default()
     };
     let default = signer(config, &default).await?;
@@ -85,6 +87,11 @@ async fn signer(config: &Config, key: &SigningKey) -> anyhow::Result<Arc<dyn Sig
             let signer = opened(async || VaultSigner::open(&settings).await, VaultError::is_transient).await;
             Arc::new(signer.with_context(told)?)
         }
+        SigningDriver::AwsKms => {
+            let settings = kms(config, key)?;
+            let signer = opened(async || KmsSigner::open(&settings).await, KmsError::is_transient).await;
+            Arc::new(signer.with_context(told)?)
+        }
     };
     tracing::info!(name = key.name, key_id = signer.public_key().key_id(), "a signing key is at hand");
     Ok(signer)
@@ -103,6 +110,22 @@ fn vault(config: &Config, key: &SigningKey) -> VaultSettings {
         ca_file: Some(signing.vault_ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
         timeout: Duration::from_secs(signing.vault_timeout_seconds),
     }
+}
+
+fn kms(config: &Config, key: &SigningKey) -> anyhow::Result<KmsSettings> {
+    let signing = &config.signing;
+    let secret_access_key = match signing.kms_access_key_id.as_str() {
+        "" => String::new(),
+        _ => secrets::read(&signing.kms_secret_access_key_file)?,
+    };
+    Ok(KmsSettings {
+        key: key.kms_key.clone(),
+        region: signing.kms_region.clone(),
+        endpoint: signing.kms_endpoint.clone(),
+        access_key_id: signing.kms_access_key_id.clone(),
+        secret_access_key,
+        timeout: Duration::from_secs(signing.kms_timeout_seconds),
+    })
 }
 
 /// The public halves of the keys that sign, then the former keys.

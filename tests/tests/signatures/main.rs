@@ -6,7 +6,10 @@
 mod custody;
 mod hints;
 mod keys;
+mod kms;
 mod libraries;
+#[path = "../../../crates/signing/tests/awskms/moto.rs"]
+mod moto;
 mod prove;
 #[path = "../../../crates/signing/tests/vault/server.rs"]
 #[allow(dead_code, reason = "the driver's own tests use all of it")]
