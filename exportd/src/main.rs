@@ -63,16 +63,18 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         match cli.command {
             Command::Evidence(command) => evidence::evidence(&config, command).await,
-            Command::Prove { tenant, out, run, .. } => prove::prove(&config, prove::Wanted { tenant, run, out }).await,
+            Command::Prove { tenant, out, run, .. } => {
+                Box::pin(prove::prove(&config, prove::Wanted { tenant, run, out })).await
+            }
             Command::All { .. } => Box::pin(roles::all(config)).await,
-            Command::Gateway => roles::one(config, roles::Role::Gateway).await,
-            Command::Orchestrator => roles::one(config, roles::Role::Orchestrator).await,
-            Command::Plan => roles::one(config, roles::Role::Plan).await,
-            Command::Resolve => roles::one(config, roles::Role::Resolve).await,
-            Command::Adapt => roles::one(config, roles::Role::Adapt).await,
-            Command::Manifest => roles::one(config, roles::Role::Manifest).await,
-            Command::Sign => roles::one(config, roles::Role::Sign).await,
-            Command::Distribute => roles::one(config, roles::Role::Distribute).await,
+            Command::Gateway => Box::pin(roles::one(config, roles::Role::Gateway)).await,
+            Command::Orchestrator => Box::pin(roles::one(config, roles::Role::Orchestrator)).await,
+            Command::Plan => Box::pin(roles::one(config, roles::Role::Plan)).await,
+            Command::Resolve => Box::pin(roles::one(config, roles::Role::Resolve)).await,
+            Command::Adapt => Box::pin(roles::one(config, roles::Role::Adapt)).await,
+            Command::Manifest => Box::pin(roles::one(config, roles::Role::Manifest)).await,
+            Command::Sign => Box::pin(roles::one(config, roles::Role::Sign)).await,
+            Command::Distribute => Box::pin(roles::one(config, roles::Role::Distribute)).await,
             Command::Config(_) | Command::Client(_) | Command::Key(_) => Ok(()),
         }
     })

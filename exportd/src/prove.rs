@@ -1,6 +1,6 @@
 //! `exportd prove`: makes a bundle again from what its provenance says, in a clean workspace, and tells whether it is the same.
 //!
-//! The [`original`] is believed only as far as a known key signed it. The [`rebuild`] runs the very stages that made it, on the ledger as
+//! The [`original`] is believed only as far as a known key signed it. The [`mod@rebuild`] runs the very stages that made it, on the ledger as
 //! it was at the watermark. Where a file differs, [`compare`] names the first record that does. The outcome is signed.
 
 mod compare;

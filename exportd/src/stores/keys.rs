@@ -89,7 +89,7 @@ async fn signer(config: &Config, key: &SigningKey) -> anyhow::Result<Arc<dyn Sig
         }
         SigningDriver::AwsKms => {
             let settings = kms(config, key)?;
-            let signer = opened(async || KmsSigner::open(&settings).await, KmsError::is_transient).await;
+            let signer = opened(async || Box::pin(KmsSigner::open(&settings)).await, KmsError::is_transient).await;
             Arc::new(signer.with_context(told)?)
         }
     };
