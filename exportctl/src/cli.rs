@@ -170,6 +170,14 @@ pub(crate) enum BundleCommand {
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Pack a downloaded bundle and its signatures into one tar, which `verify` takes as a file or from a pipe.
+    Pack {
+        /// The folder that `bundle download` wrote.
+        dir: PathBuf,
+        /// File to write, or `-` for standard output.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Verify a bundle with no network; says what was proven, what was not, and how old it is.
     Verify(VerifyArguments),
     /// Show what a downloaded bundle says of itself; proves nothing.
@@ -205,7 +213,7 @@ pub(crate) struct VerifyArguments {
 impl BundleCommand {
     /// Whether the command may not touch the network.
     pub(crate) fn is_offline(&self) -> bool {
-        matches!(self, Self::Verify(_) | Self::Inspect { .. })
+        matches!(self, Self::Verify(_) | Self::Inspect { .. } | Self::Pack { .. })
     }
 }
 

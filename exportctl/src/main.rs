@@ -5,6 +5,7 @@ mod cli;
 mod exit;
 mod login;
 mod output;
+mod pack;
 mod profile;
 mod run;
 mod selectors;

@@ -182,3 +182,28 @@ fn nothing_of_it_needs_a_network() {
         assert_eq!(out.status.code(), Some(0), "{path}: {out:?}");
     }
 }
+
+#[test]
+fn a_packed_bundle_is_one_file_that_verifies_and_always_the_same() {
+    let place = Place::of(&Made::good());
+    let pack = |out: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_exportctl"));
+        command.current_dir(place.0.path()).args(["bundle", "pack", "bundle", "--out", out]).output().unwrap()
+    };
+    assert!(pack("one.tar").status.success());
+    let one = std::fs::read(place.0.path().join("one.tar")).unwrap();
+    let out = place.verify(&["one.tar", "--key", "ours.pub", "--require-attestation"]);
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    assert_eq!(piped(&place, &one).status.code(), Some(0), "from a pipe");
+    assert_eq!(pack("-").stdout, one);
+    let listed = Command::new("tar").args(["-tf", "one.tar"]).current_dir(place.0.path()).output().unwrap();
+    assert!(listed.status.success() && listed.stdout.ends_with(b"bundle.tar\n"), "{listed:?}");
+
+    // Without what vouches for it nothing is packed, and what was there stays.
+    std::fs::remove_file(place.0.path().join("bundle/export.json.sig")).unwrap();
+    let refused = pack("one.tar");
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("export.json.sig"), "{refused:?}");
+    assert_eq!(std::fs::read(place.0.path().join("one.tar")).unwrap(), one);
+    assert!(!place.0.path().join("one.tar.partial").exists());
+}
