@@ -3,17 +3,20 @@
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
 mod peer;
+mod sections;
 mod signing;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use export_contract::profile::{DistributionKind, ProfileKind};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use self::peer::Peer;
+pub(crate) use self::sections::{
+    Allow, Authority, Limits, Log, LogForm, Nats, Staging, StagingDriver, Store, StoreDriver, Workers,
+};
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
 pub(crate) use self::signing::{Signing, SigningDriver, SigningKey};
@@ -48,218 +51,6 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     /// Logs.
     pub(crate) log: Log,
-}
-
-/// The broker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Nats {
-    /// Address such as `nats://host:4222`; not set: `exportd all` starts a server of its own.
-    pub(crate) url: String,
-    /// File with the user name, where the server wants one.
-    pub(crate) user: String,
-    /// File with the password that goes with it.
-    pub(crate) password_file: PathBuf,
-    /// The `nats-server` program for `exportd all`; not set: it is looked for.
-    pub(crate) server_program: PathBuf,
-    /// Copies of the log: 1, or 3 with three servers.
-    pub(crate) replicas: usize,
-}
-
-impl Default for Nats {
-    fn default() -> Self {
-        Self {
-            url: String::new(),
-            user: String::new(),
-            password_file: PathBuf::new(),
-            server_program: PathBuf::new(),
-            replicas: 1,
-        }
-    }
-}
-
-/// Which driver a store has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum StoreDriver {
-    /// SQLite files in `data_dir`.
-    #[default]
-    Sqlite,
-    /// A MongoDB server.
-    Mongodb,
-}
-
-/// Run ledger and evidence ledger.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Store {
-    /// `sqlite` or `mongodb`.
-    pub(crate) driver: StoreDriver,
-    /// File with the connection string, for MongoDB; it holds the password.
-    pub(crate) uri_file: PathBuf,
-    /// Name of the database, for MongoDB.
-    pub(crate) database: String,
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self { driver: StoreDriver::Sqlite, uri_file: PathBuf::new(), database: "export_center".to_owned() }
-    }
-}
-
-/// Which driver staging has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum StagingDriver {
-    /// A folder that every role sees.
-    #[default]
-    Folder,
-    /// An S3 bucket.
-    S3,
-}
-
-/// Staging.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Staging {
-    /// `folder` or `s3`.
-    pub(crate) driver: StagingDriver,
-    /// The folder; not set: `staging` in `data_dir`.
-    pub(crate) folder: PathBuf,
-    /// Address of the S3 server; not set: Amazon's.
-    pub(crate) endpoint: String,
-    /// Bucket.
-    pub(crate) bucket: String,
-    /// Region.
-    pub(crate) region: String,
-    /// Prefix of every key in the bucket.
-    pub(crate) prefix: String,
-    /// Access key id.
-    pub(crate) access_key_id: String,
-    /// File with the secret access key.
-    pub(crate) secret_access_key_file: PathBuf,
-}
-
-/// Who issues tokens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Authority {
-    /// `iss` of the tokens that are taken.
-    pub(crate) issuer: String,
-    /// Folder of the local authority; not set: `authority` in `data_dir`.
-    pub(crate) folder: PathBuf,
-}
-
-impl Default for Authority {
-    fn default() -> Self {
-        Self { issuer: "urn:export-center:local-authority".to_owned(), folder: PathBuf::new() }
-    }
-}
-
-/// What may be made and handed over. Read at start; nothing loads later.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Allow {
-    /// Profile kinds; those without an adapter in this build are not offered.
-    pub(crate) profiles: BTreeSet<ProfileKind>,
-    /// Distribution drivers.
-    pub(crate) distribution: BTreeSet<DistributionKind>,
-}
-
-impl Default for Allow {
-    fn default() -> Self {
-        Self {
-            profiles: ProfileKind::ALL.into_iter().collect(),
-            distribution: BTreeSet::from([DistributionKind::Http]),
-        }
-    }
-}
-
-/// How much at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Limits {
-    /// Running runs of one tenant, 1 to 1000.
-    pub(crate) active_runs: u32,
-    /// Largest request body, bytes, 1 KiB to 64 MiB.
-    pub(crate) body_bytes: usize,
-    /// Followers of event streams at one gateway.
-    pub(crate) event_streams: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { active_runs: 4, body_bytes: 1 << 20, event_streams: 500 }
-    }
-}
-
-/// Stage workers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Workers {
-    /// Deliveries that one process handles at once, per stage other than adapt; 1 to 64.
-    pub(crate) slots: usize,
-    /// Parts that one process adapts at once, 1 to 64.
-    pub(crate) adapt_slots: usize,
-    /// Threads that compress, per part; 0: one per core.
-    pub(crate) adapt_threads: usize,
-    /// Where databases grow before they are packed; not set: `scratch` in `data_dir`. Room for three times the largest database.
-    pub(crate) scratch_dir: PathBuf,
-    /// Seconds without a heartbeat after which a delivery goes to another worker, 1 to 600.
-    pub(crate) ack_wait_seconds: u64,
-    /// How often a command is tried, 1 to 100.
-    pub(crate) max_deliver: i64,
-    /// Seconds without progress after which heartbeats stop, 1 to 3600.
-    pub(crate) stuck_seconds: u64,
-    /// Seconds between two rounds of the reconciler, 1 to 3600.
-    pub(crate) reconcile_seconds: u64,
-    /// Seconds of silence after which the reconciler looks at a run, 1 to 86400.
-    pub(crate) silent_seconds: u64,
-}
-
-impl Default for Workers {
-    fn default() -> Self {
-        Self {
-            slots: 4,
-            adapt_slots: 2,
-            adapt_threads: 0,
-            scratch_dir: PathBuf::new(),
-            ack_wait_seconds: 30,
-            max_deliver: 6,
-            stuck_seconds: 120,
-            reconcile_seconds: 60,
-            silent_seconds: 120,
-        }
-    }
-}
-
-/// Form of the logs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogForm {
-    /// For people on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    /// One JSON document a line.
-    Json,
-    /// For people.
-    Pretty,
-}
-
-/// Logs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Log {
-    /// `auto`, `json` or `pretty`.
-    pub(crate) form: LogForm,
-    /// A filter such as `info` or `info,export_jetstream=debug`.
-    pub(crate) filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { form: LogForm::Auto, filter: "info".to_owned() }
-    }
 }
 
 impl Default for Config {
