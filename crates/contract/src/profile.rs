@@ -334,39 +334,4 @@ impl Profile {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{ProfileConfig, ProfileKind};
-
-    #[test]
-    fn built_in_ids_are_the_names_with_a_hyphen() {
-        let ids: Vec<String> = ProfileKind::ALL.iter().map(|kind| kind.built_in_id().to_string()).collect();
-        assert_eq!(ids, ["json-raw", "json-policy", "trivy-db", "trivy-java-db", "mirror-full", "mirror-delta"]);
-    }
-
-    #[test]
-    fn a_configuration_out_of_bounds_names_each_member() {
-        let mut config = ProfileConfig::default();
-        assert!(config.check().is_ok());
-        config.compression.level = 23;
-        config.partition_records = 0;
-        config.include.clear();
-        let faults = config.check().unwrap_err();
-        let paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
-        assert_eq!(paths, ["config.include", "config.compression.level", "config.partitionRecords"]);
-    }
-
-    #[test]
-    fn an_attestation_is_the_default_and_written_only_when_it_is_not_wanted() {
-        let default = serde_json::to_value(ProfileConfig::default()).unwrap();
-        assert!(default.get("attestation").is_none(), "{default}");
-        let without: ProfileConfig = serde_json::from_str(r#"{"attestation":false}"#).unwrap();
-        assert_eq!(serde_json::to_value(&without).unwrap()["attestation"], false);
-        assert!(serde_json::from_value::<ProfileConfig>(default).unwrap().attestation && !without.attestation);
-    }
-
-    #[test]
-    fn an_unknown_member_is_refused() {
-        let error = serde_json::from_str::<ProfileConfig>(r#"{"compresion":{}}"#).unwrap_err();
-        assert!(error.to_string().contains("compresion"), "{error}");
-    }
-}
+mod tests;

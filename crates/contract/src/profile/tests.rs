@@ -1,0 +1,67 @@
+use super::{ProfileConfig, ProfileKind};
+
+#[test]
+fn built_in_ids_are_the_names_with_a_hyphen() {
+    let ids: Vec<String> = ProfileKind::ALL.iter().map(|kind| kind.built_in_id().to_string()).collect();
+    assert_eq!(ids, ["json-raw", "json-policy", "trivy-db", "trivy-java-db", "mirror-full", "mirror-delta"]);
+}
+
+/// Every member and its default stand in docs/profiles.md.
+#[test]
+fn every_option_is_documented_with_its_default() {
+    let page = include_str!("../../../../docs/profiles.md");
+    let config = ProfileConfig {
+        schema_version: Some(2),
+        package_summary: true,
+        attestation: false,
+        retention_days: Some(1),
+        fresh_for_hours: Some(1),
+        provenance: super::ProvenanceDetail::Full,
+        ..ProfileConfig::default()
+    };
+    let serde_json::Value::Object(members) = serde_json::to_value(&config).unwrap() else { panic!("no object") };
+    let mut names: Vec<String> = members.keys().filter(|name| *name != "compression").cloned().collect();
+    names.extend(members["compression"].as_object().unwrap().keys().map(|name| format!("compression.{name}")));
+    for name in &names {
+        assert!(page.contains(&format!("\n| `{name}` |")), "{name}");
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `")).count() - 1;
+    assert_eq!(rows, names.len(), "a row for what is no option");
+    let default = ProfileConfig::default();
+    for (name, value) in [
+        ("compression.level", default.compression.level.to_string()),
+        ("compression.chunkBytes", default.compression.chunk_bytes.to_string()),
+        ("partitionRecords", default.partition_records.to_string()),
+        ("allowEmpty", default.allow_empty.to_string()),
+        ("attestation", default.attestation.to_string()),
+    ] {
+        assert!(page.contains(&format!("| `{name}` | `{value}` |")), "{name} is {value}");
+    }
+}
+
+#[test]
+fn a_configuration_out_of_bounds_names_each_member() {
+    let mut config = ProfileConfig::default();
+    assert!(config.check().is_ok());
+    config.compression.level = 23;
+    config.partition_records = 0;
+    config.include.clear();
+    let faults = config.check().unwrap_err();
+    let paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
+    assert_eq!(paths, ["config.include", "config.compression.level", "config.partitionRecords"]);
+}
+
+#[test]
+fn an_attestation_is_the_default_and_written_only_when_it_is_not_wanted() {
+    let default = serde_json::to_value(ProfileConfig::default()).unwrap();
+    assert!(default.get("attestation").is_none(), "{default}");
+    let without: ProfileConfig = serde_json::from_str(r#"{"attestation":false}"#).unwrap();
+    assert_eq!(serde_json::to_value(&without).unwrap()["attestation"], false);
+    assert!(serde_json::from_value::<ProfileConfig>(default).unwrap().attestation && !without.attestation);
+}
+
+#[test]
+fn an_unknown_member_is_refused() {
+    let error = serde_json::from_str::<ProfileConfig>(r#"{"compresion":{}}"#).unwrap_err();
+    assert!(error.to_string().contains("compresion"), "{error}");
+}
