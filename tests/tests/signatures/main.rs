@@ -11,6 +11,7 @@ mod libraries;
 #[path = "../../../crates/signing/tests/awskms/moto.rs"]
 mod moto;
 mod prove;
+mod provenance;
 #[path = "../../../crates/signing/tests/vault/server.rs"]
 #[allow(dead_code, reason = "the driver's own tests use all of it")]
 mod vault_server;
