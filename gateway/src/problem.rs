@@ -148,6 +148,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::Empty
         | ErrorCode::SnapshotMissing
         | ErrorCode::BaseMissing
+        | ErrorCode::BaseMismatch
         | ErrorCode::AocViolation
         | ErrorCode::DistributionRefused => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::Quota => StatusCode::TOO_MANY_REQUESTS,

@@ -173,6 +173,9 @@ pub struct ProfileConfig {
     pub partition_records: u32,
     /// Whether a policy snapshot is taken.
     pub policy_snapshot_mode: PolicySnapshotMode,
+    /// How the SBOMs of a mirror lie in it; other kinds do not look at it.
+    #[serde(skip_serializing_if = "is_default_sboms")]
+    pub mirror_sboms: MirrorSboms,
     /// The schema of the database that the profile's consumers read; a run fails in plan where another one would be made. Only
     /// `trivy:db` (2) and `trivy:java-db` (1) have one; absent takes what is made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,6 +196,22 @@ pub struct ProfileConfig {
     /// What the provenance tells of the builder.
     #[serde(skip_serializing_if = "is_default_provenance")]
     pub provenance: ProvenanceDetail,
+}
+
+/// How SBOMs lie in a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum MirrorSboms {
+    /// Each document is a file of its own, by subject; at most 50,000.
+    #[default]
+    Documents,
+    /// As lines of one file, like advisories; however many.
+    Lines,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_default_sboms(sboms: &MirrorSboms) -> bool {
+    *sboms == MirrorSboms::default()
 }
 
 /// What the provenance tells of the builder (design D28: fields, never a level as a claim about ourselves).
@@ -227,6 +246,7 @@ impl Default for ProfileConfig {
             allow_empty: false,
             partition_records: 4_096,
             policy_snapshot_mode: PolicySnapshotMode::None,
+            mirror_sboms: MirrorSboms::Documents,
             schema_version: None,
             package_summary: false,
             attestation: true,

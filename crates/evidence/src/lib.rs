@@ -22,7 +22,7 @@ mod sqlite;
 #[cfg(feature = "testing")]
 pub mod suite;
 
-pub use cutter::PartSize;
+pub use cutter::{Cut, LONGEST, PartSize};
 pub use ledger::{
     EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PutRecord, ReadRange, Selection, StoredLine,
     Watermark,

@@ -6,10 +6,11 @@ use anyhow::{Context as _, bail, ensure};
 use export_blobs::{BlobStore, Workspace};
 use export_canon::digesting::sha256;
 use export_contract::manifest::ExportManifest;
+use export_contract::message::BaseRun;
 use export_contract::profile::Profile;
 use export_contract::run::{RunRef, RunStatus};
 use export_contract::selectors::Selectors;
-use export_contract::{Digest, ProfileId, Sequence};
+use export_contract::{Digest, ProfileId, RunId, Sequence};
 use export_signing::bundle::Bundle;
 use export_signing::dsse::{IN_TOTO, pre_authentication};
 use export_signing::statement::Statement;
@@ -32,6 +33,8 @@ pub(crate) struct Original {
     pub(crate) profile: Profile,
     pub(crate) selectors: Selectors,
     pub(crate) watermark: Sequence,
+    /// What a delta builds upon.
+    pub(crate) base: Option<BaseRun>,
     /// Digest of `bundle.tar`.
     pub(crate) bundle: Digest,
     /// Digest of `export.json`.
@@ -46,6 +49,16 @@ pub(crate) struct Original {
 struct External {
     selectors: Selectors,
     watermark: Sequence,
+    #[serde(default)]
+    base: Option<ExternalBase>,
+}
+
+/// The base of a delta as provenance names it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExternalBase {
+    run: RunId,
+    manifest_digest: Digest,
 }
 
 impl Original {
@@ -83,7 +96,15 @@ impl Original {
             "the provenance is about another bundle"
         );
         let external = External::deserialize(statement.predicate.build_definition.external_parameters);
-        let External { selectors, watermark } = external.context("the provenance does not say what was asked for")?;
+        let External { selectors, watermark, base } = external.context("the provenance does not say what was asked for")?;
+        let base = match base {
+            Some(base) => {
+                let found = runs.run(&wanted.tenant, &base.run).await?;
+                let found = found.with_context(|| format!("the base, run {}, is gone", base.run))?;
+                Some(BaseRun { run: found.reference(), state_digest: base.manifest_digest })
+            }
+            None => None,
+        };
         let profile = runs.profile(&run.tenant, &run.profile_id, Some(run.profile_revision)).await?;
         let mut profile =
             profile.with_context(|| format!("revision {} of the profile is gone", run.profile_revision))?;
@@ -95,6 +116,7 @@ impl Original {
             profile,
             selectors,
             watermark,
+            base,
             bundle: bundle.digest.clone(),
             export_json: bundle.manifest_digest.clone(),
             manifest,

@@ -5,12 +5,12 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
 use export_adapt::{AdaptPart, Assemble};
-use export_blobs::Workspace;
+use export_blobs::{BlobKey, BlobStore, Workspace};
 use export_blobs::folder::FolderBlobs;
 use export_contract::event::ProgressTick;
 use export_contract::manifest::ExportManifest;
-use export_contract::message::{PartsResolved, RunAdmitted, RunRequest};
-use export_contract::run::{Phase, RunOptions};
+use export_contract::message::{BaseRun, PartsResolved, RunAdmitted, RunRequest};
+use export_contract::run::{Phase, RunOptions, RunRef};
 use export_contract::{Digest, PartIndex, Timestamp, Version};
 use export_manifest::Manifest;
 use export_pipeline::context::ProgressSink;
@@ -18,6 +18,7 @@ use export_pipeline::stage::PartResolved;
 use export_pipeline::{Stage, StageContext};
 use export_plan::Plan;
 use export_resolve::Resolve;
+use futures::TryStreamExt as _;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +59,9 @@ pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Res
     let folder = tempfile::Builder::new().prefix("export-prove-").tempdir_in(&scratch);
     let folder = folder.with_context(|| format!("cannot make a workspace in `{}`", scratch.display()))?;
     let blobs = Arc::new(FolderBlobs::open(folder.path()).await.context("cannot open the workspace")?);
+    if let Some(base) = &original.base {
+        copy(base, &original.staging, &*blobs).await.context("cannot copy what the base is made of")?;
+    }
     let workspace = Workspace::new(blobs, original.run.clone());
     let cx = |phase: Phase, part: Option<PartIndex>| {
         StageContext::new(workspace.clone(), phase, part, 1, CancellationToken::new(), Arc::new(Silent))
@@ -85,6 +89,21 @@ pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Res
     })
 }
 
+/// Copies what the base's run left: a delta is compared with the very bytes that its base has.
+async fn copy(base: &BaseRun, from: &Arc<dyn BlobStore>, to: &FolderBlobs) -> anyhow::Result<()> {
+    let RunRef { tenant, run, .. } = &base.run;
+    let prefix: BlobKey = format!("{tenant}/{run}").parse()?;
+    for key in from.list(&prefix).await? {
+        let mut pieces = from.read(&key, None).await?;
+        let mut writer = to.writer().await?;
+        while let Some(piece) = pieces.try_next().await? {
+            writer.write(piece).await?;
+        }
+        writer.finish(&key).await?;
+    }
+    Ok(())
+}
+
 async fn adapt(
     stage: &AdaptPart,
     resolved: &PartsResolved,
@@ -108,7 +127,12 @@ fn admitted(original: &Original) -> RunAdmitted {
         run: original.run.clone(),
         profile: original.profile.clone(),
         selectors: original.selectors.clone(),
-        options: RunOptions { watermark: Some(original.watermark), ..RunOptions::default() },
+        options: RunOptions {
+            watermark: Some(original.watermark),
+            reset_baseline: original.manifest.delta.as_ref().is_some_and(|delta| delta.reset_baseline),
+            ..RunOptions::default()
+        },
         request: RunRequest { by: "prove".to_owned(), at, admitted_at: at, correlation_id: "prove".to_owned() },
+        base: original.base.clone(),
     }
 }

@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 
 use crate::error::AdaptError;
 use crate::json;
+use crate::mirror;
 use crate::trivy;
 
 /// Writes one kind of bundle.
@@ -70,8 +71,13 @@ pub const FAN_IN: usize = 64;
 type Make = fn(&Tools) -> Arc<dyn Adapter>;
 
 /// The list. A new adapter is a line here.
-const ADAPTERS: &[Make] =
-    &[|tools| Arc::new(json::JsonRaw::new(tools.clone())), trivy::Trivy::vulnerabilities, trivy::Trivy::archives];
+const ADAPTERS: &[Make] = &[
+    |tools| Arc::new(json::JsonRaw::new(tools.clone())),
+    trivy::Trivy::vulnerabilities,
+    trivy::Trivy::archives,
+    mirror::Mirror::full,
+    mirror::Mirror::delta,
+];
 
 /// The adapters of this deployment, fixed at start.
 #[derive(Clone, Debug)]

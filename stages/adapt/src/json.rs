@@ -1,7 +1,7 @@
 //! `json:raw`: canonical JSON lines of advisories, VEX and SBOMs, in independent zstd frames.
 
-mod files;
-mod part;
+pub(crate) mod files;
+pub(crate) mod part;
 mod readme;
 
 use export_contract::message::{PartAdapted, PartsResolved, RunAdapted};
@@ -42,7 +42,7 @@ impl Adapter for JsonRaw {
         input: PartResolved,
         cx: &'a StageContext,
     ) -> BoxFuture<'a, Result<PartAdapted, AdaptError>> {
-        part::write(&self.tools, &self.workshop, input, cx).boxed()
+        part::write(&self.tools, &self.workshop, input, false, cx).boxed()
     }
 
     fn assemble<'a>(

@@ -9,6 +9,7 @@ mod checkpoint;
 mod error;
 mod guard;
 mod json;
+mod mirror;
 mod parts;
 mod stage;
 mod trivy;

@@ -5,6 +5,7 @@
 //! watermark, sources, adapter. Every later stage reads the plan and nothing that can change. What cannot be exported fails
 //! here, fast and with a code.
 
+mod base;
 mod error;
 mod stage;
 

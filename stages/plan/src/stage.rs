@@ -6,12 +6,13 @@ use std::sync::Arc;
 use export_canon::digesting::sha256;
 use export_canon::jcs;
 use export_contract::message::{AdapterRef, RunAdmitted, RunPlanned};
-use export_contract::profile::{DistributionKind, PolicySnapshotMode};
+use export_contract::profile::{DistributionKind, PolicySnapshotMode, ProfileKind};
 use export_contract::run::Phase;
 use export_contract::{Digest, Version};
 use export_evidence::EvidenceLedger;
 use export_pipeline::{Stage, StageContext};
 
+use crate::base::Base;
 use crate::error::PlanError;
 
 /// Plans runs. Holds what the deployment can make and hand over, fixed at start.
@@ -39,8 +40,8 @@ impl Stage for Plan {
     type Output = RunPlanned;
     type Error = PlanError;
 
-    async fn handle(&self, input: RunAdmitted, _cx: &StageContext) -> Result<RunPlanned, PlanError> {
-        let RunAdmitted { run, profile, mut selectors, options, request, .. } = input;
+    async fn handle(&self, input: RunAdmitted, cx: &StageContext) -> Result<RunPlanned, PlanError> {
+        let RunAdmitted { run, profile, mut selectors, options, request, base, .. } = input;
         profile.config.check().map_err(PlanError::Profile)?;
         let made = profile.kind.schema_version();
         if let Some(asked) = profile.config.schema_version.filter(|asked| Some(*asked) != made) {
@@ -58,6 +59,16 @@ impl Stage for Plan {
         if profile.config.policy_snapshot_mode == PolicySnapshotMode::Required {
             return Err(PlanError::NoSnapshot(profile.kind));
         }
+        let base = match profile.kind {
+            ProfileKind::MirrorDelta if !options.reset_baseline => {
+                let base = base.ok_or(PlanError::NoBase)?;
+                Some(Base::open(&base, cx.workspace().store()).await?)
+            }
+            _ => None,
+        };
+        if let Some(base) = &base {
+            selectors = base.selectors(&profile, selectors)?;
+        }
         let included = &(&profile.config.include & &profile.kind.record_kinds());
         selectors.kinds = if selectors.kinds.is_empty() { included.clone() } else { &selectors.kinds & included };
         if selectors.kinds.is_empty() {
@@ -67,6 +78,9 @@ impl Stage for Plan {
         let watermark = options.watermark.unwrap_or(committed);
         if watermark > committed {
             return Err(PlanError::Watermark { asked: watermark, committed });
+        }
+        if let Some(base) = &base {
+            base.is_not_ahead_of(watermark)?;
         }
         let as_of = self.ledger.as_of(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
         let sources = self.ledger.sources(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
@@ -81,6 +95,7 @@ impl Stage for Plan {
             as_of,
             sources,
             policy_snapshot: None,
+            base: base.map(Base::into_export),
             adapter,
             request,
         })

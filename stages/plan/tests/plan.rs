@@ -138,6 +138,7 @@ fn admitted() -> RunAdmitted {
         selectors: Selectors::default(),
         options: RunOptions::default(),
         request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
+        base: None,
     }
 }
 

@@ -127,6 +127,7 @@ impl World {
             as_of: Some(at),
             sources: self.ledger.sources(&tenant(), watermark).await.unwrap(),
             policy_snapshot: None,
+            base: None,
             adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },
             request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
         }

@@ -36,7 +36,7 @@ pub(crate) fn statement(
     finished: Timestamp,
 ) -> Statement {
     let plan = &manifest.plan;
-    let external = json!({
+    let mut external = json!({
         "tenant": plan.run.tenant,
         "profile": {
             "id": plan.profile.id,
@@ -47,6 +47,10 @@ pub(crate) fn statement(
         "selectors": plan.selectors,
         "watermark": plan.watermark,
     });
+    // What only some runs have stands there for them alone: the statements of all others stay as they were.
+    if let (Some(base), Some(external)) = (&plan.base, external.as_object_mut()) {
+        external.insert("base".to_owned(), json!({ "run": base.run.run, "manifestDigest": base.manifest_digest }));
+    }
     let internal = json!({
         "requestedBy": plan.request.by,
         "requestedAt": plan.request.at,
@@ -115,7 +119,12 @@ fn inputs(manifest: &ManifestWritten) -> Vec<Dependency> {
         digest: BTreeMap::from([("sha256".to_owned(), snapshot.digest.hex().to_owned())]),
         annotations: BTreeMap::new(),
     });
-    manifest.sources.iter().map(|source| dependency(manifest, source)).chain(snapshot).collect()
+    let base = manifest.plan.base.iter().map(|base| Dependency {
+        uri: "urn:export-center:mirror".to_owned(),
+        digest: BTreeMap::from([("sha256".to_owned(), base.manifest_digest.hex().to_owned())]),
+        annotations: BTreeMap::new(),
+    });
+    manifest.sources.iter().map(|source| dependency(manifest, source)).chain(snapshot).chain(base).collect()
 }
 
 /// A source of the ledger: what was read of it, by digest.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use export_canon::digesting::sha256;
 use export_canon::jcs;
+use export_contract::manifest::TARGET_PATH;
 use export_contract::message::{Artefact, ManifestWritten, RunSigned};
 use export_contract::profile::ProvenanceDetail;
 use export_contract::run::Phase;
@@ -63,6 +64,13 @@ impl Sign {
         }
     }
 
+    /// A staged manifest, for sure the one that was written.
+    async fn staged(&self, manifest: &Artefact, cx: &StageContext) -> Result<Bytes, SignStageError> {
+        let read = cx.workspace().get_artefact(&manifest.digest, MAX_MANIFEST).await;
+        let text = read.map_err(SignStageError::Manifest)?;
+        if Digest::from_bytes(*sha256(&text).as_bytes()) == manifest.digest { Ok(text) } else { Err(SignStageError::Corrupt) }
+    }
+
     async fn signature(
         &self,
         signer: &dyn Signer,
@@ -92,11 +100,7 @@ impl Stage for Sign {
         let plan = &manifest.plan;
         let signer = self.signers.of(plan.run.tenant.as_str(), plan.profile.id.as_str()).as_ref();
         let key = signer.public_key();
-        let read = cx.workspace().get_artefact(&manifest.export_json.digest, MAX_MANIFEST).await;
-        let export_json = read.map_err(SignStageError::Manifest)?;
-        if Digest::from_bytes(*sha256(&export_json).as_bytes()) != manifest.export_json.digest {
-            return Err(SignStageError::Corrupt);
-        }
+        let export_json = self.staged(&manifest.export_json, cx).await?;
         let export = serde_json::from_slice(&export_json).map_err(SignStageError::Parse)?;
         let builder = self.builder(plan.profile.config.provenance)?;
         let signature = self.signature(signer, "export.json", &export_json).await?;
@@ -120,6 +124,14 @@ impl Stage for Sign {
             files.push((name, bundle_text(name, &Bundle::of_envelope(key, envelope))?));
         }
         files.push(("provenance.json", provenance));
+        if let Some(target) = &manifest.target {
+            // Whoever applies a delta has the new mirror then, signed like one that was downloaded whole.
+            let text = self.staged(target, cx).await?;
+            let signature = self.signature(signer, TARGET_PATH, &text).await?;
+            files.push(("target.json.sig", to_base64(&signature).into_bytes()));
+            let name = "target.json.sigstore.json";
+            files.push((name, bundle_text(name, &Bundle::of_message(key, &text, &signature))?));
+        }
         let mut sidecars: BTreeMap<String, Artefact> =
             BTreeMap::from([("export.json".to_owned(), manifest.export_json.clone())]);
         for (what, bytes) in files {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use export_blobs::{ResultError, Workspace};
 use export_contract::event::EventType;
 use export_contract::message::{PartAdapted, PartsResolved, ResultRef, RunDistributed, RunPlanned, RunSigned, Summary};
+use export_contract::profile::ProfileKind;
 use export_contract::run::{Phase, RunBundle, RunProgress, RunStatus};
 use export_contract::verification::Verification;
 use export_contract::{ErrorCode, Generation, PartIndex, Timestamp};
@@ -135,7 +136,12 @@ fn succeeded(generation: Generation, mut metrics: BTreeMap<String, u64>, distrib
     metrics.insert("records".to_owned(), manifest.records);
     metrics.insert("bytes".to_owned(), manifest.bundle.bytes);
     let sidecars = sidecars.into_iter().map(|(name, artefact)| (name, artefact.digest)).collect();
+    let state_digest = match manifest.plan.profile.kind {
+        ProfileKind::MirrorFull => Some(manifest.export_json.digest.clone()),
+        _ => manifest.target.map(|target| target.digest),
+    };
     let bundle = RunBundle {
+        state_digest,
         digest: manifest.bundle.digest,
         bytes: manifest.bundle.bytes,
         manifest_digest: manifest.export_json.digest,

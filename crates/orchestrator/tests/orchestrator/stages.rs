@@ -67,7 +67,7 @@ impl Desk {
             }
             Work::Assemble => {
                 let plan = planned(&workspace).await;
-                let assembled = RunAdapted { v: Version, plan, files: Vec::new(), sources: Vec::new() };
+                let assembled = RunAdapted { v: Version, plan, files: Vec::new(), sources: Vec::new(), target: None };
                 self.finish(&workspace, Phase::Adapt, None, &assembled, publish).await;
             }
             Work::Manifest => {
@@ -120,6 +120,7 @@ async fn planned(workspace: &Workspace) -> RunPlanned {
         as_of: Some(request.at),
         sources: Vec::new(),
         policy_snapshot: Some(PolicySnapshotRef { id: "snapshot-1".to_owned(), digest: digest(2) }),
+        base: None,
         adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },
         request,
     }
@@ -154,6 +155,7 @@ fn adapted(part: PartIndex) -> PartAdapted {
         plain_bytes: records * 10,
         segments: Vec::new(),
         inputs: vec![input],
+        documents: Vec::new(),
     }
 }
 
@@ -166,6 +168,7 @@ fn manifest(plan: RunPlanned) -> ManifestWritten {
         rerun_hash: digest(6),
         records: 7,
         sources: Vec::new(),
+        target: None,
     }
 }
 

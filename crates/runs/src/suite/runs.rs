@@ -223,6 +223,7 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
         rerun_hash: digest.clone(),
         records: 30,
         as_of: Some(at(0)),
+        state_digest: Some(digest.clone()),
         key_id: "key-1".to_owned(),
         sidecars: BTreeMap::from([("export.json.sig".to_owned(), digest.clone())]),
         verification: Some(Verification::of("key-1", &BTreeMap::new())),

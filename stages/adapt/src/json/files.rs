@@ -52,11 +52,11 @@ pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunA
     });
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let sources = sources.finish();
-    Ok(RunAdapted { v: Version, plan: Arc::unwrap_or_clone(plan), files, sources })
+    Ok(RunAdapted { v: Version, plan: Arc::unwrap_or_clone(plan), files, sources, target: None })
 }
 
 /// Whether a part's record is of that part, and its frames add up to what it says.
-fn keeps_its_promise(adapted: &PartAdapted, part: &Part) -> bool {
+pub(crate) fn keeps_its_promise(adapted: &PartAdapted, part: &Part) -> bool {
     let frames = || adapted.segments.iter().flat_map(|segment| &segment.frames);
     let sum = |of: fn(&Frame) -> u32| frames().map(|frame| u64::from(of(frame))).sum::<u64>();
     (adapted.part, adapted.kind, adapted.records) == (part.index, part.kind, part.records)
@@ -67,7 +67,8 @@ fn keeps_its_promise(adapted: &PartAdapted, part: &Part) -> bool {
         })
 }
 
-async fn file(
+/// Joins the segments of a kind's parts into its file.
+pub(crate) async fn file(
     plan: &RunPlanned,
     kind: RecordKind,
     parts: &[PartAdapted],

@@ -244,6 +244,7 @@ impl World {
             as_of: Some(at),
             sources: Vec::new(),
             policy_snapshot: None,
+            base: None,
             adapter: self.registry(1).references().remove(0),
             request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
         }
