@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::{BundleCommand, Global};
 use crate::exit::{Exit, Failure};
 use crate::login::client;
-use crate::{output, pack, verify};
+use crate::{diff, extract, kit, layout, output, pack, site, verify};
 
 /// What a download wrote.
 #[derive(Serialize)]
@@ -86,7 +86,13 @@ async fn download(global: &Global, client: &Client, run: &Run, dir: &Path) -> Re
 pub(crate) fn offline(global: &Global, command: BundleCommand) -> Result<Exit, Failure> {
     match command {
         BundleCommand::Verify(arguments) => verify::verify(global, &arguments),
-        BundleCommand::Pack { dir, out } => pack::pack(&dir, &out),
+        BundleCommand::Apply(arguments) => site::apply(global, &arguments),
+        BundleCommand::Rollback { into } => site::rollback(global, &into),
+        BundleCommand::Diff { old, new, markdown } => diff::diff(global, &old, &new, markdown),
+        BundleCommand::Extract { record, raw, path } => extract::extract(&record, raw, &path),
+        BundleCommand::Kit(arguments) => kit::kit(global, &arguments),
+        BundleCommand::Pack { dir, out, oci } if oci => layout::pack(&dir, &out),
+        BundleCommand::Pack { dir, out, .. } => pack::pack(&dir, &out),
         BundleCommand::Inspect { path } => verify::inspect(global, &path),
         BundleCommand::Download { .. } => Ok(Exit::Unexpected),
     }

@@ -9,13 +9,15 @@ use export_canon::tar::{END_OF_ARCHIVE, header_bytes, padding};
 use crate::exit::{Exit, Failure};
 
 /// What is packed, in the order that a verifier of a stream needs: the signed manifest before the tar that it is about.
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     "cosign.pub",
     "export.json",
     "export.json.sig",
     "export.json.sigstore.json",
     "provenance.json",
     "provenance.sigstore.json",
+    "target.json.sig",
+    "target.json.sigstore.json",
     "bundle.tar",
 ];
 /// What no bundle is without.

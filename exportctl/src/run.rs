@@ -12,9 +12,21 @@ use crate::{output, watch};
 pub(crate) async fn run(global: &Global, command: RunCommand) -> Result<Exit, Failure> {
     let client = client(global)?;
     match command {
-        RunCommand::Start { profile, selectors, idempotency_key, policy_snapshot, base, watch: follow } => {
-            let options =
-                RunOptions { policy_snapshot_id: policy_snapshot, base_export_id: base, ..RunOptions::default() };
+        RunCommand::Start {
+            profile,
+            selectors,
+            idempotency_key,
+            policy_snapshot,
+            base,
+            reset_baseline,
+            watch: follow,
+        } => {
+            let options = RunOptions {
+                policy_snapshot_id: policy_snapshot,
+                base_export_id: base,
+                reset_baseline,
+                ..RunOptions::default()
+            };
             let wanted = NewRun { profile_id: profile, selectors: (*selectors).into(), options };
             let run = client.start_run(&wanted, idempotency_key.as_deref()).await.map_err(Failure::Client)?;
             if follow {

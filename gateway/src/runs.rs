@@ -135,7 +135,11 @@ async fn options(
     let Some(name) = options.base_export_id.take() else {
         let problem = "a delta needs a base: the id of a run that made a mirror, or the digest of its export.json; \
                        or set options.resetBaseline";
-        return if options.reset_baseline { Ok(options) } else { Err(at_base(ErrorCode::BaseMissing, problem.to_owned())) };
+        return if options.reset_baseline {
+            Ok(options)
+        } else {
+            Err(at_base(ErrorCode::BaseMissing, problem.to_owned()))
+        };
     };
     if options.reset_baseline {
         let problem = "a delta that resets the baseline builds upon nothing: leave out one of the two".to_owned();

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use export_contract::Digest;
 use export_contract::manifest::{DIFF_PATH, ManifestDelta};
 use export_contract::message::{Difference, FileChange};
-use export_contract::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::MirrorError;

@@ -63,14 +63,16 @@ impl DocumentIndex {
     /// When it is none or of a later major version.
     pub fn read(name: &str, text: impl Read) -> Result<Self, MirrorError> {
         let mut bytes = Vec::new();
-        text.take(MAX_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|cause| MirrorError::Io { act: "read", path: name.to_owned(), cause })?;
+        text.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| MirrorError::Io {
+            act: "read",
+            path: name.to_owned(),
+            cause,
+        })?;
         if bytes.len() as u64 > MAX_BYTES {
             return Err(MirrorError::rule(name, "it is longer than 64 MiB"));
         }
-        let index: Self = serde_json::from_slice(&bytes)
-            .map_err(|cause| MirrorError::Document { path: name.to_owned(), cause })?;
+        let index: Self =
+            serde_json::from_slice(&bytes).map_err(|cause| MirrorError::Document { path: name.to_owned(), cause })?;
         let minor = index.version.strip_prefix("1.").is_some_and(|minor| minor.parse::<u32>().is_ok());
         if index.schema != SCHEMA || !minor {
             return Err(MirrorError::Version { path: name.to_owned(), schema: index.schema, version: index.version });

@@ -69,14 +69,16 @@ impl FileIndex {
     /// When it is none, of a later major version, of another file, or at odds with itself.
     pub fn read(name: &str, text: impl Read, path: &str) -> Result<Self, MirrorError> {
         let mut bytes = Vec::new();
-        text.take(MAX_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|cause| MirrorError::Io { act: "read", path: name.to_owned(), cause })?;
+        text.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| MirrorError::Io {
+            act: "read",
+            path: name.to_owned(),
+            cause,
+        })?;
         if bytes.len() as u64 > MAX_BYTES {
             return Err(MirrorError::rule(name, "it is longer than 64 MiB"));
         }
-        let index: Self = serde_json::from_slice(&bytes)
-            .map_err(|cause| MirrorError::Document { path: name.to_owned(), cause })?;
+        let index: Self =
+            serde_json::from_slice(&bytes).map_err(|cause| MirrorError::Document { path: name.to_owned(), cause })?;
         index.check(name, path)?;
         Ok(index)
     }

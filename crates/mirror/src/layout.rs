@@ -107,7 +107,9 @@ mod tests {
             let parts: Vec<&str> = path.split('/').collect();
             assert_eq!((parts.len(), parts[0], parts[1], parts[2]), (5, "data", "raw", "sboms"), "{path}");
             assert!(parts.iter().all(|part| part.len() < 128 && !part.starts_with('.')), "{path}");
-            assert!(path.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-./".contains(&byte)));
+            assert!(
+                path.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-./".contains(&byte))
+            );
             assert!(paths.iter().skip(index + 1).all(|other| !other.eq_ignore_ascii_case(path)), "{path}");
         }
         assert!(paths[0].contains("pkg-npm-40a-b-1-"), "{}", paths[0]);

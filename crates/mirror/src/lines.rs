@@ -91,8 +91,7 @@ impl Place {
     fn take(&mut self, line: &[u8]) -> Result<(), MirrorError> {
         self.number += 1;
         let number = self.number;
-        let key =
-            self.form.key(line).map_err(|cause| MirrorError::Line { path: self.path.clone(), number, cause })?;
+        let key = self.form.key(line).map_err(|cause| MirrorError::Line { path: self.path.clone(), number, cause })?;
         if self.key.as_ref().is_some_and(|before| *before >= key) {
             return Err(MirrorError::Order { path: self.path.clone(), number });
         }
@@ -120,8 +119,7 @@ impl<F: FnMut(&FrameEntry) -> Result<Vec<u8>, MirrorError>> FrameLines<F> {
     /// # Errors
     /// When the first line cannot be had.
     pub fn new(path: &str, form: LineForm, frames: Vec<FrameEntry>, fetch: F) -> Result<Self, MirrorError> {
-        let decoder =
-            FrameDecoder::new().map_err(|cause| MirrorError::Zstd { path: path.to_owned(), cause })?;
+        let decoder = FrameDecoder::new().map_err(|cause| MirrorError::Zstd { path: path.to_owned(), cause })?;
         let place = Place { path: path.to_owned(), form, number: 0, key: None };
         let frames = frames.into_iter();
         let mut lines = Self { place, frames, fetch, decoder, plain: Vec::new(), line: 0..0, left: 0, ended: false };
@@ -207,7 +205,6 @@ impl<R: BufRead> StreamLines<R> {
         lines.advance()?;
         Ok(lines)
     }
-
 }
 
 impl<R: BufRead> LineSource for StreamLines<R> {
@@ -223,9 +220,11 @@ impl<R: BufRead> LineSource for StreamLines<R> {
         self.line.clear();
         self.line.shrink_to(1 << 20);
         let mut limited = (&mut self.reader).take(MAX_LINE as u64 + 1);
-        limited
-            .read_until(b'\n', &mut self.line)
-            .map_err(|cause| MirrorError::Io { act: "read", path: self.place.path.clone(), cause })?;
+        limited.read_until(b'\n', &mut self.line).map_err(|cause| MirrorError::Io {
+            act: "read",
+            path: self.place.path.clone(),
+            cause,
+        })?;
         if self.line.is_empty() {
             return Ok(());
         }

@@ -48,7 +48,10 @@ impl<B: LineSource, C: LineSource, T: LineSource> Merged<B, C, T> {
                     self.gone.advance()?;
                 }
                 Some(Ordering::Greater) | None => {
-                    return Err(MirrorError::rule(&self.path, "the delta takes a line away that the base does not have"));
+                    return Err(MirrorError::rule(
+                        &self.path,
+                        "the delta takes a line away that the base does not have",
+                    ));
                 }
             }
         }

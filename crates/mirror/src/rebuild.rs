@@ -54,9 +54,8 @@ pub fn rebuild(
         return Err(MirrorError::rule(path, "lines are left over behind its last frame"));
     }
     let narrow = |count: u64| u32::try_from(count).map_err(|_| MirrorError::rule(path, "a frame is too large"));
-    let frames = new.frames.iter().map(|frame| {
-        Ok(FrameInfo { compressed: narrow(frame.bytes)?, plain: narrow(frame.plain)? })
-    });
+    let frames =
+        new.frames.iter().map(|frame| Ok(FrameInfo { compressed: narrow(frame.bytes)?, plain: narrow(frame.plain)? }));
     let frames = frames.collect::<Result<Vec<_>, MirrorError>>()?;
     out.write_all(&seek_table(&frames).map_err(zstd)?).map_err(write)
 }

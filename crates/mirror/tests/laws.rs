@@ -8,7 +8,7 @@ use std::io::Cursor;
 use export_canon::digesting::sha256;
 use export_canon::zst::{FrameEncoder, seek_table};
 use export_contract::{Digest, RecordKey};
-use export_mirror::difference::{DifferenceSink, compare, unshared};
+use export_mirror::difference::{Change, compare, unshared};
 use export_mirror::merge::Merged;
 use export_mirror::rebuild::rebuild;
 use export_mirror::{FileIndex, FrameEntry, FrameLines, LineForm, MirrorError, StreamLines, Tombstone, TombstoneLines};
@@ -73,18 +73,20 @@ struct Delta {
     count: (usize, usize),
 }
 
-impl DifferenceSink for Delta {
-    fn put(&mut self, _key: &RecordKey, line: &[u8]) -> Result<(), MirrorError> {
-        self.changes.extend_from_slice(line);
-        self.count.0 += 1;
-        Ok(())
-    }
-
-    fn remove(&mut self, key: &RecordKey) -> Result<(), MirrorError> {
-        let tombstone = Tombstone { file: PATH.into(), key: key.clone() };
-        serde_json::to_writer(&mut self.tombstones, &tombstone).unwrap();
-        self.tombstones.push(b'\n');
-        self.count.1 += 1;
+impl Delta {
+    fn take(&mut self, change: Change<'_>) -> Result<(), MirrorError> {
+        match change {
+            Change::Added { new, .. } | Change::Changed { new, .. } => {
+                self.changes.extend_from_slice(new);
+                self.count.0 += 1;
+            }
+            Change::Gone { key, .. } => {
+                let tombstone = Tombstone { file: PATH.into(), key: key.clone() };
+                serde_json::to_writer(&mut self.tombstones, &tombstone).unwrap();
+                self.tombstones.push(b'\n');
+                self.count.1 += 1;
+            }
+        }
         Ok(())
     }
 }
@@ -99,7 +101,7 @@ fn lines<'a>(
 fn delta(base: &(Vec<u8>, FileIndex), new: &(Vec<u8>, FileIndex)) -> Delta {
     let (old_frames, new_frames) = unshared(&base.1, &new.1);
     let mut delta = Delta::default();
-    compare(lines(&base.0, old_frames), lines(&new.0, new_frames), &mut delta).unwrap();
+    compare(lines(&base.0, old_frames), lines(&new.0, new_frames), |change| delta.take(change)).unwrap();
     delta
 }
 

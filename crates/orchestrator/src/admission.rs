@@ -120,7 +120,9 @@ impl Admitter {
         let found = find_base(&*self.ports.ledger, &run.tenant, name).await?;
         Ok(found.and_then(|base| {
             let reference = base.reference();
-            base.bundle.and_then(|bundle| bundle.state_digest).map(|state_digest| BaseRun { run: reference, state_digest })
+            base.bundle
+                .and_then(|bundle| bundle.state_digest)
+                .map(|state_digest| BaseRun { run: reference, state_digest })
         }))
     }
 

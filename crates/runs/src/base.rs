@@ -23,7 +23,8 @@ pub async fn find_base(ledger: &dyn RunStore, tenant: &TenantId, name: &str) -> 
     let Ok(digest) = named.parse::<Digest>() else { return Ok(None) };
     let is_it = |run: &Run| {
         run.bundle.as_ref().is_some_and(|bundle| {
-            bundle.state_digest.as_ref() == Some(&digest) || [&bundle.manifest_digest, &bundle.digest].contains(&&digest)
+            bundle.state_digest.as_ref() == Some(&digest)
+                || [&bundle.manifest_digest, &bundle.digest].contains(&&digest)
         })
     };
     let mut filter = RunFilter { status: Some(RunStatus::Succeeded), limit: PAGE, ..RunFilter::default() };

@@ -1,17 +1,18 @@
 //! The tar against the manifest: the files listed and no others, byte for byte, in the one form that the writer makes of them.
 
 use std::cell::RefCell;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 
 use export_canon::digesting::DigestingReader;
 use export_canon::tar::{END_OF_ARCHIVE, TarLimits, TarReader, header_bytes, padding};
 use export_contract::Digest;
-use export_contract::manifest::{ExportManifest, ManifestContent, PATH};
+use export_contract::manifest::{ExportManifest, ManifestContent, PATH, TARGET_PATH};
 
-use crate::container::{BUNDLE, Container, ExportJson};
+use crate::container::{BUNDLE, Container, ExportJson, MAX_MANIFEST};
 use crate::content::{self, Counted};
 use crate::error::{VerifyError, shown};
 use crate::policy::Policy;
+use crate::unpack::{Tee, Unpack};
 
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
@@ -27,6 +28,29 @@ pub(crate) struct Archive {
     pub(crate) records: u64,
     /// Files with records that could not be counted.
     pub(crate) uncounted: Vec<String>,
+    /// The manifest of the mirror that a delta leads to; empty where there is none.
+    pub(crate) target: Vec<u8>,
+}
+
+/// Keeps a small file in memory while it is copied.
+struct Kept<'a> {
+    bytes: &'a mut Vec<u8>,
+    copy: Option<Box<dyn Write + 'a>>,
+}
+
+impl Write for Kept<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let taken = match &mut self.copy {
+            Some(copy) => copy.write(piece)?,
+            None => piece.len(),
+        };
+        self.bytes.extend_from_slice(piece.get(..taken).unwrap_or_default());
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.copy.as_mut().map_or(Ok(()), |copy| copy.flush())
+    }
 }
 
 /// A file that the tar must hold.
@@ -51,6 +75,7 @@ pub(crate) fn check(
     export_json: &ExportJson,
     policy: &Policy,
     progress: &dyn Fn(u64),
+    mut copies: Option<&mut dyn Unpack>,
 ) -> Result<Archive, VerifyError> {
     let mut expected: Vec<Expected<'_>> = manifest.contents.iter().map(Expected::Content).collect();
     expected.push(Expected::ExportJson(export_json));
@@ -61,7 +86,7 @@ pub(crate) fn check(
     let framing = Framing::default();
     let mut archive = TarReader::new(Tap { inner: &mut reader, framing: &framing }, TarLimits::default());
     let mut expected = expected.into_iter();
-    let (mut files, mut records, mut uncounted) = (0, 0, Vec::new());
+    let (mut files, mut records, mut uncounted, mut target) = (0, 0, Vec::new(), Vec::new());
     while let Some(mut entry) =
         framing.noting(|| archive.next_entry()).map_err(|cause| VerifyError::archive(BUNDLE, cause))?
     {
@@ -71,6 +96,14 @@ pub(crate) fn check(
             Err(fault) => return Err(worse(archive, fault)),
         };
         framing.entry(&path, size)?;
+        let mut copy: Option<Box<dyn Write + '_>> = match &mut copies {
+            Some(copies) => Some(copies.file(&path).map_err(|cause| VerifyError::Write { path: path.clone(), cause })?),
+            None => None,
+        };
+        if path == TARGET_PATH && size <= MAX_MANIFEST {
+            copy = Some(Box::new(Kept { bytes: &mut target, copy }));
+        }
+        let mut entry = Tee::new(&mut entry, copy.map(|copy| (path.clone(), copy)));
         match next {
             Expected::Content(content) => {
                 files += 1;
@@ -84,6 +117,7 @@ pub(crate) fn check(
                 content::check_bytes(PATH, digest, bytes.len() as u64, size, &mut entry)?;
             }
         }
+        entry.finish()?;
     }
     if let Some(missing) = expected.next() {
         return Err(VerifyError::FileMissing(shown(missing.path())));
@@ -91,7 +125,7 @@ pub(crate) fn check(
     framing.end()?;
     let (_, digested) = reader.into_inner().finish();
     let digest = Digest::from_bytes(*digested.sha256.as_bytes());
-    Ok(Archive { digest, bytes: digested.bytes, files, records, uncounted })
+    Ok(Archive { digest, bytes: digested.bytes, files, records, uncounted, target })
 }
 
 /// Tells somebody how many bytes were read.

@@ -28,6 +28,15 @@ pub enum VerifyError {
         #[source]
         cause: io::Error,
     },
+    /// The operating system does not take a copy of the bytes.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
     /// A signature does not belong to these bytes.
     #[error("the signature of {what} in `{file}` is not valid")]
     SignatureInvalid {
@@ -196,7 +205,7 @@ impl VerifyError {
     /// machine does not give the bytes.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Read { .. } => 1,
+            Self::Read { .. } | Self::Write { .. } => 1,
             Self::NoKey | Self::Order => 2,
             Self::NotFound(_) => 4,
             Self::SignatureInvalid { .. } => 10,

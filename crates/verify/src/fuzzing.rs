@@ -82,7 +82,7 @@ pub fn bundle(bytes: &[u8]) {
     let Ok(export_json) = container.export_json() else { return };
     let policy = Policy { allow_failed_sources: true, max_plain_bytes: Some(MOST_PLAIN), ..Policy::default() };
     let Ok(manifest) = manifest::read(&export_json, &policy) else { return };
-    if let Ok(archive) = archive::check(&mut container, &manifest.export, &export_json, &policy, &|_| ()) {
+    if let Ok(archive) = archive::check(&mut container, &manifest.export, &export_json, &policy, &|_| (), None) {
         assert_eq!(archive.files, manifest.export.contents.len() as u64);
     }
 }
@@ -121,7 +121,7 @@ pub fn manifest_text(bytes: &[u8]) {
     let export_json = ExportJson { bytes: bytes.to_vec(), digest };
     if let Ok(manifest) = manifest::read(&export_json, &Policy::default()) {
         assert!(manifest.export.contents.is_sorted_by(|before, after| before.path < after.path));
-        assert_eq!(manifest.delta.is_some(), manifest.export.profile.variant == "delta");
+        assert_eq!(manifest.export.delta.is_some(), manifest.export.profile.variant == "delta");
     }
 }
 

@@ -17,9 +17,11 @@ mod freshness;
 pub mod fuzzing;
 mod inspect;
 mod manifest;
+mod members;
 mod policy;
 mod report;
 mod signature;
+mod unpack;
 
 use std::io::Read;
 use std::path::Path;
@@ -27,8 +29,10 @@ use std::path::Path;
 pub use error::{Problem, Quoted, VerifyError};
 pub use export_signing::PublicKey;
 pub use inspect::{Inspection, inspect};
+pub use members::Members;
 pub use policy::Policy;
 pub use report::{AbsentSource, Base, Report};
+pub use unpack::Unpack;
 
 use container::Container;
 use report::Evidence;
@@ -47,7 +51,20 @@ pub fn verify(path: &Path, policy: &Policy) -> Result<Report, VerifyError> {
 /// # Errors
 /// The first fault found; [`VerifyError::exit_code`] gives its class.
 pub fn verify_watched(path: &Path, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
-    prove(Container::open(path)?, policy, progress)
+    prove(Container::open(path)?, policy, progress, None)
+}
+
+/// [`verify_watched`], giving `copies` every file that it reads.
+///
+/// # Errors
+/// The first fault found; what `copies` has taken until then is worth nothing.
+pub fn verify_into(
+    path: &Path,
+    policy: &Policy,
+    progress: &dyn Fn(u64),
+    copies: &mut dyn Unpack,
+) -> Result<Report, VerifyError> {
+    prove(Container::open(path)?, policy, progress, Some(copies))
 }
 
 /// Verifies a delivery that comes once: a tar, plain or zstd, of `bundle.tar` and the files that travel with it. `export.json` and its
@@ -56,21 +73,52 @@ pub fn verify_watched(path: &Path, policy: &Policy, progress: &dyn Fn(u64)) -> R
 /// # Errors
 /// The first fault found; [`VerifyError::exit_code`] gives its class.
 pub fn verify_stream(reader: impl Read, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
-    prove(Container::stream(reader)?, policy, progress)
+    prove(Container::stream(reader)?, policy, progress, None)
 }
 
-fn prove(mut container: Container<'_>, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
+/// [`verify_stream`], giving `copies` every file that it reads.
+///
+/// # Errors
+/// The first fault found; what `copies` has taken until then is worth nothing.
+pub fn verify_stream_into(
+    reader: impl Read,
+    policy: &Policy,
+    progress: &dyn Fn(u64),
+    copies: &mut dyn Unpack,
+) -> Result<Report, VerifyError> {
+    prove(Container::stream(reader)?, policy, progress, Some(copies))
+}
+
+fn prove(
+    mut container: Container<'_>,
+    policy: &Policy,
+    progress: &dyn Fn(u64),
+    mut copies: Option<&mut dyn Unpack>,
+) -> Result<Report, VerifyError> {
     let export_json = container.export_json()?;
     let signature = signature::check(&container, &export_json, policy)?;
     let manifest = manifest::read(&export_json, policy)?;
-    let archive = archive::check(&mut container, &manifest.export, &export_json, policy, progress)?;
+    let archive = match &mut copies {
+        Some(copies) => {
+            archive::check(&mut container, &manifest.export, &export_json, policy, progress, Some(&mut **copies))
+        }
+        None => archive::check(&mut container, &manifest.export, &export_json, policy, progress, None),
+    }?;
     container.close(&archive)?;
+    let target = match &manifest.export.delta {
+        Some(_) => signature::of_target(&container, &archive.target, policy)?,
+        None => None,
+    };
     let attestation = attestation::check(&container, &archive, &export_json, &manifest.export.contents, policy)?;
     let age = freshness::check(&manifest.export, policy)?;
+    if let Some(copies) = copies {
+        container.copy_beside(&export_json, copies)?;
+    }
     Ok(Report::new(Evidence {
         manifest,
         export_json,
         signature,
+        target,
         archive,
         attestation,
         others: container.others().to_vec(),

@@ -9,7 +9,7 @@ use crate::attestation::Attestation;
 use crate::container::ExportJson;
 use crate::error::shown;
 use crate::freshness::spoken;
-use crate::manifest::{Delta, Manifest};
+use crate::manifest::Manifest;
 use crate::signature::Signature;
 
 /// Most names of things not looked at that are told one by one.
@@ -61,7 +61,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Base {
-    /// The run that made it.
+    /// Its name: the hex digits of the digest.
     pub export_id: String,
     /// Digest of its `export.json`.
     pub manifest_digest: Digest,
@@ -83,6 +83,8 @@ pub(crate) struct Evidence {
     pub(crate) manifest: Manifest,
     pub(crate) export_json: ExportJson,
     pub(crate) signature: Signature,
+    /// Id of the key that signed the manifest of the mirror that a delta leads to.
+    pub(crate) target: Option<String>,
     pub(crate) archive: Archive,
     pub(crate) attestation: Attestation,
     /// What else the container holds.
@@ -94,8 +96,7 @@ pub(crate) struct Evidence {
 impl Report {
     pub(crate) fn new(evidence: Evidence) -> Self {
         let (proven, not_proven) = told(&evidence);
-        let Evidence { manifest: Manifest { export: manifest, delta }, export_json, signature, archive, age, .. } =
-            evidence;
+        let Evidence { manifest: Manifest { export: manifest }, export_json, signature, archive, age, .. } = evidence;
         let profile = &manifest.profile;
         let profile = format!("{}:{} {}", profile.kind, profile.variant, profile.revision);
         Self {
@@ -111,9 +112,9 @@ impl Report {
             bytes: archive.bytes,
             manifest_digest: export_json.digest,
             rerun_hash: manifest.rerun_hash,
-            base: delta.map(|Delta { base_export_id, base_manifest_digest, .. }| Base {
-                export_id: base_export_id,
-                manifest_digest: base_manifest_digest,
+            base: manifest.delta.and_then(|delta| {
+                let manifest_digest = delta.base_manifest_digest?;
+                Some(Base { export_id: delta.base_export_id, manifest_digest })
             }),
             files: archive.files,
             records: archive.records,
@@ -129,8 +130,8 @@ fn absent(source: ManifestSource) -> Option<AbsentSource> {
 
 /// The two lists of sentences.
 fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
-    let Evidence { manifest, export_json, signature, archive, attestation, others, age, max_age } = evidence;
-    let Manifest { export: manifest, delta } = manifest;
+    let Evidence { manifest, export_json, signature, target, archive, attestation, others, age, max_age } = evidence;
+    let Manifest { export: manifest } = manifest;
     let (mut proven, mut not_proven) = (Vec::new(), Vec::new());
     proven.push(format!("export.json ({}) is signed by key {}", export_json.digest, signature.key_id));
     proven.push(format!(
@@ -173,12 +174,17 @@ fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
         (Some(as_of), None, _) => not_proven.push(format!("that the evidence is recent: it is as of {as_of}")),
         (None, ..) => not_proven.push("that the evidence is recent: the ledger was empty".to_owned()),
     }
-    if let Some(delta) = delta {
-        not_proven.push(format!(
-            "that this delta fits its base: that is run {} with manifest {}, which was not given",
-            shown(&delta.base_export_id),
-            delta.base_manifest_digest
-        ));
+    if let Some(delta) = &manifest.delta {
+        match target {
+            Some(key) => proven.push(format!(
+                "export.json of the mirror that the delta leads to ({}) is signed by key {key}",
+                delta.target_manifest_digest
+            )),
+            None => not_proven.push("who vouches for the mirror that the delta leads to".to_owned()),
+        }
+        if let Some(base) = &delta.base_manifest_digest {
+            not_proven.push(format!("that this delta fits its base: that is the mirror {base}, which was not given"));
+        }
     }
     if !others.is_empty() {
         let (named, more) = others.split_at(others.len().min(MAX_NAMED));

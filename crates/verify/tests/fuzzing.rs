@@ -160,7 +160,7 @@ fn seeds_are_written() {
     put("seek_table", "good", &table[table.len() - 33..]);
     put("seek_table", "of_none", &[0x5e, 0x2a, 0x4d, 0x18, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0xb1, 0xea, 0x92, 0x8f]);
     put("manifest", "good", &made.0["export.json"]);
-    let delta = "\"delta\":{\"added\":[\"a\"],\"baseExportId\":\"run-0\",\"baseManifestDigest\":\"sha256:";
+    let delta = "\"delta\":{\"added\":[\"a\"],\"baseExportId\":\"\",\"baseManifestDigest\":\"sha256:";
     let delta = format!("{delta}{}\",\"removed\":[\"b\"],\"tombstones\":1}},\"distribution\"", "0".repeat(64));
     let text = String::from_utf8(made.0["export.json"].clone()).unwrap();
     put(

@@ -96,7 +96,8 @@ impl Original {
             "the provenance is about another bundle"
         );
         let external = External::deserialize(statement.predicate.build_definition.external_parameters);
-        let External { selectors, watermark, base } = external.context("the provenance does not say what was asked for")?;
+        let External { selectors, watermark, base } =
+            external.context("the provenance does not say what was asked for")?;
         let base = match base {
             Some(base) => {
                 let found = runs.run(&wanted.tenant, &base.run).await?;

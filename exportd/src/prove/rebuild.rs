@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
 use export_adapt::{AdaptPart, Assemble};
-use export_blobs::{BlobKey, BlobStore, Workspace};
 use export_blobs::folder::FolderBlobs;
+use export_blobs::{BlobKey, BlobStore, Workspace};
 use export_contract::event::ProgressTick;
 use export_contract::manifest::ExportManifest;
 use export_contract::message::{BaseRun, PartsResolved, RunAdmitted, RunRequest};

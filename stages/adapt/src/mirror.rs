@@ -38,7 +38,11 @@ impl Mirror {
     }
 
     pub(crate) fn delta(tools: &Tools) -> std::sync::Arc<dyn Adapter> {
-        std::sync::Arc::new(Self { kind: ProfileKind::MirrorDelta, tools: tools.clone(), workshop: Workshop::default() })
+        std::sync::Arc::new(Self {
+            kind: ProfileKind::MirrorDelta,
+            tools: tools.clone(),
+            workshop: Workshop::default(),
+        })
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use export_blobs::{BlobStore, Workspace};
+use export_contract::Sequence;
 use export_contract::message::{BaseExport, BaseRun, ManifestWritten, ResultRef, RunPlanned};
 use export_contract::profile::{Profile, ProfileKind};
 use export_contract::run::Phase;
 use export_contract::selectors::Selectors;
-use export_contract::Sequence;
 
 use crate::error::PlanError;
 

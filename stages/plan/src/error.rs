@@ -98,9 +98,7 @@ impl Judged for PlanError {
             Self::NoKinds | Self::Watermark { .. } => Verdict::FailRun(ErrorCode::InvalidSelector),
             Self::NoSnapshot(_) => Verdict::FailRun(ErrorCode::SnapshotMissing),
             Self::NoBase | Self::BaseGone { .. } | Self::BaseRecord(_) => Verdict::FailRun(ErrorCode::BaseMissing),
-            Self::Base(ResultError::Store { cause, .. }) if cause.is_transient() => {
-                Verdict::Redeliver { after: None }
-            }
+            Self::Base(ResultError::Store { cause, .. }) if cause.is_transient() => Verdict::Redeliver { after: None },
             Self::Base(_) => Verdict::FailRun(ErrorCode::BaseMissing),
             Self::BaseKind(_) | Self::BaseProfile { .. } | Self::BaseSelectors | Self::BaseNewer { .. } => {
                 Verdict::FailRun(ErrorCode::BaseMismatch)

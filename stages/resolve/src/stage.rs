@@ -47,7 +47,9 @@ impl Stage for Resolve {
         let cut = match plan.profile.kind {
             // A delta is small only if an unchanged neighbourhood is cut as it was.
             ProfileKind::MirrorFull | ProfileKind::MirrorDelta => Cut::Key,
-            ProfileKind::JsonRaw | ProfileKind::JsonPolicy | ProfileKind::TrivyDb | ProfileKind::TrivyJavaDb => Cut::Full,
+            ProfileKind::JsonRaw | ProfileKind::JsonPolicy | ProfileKind::TrivyDb | ProfileKind::TrivyJavaDb => {
+                Cut::Full
+            }
         };
         let size = PartSize { records: every, bytes: PART_BYTES, cut };
         let kinds = &plan.selectors.kinds;

@@ -68,7 +68,11 @@ impl Sign {
     async fn staged(&self, manifest: &Artefact, cx: &StageContext) -> Result<Bytes, SignStageError> {
         let read = cx.workspace().get_artefact(&manifest.digest, MAX_MANIFEST).await;
         let text = read.map_err(SignStageError::Manifest)?;
-        if Digest::from_bytes(*sha256(&text).as_bytes()) == manifest.digest { Ok(text) } else { Err(SignStageError::Corrupt) }
+        if Digest::from_bytes(*sha256(&text).as_bytes()) == manifest.digest {
+            Ok(text)
+        } else {
+            Err(SignStageError::Corrupt)
+        }
     }
 
     async fn signature(

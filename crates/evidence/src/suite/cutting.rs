@@ -93,8 +93,7 @@ pub(super) async fn a_cut_by_keys_moves_only_where_records_come_and_go(ledger: &
     let (_, after) = import(ledger, &acme, vec![advisory("207", "s", 207)]).await;
     let mut cuts = Vec::new();
     for watermark in [before, after] {
-        let parts =
-            ledger.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, size, 0).await.unwrap();
+        let parts = ledger.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, size, 0).await.unwrap();
         assert!(parts.iter().all(|part| part.records <= u64::from(8 * LONGEST)));
         assert!((25..100).contains(&parts.len()), "{} parts", parts.len());
         cuts.push(parts.into_iter().map(|part| (part.first, part.last, part.records)).collect::<Vec<_>>());

@@ -11,7 +11,7 @@ use export_contract::manifest::{DIFF_PATH, TOMBSTONES_PATH};
 use export_contract::message::{BaseExport, BundleFile, Difference, FileChange, RunAdapted, Target};
 use export_contract::profile::Frames;
 use export_contract::{RecordKey, RecordKind, Version};
-use export_mirror::difference::{DifferenceSink, compare, unshared};
+use export_mirror::difference::{Change, compare, unshared};
 use export_mirror::documents::DocumentIndex;
 use export_mirror::{DeltaManifest, FileIndex, FrameEntry, FrameLines, MirrorError, Tombstone, layout};
 use export_pipeline::StageContext;
@@ -19,8 +19,8 @@ use futures::TryStreamExt as _;
 use tokio::runtime::Handle;
 
 use super::output::LinesOutput;
-use super::tree::{Tree, document, text_file};
 use super::readme;
+use super::tree::{Tree, document, text_file};
 use crate::error::AdaptError;
 
 /// Ships what differs between the tree and its base, or the whole tree where there is none.
@@ -76,13 +76,11 @@ struct Work {
 impl Work {
     /// Compares file by file, in order of the paths of both. Blocks.
     fn compare(self) -> Result<(Vec<BundleFile>, Difference), AdaptError> {
-        let new: BTreeMap<&str, &BundleFile> =
-            self.tree.files.iter().map(|file| (file.path.as_str(), file)).collect();
+        let new: BTreeMap<&str, &BundleFile> = self.tree.files.iter().map(|file| (file.path.as_str(), file)).collect();
         let none = BTreeMap::new();
         let old = self.old.as_ref().map_or(&none, |old| &old.files);
         let records = self.document_keys()?;
-        let mut tombstones =
-            LinesOutput::new(TOMBSTONES_PATH.to_owned(), &self.tree.plan, &self.runtime, &self.cx)?;
+        let mut tombstones = LinesOutput::new(TOMBSTONES_PATH.to_owned(), &self.tree.plan, &self.runtime, &self.cx)?;
         let mut shipped = Vec::new();
         let mut difference = Difference::default();
         let paths: BTreeSet<&str> = new.keys().copied().chain(old.keys().map(String::as_str)).collect();
@@ -175,7 +173,7 @@ impl Work {
         let new_lines = FrameLines::new(&after.path, new.form, new_frames, |frame: &FrameEntry| {
             fetch(Some(self.cx.workspace()), after, frame)
         })?;
-        compare(lines, new_lines, sink)
+        compare(lines, new_lines, |change| sink.take(change))
     }
 
     /// The bytes of a frame.
@@ -257,23 +255,15 @@ struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    fn noted(&mut self, outcome: Result<(), AdaptError>) -> Result<(), MirrorError> {
-        outcome.map_err(|error| {
+    fn take(&mut self, change: Change<'_>) -> Result<(), MirrorError> {
+        let written = match change {
+            Change::Added { new, .. } | Change::Changed { new, .. } => self.changes.line(new),
+            Change::Gone { key, .. } => bury(self.tombstones, self.file, key.clone()),
+        };
+        written.map_err(|error| {
             let cause = std::io::Error::other(error.to_string());
             self.trouble.get_or_insert(error);
             MirrorError::Io { act: "write what differs of", path: self.file.to_owned(), cause }
         })
-    }
-}
-
-impl DifferenceSink for Sink<'_> {
-    fn put(&mut self, _key: &RecordKey, line: &[u8]) -> Result<(), MirrorError> {
-        let written = self.changes.line(line);
-        self.noted(written)
-    }
-
-    fn remove(&mut self, key: &RecordKey) -> Result<(), MirrorError> {
-        let written = bury(self.tombstones, self.file, key.clone());
-        self.noted(written)
     }
 }

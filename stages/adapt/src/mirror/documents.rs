@@ -68,11 +68,7 @@ pub(super) async fn write(
 }
 
 /// Stages the document of a line.
-async fn stage(
-    workshop: &Workshop,
-    line: StoredLine,
-    cx: &StageContext,
-) -> Result<(Document, Digest), AdaptError> {
+async fn stage(workshop: &Workshop, line: StoredLine, cx: &StageContext) -> Result<(Document, Digest), AdaptError> {
     cx.check().map_err(AdaptError::Cancelled)?;
     let (key, content_hash) = (line.key.clone(), line.content_hash.clone());
     // The line, and the document that is copied from it.

@@ -46,7 +46,10 @@ pub(super) fn of_tree(plan: &RunPlanned, files: &[BundleFile]) -> String {
 /// Deterministic text about a delta.
 pub(super) fn of_delta(plan: &RunPlanned, difference: &Difference) -> String {
     let base = match &plan.base {
-        Some(base) => format!("It builds upon the mirror whose `manifests/export.json` has the digest\n`{}`.", base.manifest_digest),
+        Some(base) => format!(
+            "It builds upon the mirror whose `manifests/export.json` has the digest\n`{}`.",
+            base.manifest_digest
+        ),
         None => "It holds the new mirror whole and builds upon nothing.".to_owned(),
     };
     let as_of = plan.as_of.map_or_else(|| "nothing observed yet".to_owned(), |at| at.to_string());

@@ -1,0 +1,9 @@
+//! Mirrors, what changes them, and the side that takes them in.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod bases;
+mod chain;
+mod histories;
+mod kills;
+mod world;
