@@ -10,7 +10,7 @@ use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
 use export_blobs::s3::{S3Blobs, S3Settings};
 use export_contract::RecordKind;
-use export_evidence::policy::{MongoPolicyStore, PolicyStore, SqlitePolicyStore};
+use export_evidence::policy::{MongoPolicyStore, PolicySource, PolicyStore, SqlitePolicyStore};
 use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, connect};
@@ -97,15 +97,29 @@ pub(crate) fn spool_folder(config: &Config) -> PathBuf {
     config.data_dir.join("pull")
 }
 
-/// Policy snapshots, findings and enrichment.
+/// Where imports put policy snapshots, findings and enrichment.
 pub(crate) async fn policy(config: &Config) -> anyhow::Result<Arc<dyn PolicyStore>> {
     Ok(match config.store.driver {
-        StoreDriver::Sqlite => Arc::new(SqlitePolicyStore::open(&data_dir(config)?.join("policy.db"))?),
-        StoreDriver::Mongodb => {
-            let database = mongo(config).await?;
-            Arc::new(opened(async || MongoPolicyStore::open(database.clone()).await, LedgerError::is_transient).await?)
-        }
+        StoreDriver::Sqlite => Arc::new(sqlite_policy(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_policy(config).await?),
     })
+}
+
+/// Where runs read policy snapshots and findings.
+pub(crate) async fn policy_source(config: &Config) -> anyhow::Result<Arc<dyn PolicySource>> {
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => Arc::new(sqlite_policy(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_policy(config).await?),
+    })
+}
+
+fn sqlite_policy(config: &Config) -> anyhow::Result<SqlitePolicyStore> {
+    Ok(SqlitePolicyStore::open(&data_dir(config)?.join("policy.db"))?)
+}
+
+async fn mongo_policy(config: &Config) -> anyhow::Result<MongoPolicyStore> {
+    let database = mongo(config).await?;
+    Ok(opened(async || MongoPolicyStore::open(database.clone()).await, LedgerError::is_transient).await?)
 }
 
 /// Staging.
