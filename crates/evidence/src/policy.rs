@@ -5,6 +5,7 @@
 //!
 //! Runs read through [`PolicySource`], and imports write through [`PolicyStore`]; the stores are both.
 
+mod http;
 mod line;
 mod mongo;
 mod source;
@@ -23,6 +24,7 @@ use export_contract::{Digest, TenantId, Timestamp};
 use crate::import::tape::Tape;
 use crate::{LedgerError, PutRecord};
 
+pub use self::http::HttpPolicyEngine;
 pub use self::line::{Findings, FindingsDigester, Tally};
 pub use self::mongo::MongoPolicyStore;
 pub use self::source::{FindingStream, NoPolicy, PolicyError, PolicySource, SnapshotName};
@@ -58,7 +60,8 @@ impl PolicySnapshot {
         let tape = Tape::new(std::str::from_utf8(&self.raw).unwrap_or_default());
         let found = ["decision_trace", "decisionTrace"].map(|name| tape.root().get(name));
         let written = found.iter().find_map(|trace| trace.text_or_number());
-        written.or_else(|| found.iter().find_map(|trace| trace.nested()).map(|text| sha256(text.as_bytes()).to_string()))
+        written
+            .or_else(|| found.iter().find_map(|trace| trace.nested()).map(|text| sha256(text.as_bytes()).to_string()))
     }
 
     /// What a plan pins of it, but for the findings.

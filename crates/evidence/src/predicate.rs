@@ -62,15 +62,18 @@ mod tests {
     fn findings_are_chosen_by_severity_and_product_and_nothing_else() {
         let finding = PolicyFinding {
             snapshot_id: "s".to_owned(),
-            key: FindingKey { subject: "pkg:npm/a@1".to_owned(), advisory: "CVE-1".to_owned(), finding_id: String::new() },
+            key: FindingKey {
+                subject: "pkg:npm/a@1".to_owned(),
+                advisory: "CVE-1".to_owned(),
+                finding_id: String::new(),
+            },
             status: "blocked".to_owned(),
             severity: "high".to_owned(),
             raw: bytes::Bytes::from_static(b"{}"),
         };
         let set = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect();
         let chosen = |severities: &[&str], products: &[&str]| {
-            let selectors =
-                Selectors { severities: set(severities), products: set(products), ..Selectors::default() };
+            let selectors = Selectors { severities: set(severities), products: set(products), ..Selectors::default() };
             selects_finding(&selectors, &finding)
         };
         assert!(chosen(&[], &[]) && chosen(&["high", "low"], &["pkg:npm/a"]) && chosen(&[], &["pkg:go/", "pkg:npm/"]));

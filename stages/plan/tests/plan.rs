@@ -17,8 +17,8 @@ use export_contract::run::{Phase, RunOptions, RunRef};
 use export_contract::selectors::Selectors;
 use export_contract::{ErrorCode, Generation, RecordKey, RecordKind, RunId, Sequence, TenantId, Timestamp, Version};
 use export_evidence::policy::suite::{finding, snapshot};
-use export_evidence::policy::{Findings, NoPolicy, PolicyError, PolicySource, PolicyStore as _, SqlitePolicyStore};
 use export_evidence::policy::{FindingStream, PolicySnapshot, SnapshotName};
+use export_evidence::policy::{Findings, NoPolicy, PolicyError, PolicySource, PolicyStore as _, SqlitePolicyStore};
 use export_evidence::{
     EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, ReadRange, Selection, SqliteLedger,
     Watermark,
@@ -158,11 +158,14 @@ impl World {
     }
 
     async fn plan_over(&self, ledger: Arc<dyn EvidenceLedger>, admitted: RunAdmitted) -> Result<RunPlanned, PlanError> {
-        let adapters = ["json:raw", "json:policy"].map(|name| AdapterRef { name: name.to_owned(), version: "7".to_owned() });
+        let adapters =
+            ["json:raw", "json:policy"].map(|name| AdapterRef { name: name.to_owned(), version: "7".to_owned() });
         let blobs = FolderBlobs::open(&self.folder.path().join("staging")).await.unwrap();
         let workspace = Workspace::new(Arc::new(blobs), admitted.run.clone());
         let cx = StageContext::new(workspace, Phase::Plan, None, 1, CancellationToken::new(), Arc::new(Unwatched));
-        Plan::new(ledger, self.policy.clone(), adapters.into(), BTreeSet::from([DistributionKind::Http])).handle(admitted, &cx).await
+        Plan::new(ledger, self.policy.clone(), adapters.into(), BTreeSet::from([DistributionKind::Http]))
+            .handle(admitted, &cx)
+            .await
     }
 }
 

@@ -130,7 +130,10 @@ pub async fn is_a_source(
 
     // No tenant sees another's.
     assert_eq!(read(source, &globex, "b").await, [finding("b", "pkg:npm/secret", "CVE-9", "blocked")]);
-    assert_eq!((ids(source, &globex).await, source.snapshot(&globex, "c").await.expect("read")), (vec!["b".to_owned()], None));
+    assert_eq!(
+        (ids(source, &globex).await, source.snapshot(&globex, "c").await.expect("read")),
+        (vec!["b".to_owned()], None)
+    );
     let stranger = tenant("stranger");
     assert!(ids(source, &stranger).await.is_empty());
     assert_eq!(source.snapshot(&stranger, "b").await.expect("read"), None);

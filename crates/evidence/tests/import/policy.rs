@@ -84,7 +84,10 @@ async fn an_explain_trace_is_a_finding_with_its_rule_chain() {
     assert_eq!((snapshots[0].snapshot_id.as_str(), snapshots[0].policy_version.as_str()), ("snap-9", ""));
     let finding = bench.policy.findings.lock().unwrap()[0].clone();
     assert_eq!(finding.snapshot_id, "snap-9");
-    assert_eq!((finding.key.subject.as_str(), finding.key.advisory.as_str()), ("pkg:npm/lodash@4.17.21", "CVE-2021-23337"));
+    assert_eq!(
+        (finding.key.subject.as_str(), finding.key.advisory.as_str()),
+        ("pkg:npm/lodash@4.17.21", "CVE-2021-23337")
+    );
     assert_eq!(finding.key.finding_id, "finding:sbom:S-42/pkg:npm/lodash@4.17.21");
     assert_eq!((finding.status.as_str(), finding.severity.as_str()), ("blocked", "critical"));
     let raw = std::str::from_utf8(&finding.raw).unwrap();
@@ -96,7 +99,9 @@ async fn an_explain_trace_without_metadata_or_evidence_is_placed_by_its_id() {
     let bench = Bench::new();
     bench.file("policy/snapshot.json", LISTED);
     let bare = |id: &str| {
-        format!(r#"{{"schemaVersion":"scheduler.policy-explain-trace@1","findingId":"{id}","verdict":{{"status":"passed"}}}}"#)
+        format!(
+            r#"{{"schemaVersion":"scheduler.policy-explain-trace@1","findingId":"{id}","verdict":{{"status":"passed"}}}}"#
+        )
     };
     bench.file("policy/1.json", bare("finding:sbom:S-42/pkg:npm/a@1"));
     bench.file("policy/2.json", bare("CVE-2026-1@pkg:npm/b@2"));

@@ -112,7 +112,10 @@ impl RunDocument {
         let this = self.clone();
         let snapshot = match this.policy_snapshot_json {
             Some(text) => Some(serde_json::from_str(&text)?),
-            None => this.policy_snapshot_id.zip(this.policy_snapshot_digest).map(|(id, digest)| PolicySnapshotRef::new(id, digest)),
+            None => this
+                .policy_snapshot_id
+                .zip(this.policy_snapshot_digest)
+                .map(|(id, digest)| PolicySnapshotRef::new(id, digest)),
         };
         let bundle: Option<RunBundle> = this.bundle_json.as_deref().map(serde_json::from_str).transpose()?;
         Ok(Run {

@@ -34,7 +34,8 @@ fn findings(count: usize) -> Vec<PolicyFinding> {
         let subject = format!("pkg:{}/p{number:05}@1", if number % 3 == 0 { "npm" } else { "golang" });
         let mut made = finding(ID, &subject, "CVE-2026-1", if number % 2 == 0 { "blocked" } else { "passed" });
         severities[number % 4].clone_into(&mut made.severity);
-        made.raw = Bytes::from(format!(r#"{{"noise":"{noise}","score":1.50,"severity":"for the engine to conclude"}}"#));
+        made.raw =
+            Bytes::from(format!(r#"{{"noise":"{noise}","score":1.50,"severity":"for the engine to conclude"}}"#));
         made
     });
     all.collect()
@@ -90,7 +91,10 @@ async fn every_finding_is_there_once_in_order_with_its_literals() {
     };
     assert!(read.len() == 2_000 && read.is_sorted_by_key(key));
     assert!(plain.lines().all(|line| line.contains(r#""score":1.50"#) && line.contains(r#""tenant":"acme""#)));
-    assert!(read.iter().all(|line| line["raw"]["severity"] == "for the engine to conclude"), "the guard is not for findings");
+    assert!(
+        read.iter().all(|line| line["raw"]["severity"] == "for the engine to conclude"),
+        "the guard is not for findings"
+    );
     let file = adapted.files.iter().find(|file| file.path == EVALUATIONS).unwrap();
     assert_eq!((file.records, file.plain_bytes), (Some(2_000), Some(plain.len() as u64)));
     let frames = read_seek_table(&mut std::io::Cursor::new(world.bytes(&adapted, EVALUATIONS).await), 1_000).unwrap();
@@ -110,7 +114,10 @@ async fn the_snapshot_document_counts_and_holds_the_engines_own_text() {
     let own = snapshot(ID, 1_767_225_600_000_000, "x");
     assert_eq!(document["schema"], "urn:export-center:policy-snapshot:v1");
     assert_eq!((&document["snapshotId"], &document["policyVersion"]), (&Value::from(ID), &Value::from("7")));
-    assert_eq!((&document["inputsHash"], &document["decisionTrace"]), (&"sha256:inputs".into(), &"sha256:trace".into()));
+    assert_eq!(
+        (&document["inputsHash"], &document["decisionTrace"]),
+        (&"sha256:inputs".into(), &"sha256:trace".into())
+    );
     assert_eq!(document["generatedAt"], "2026-01-01T00:00:00Z");
     assert_eq!(document["digest"], own.digest.as_str());
     assert!(written.contains(&format!(r#""raw":{},"#, std::str::from_utf8(&own.raw).unwrap())), "{written}");

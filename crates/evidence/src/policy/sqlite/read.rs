@@ -12,7 +12,8 @@ use crate::policy::{
     FindingKey, FindingStream, PolicyError, PolicyFinding, PolicySnapshot, PolicySource, SnapshotName,
 };
 
-const SNAPSHOT: &str = "SELECT snapshot_id, policy_version, inputs_hash, generated_at, digest, raw FROM policy_snapshots
+const SNAPSHOT: &str =
+    "SELECT snapshot_id, policy_version, inputs_hash, generated_at, digest, raw FROM policy_snapshots
                         WHERE tenant = ?1";
 
 #[async_trait]

@@ -19,7 +19,9 @@ pub enum PolicyExportError {
         cause: PolicyError,
     },
     /// The snapshot that the plan pinned is no longer there, or another one stands under its id.
-    #[error("policy snapshot `{id}` is no longer the one that the run was planned with; start the run again to take what is there now")]
+    #[error(
+        "policy snapshot `{id}` is no longer the one that the run was planned with; start the run again to take what is there now"
+    )]
     SnapshotChanged {
         /// Which.
         id: String,

@@ -150,15 +150,14 @@ fn compress(
         Ok(())
     };
     let mut pool = ParallelFrames::with_benches(threads, level, benches, sink).map_err(judged)?;
-    while let Some(mut chunk) = chunks.blocking_recv() {
+    while let Some(Chunk { plain: lines, records, room }) = chunks.blocking_recv() {
         if frames.is_closed() {
             return Ok(());
         }
         let job = move |plain: &mut Vec<u8>| {
-            plain.extend_from_slice(&chunk.plain);
-            chunk.plain = Vec::new();
-            chunk.room = None;
-            Ok(chunk.records)
+            plain.extend_from_slice(&lines);
+            drop((lines, room));
+            Ok(records)
         };
         pool.submit(job).map_err(judged)?;
     }
