@@ -3,6 +3,7 @@
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
 mod peer;
+mod policy;
 mod sections;
 mod signing;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use self::peer::Peer;
+pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::sections::{
     Allow, Authority, Limits, Log, LogForm, Nats, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
@@ -37,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     /// The ledger of others that `exportd evidence pull` reads.
     pub(crate) peer: Peer,
+    /// Where runs read policy snapshots and findings.
+    pub(crate) policy: Policy,
     /// Staging.
     pub(crate) staging: Staging,
     /// The signing keys.
@@ -62,6 +66,7 @@ impl Default for Config {
             nats: Nats::default(),
             store: Store::default(),
             peer: Peer::default(),
+            policy: Policy::default(),
             staging: Staging::default(),
             signing: Signing::default(),
             authority: Authority::default(),
@@ -145,6 +150,7 @@ impl Config {
         expect((1..=3_600).contains(&workers.reconcile_seconds), "workers.reconcile_seconds: use 1 to 3600");
         expect((1..=86_400).contains(&workers.silent_seconds), "workers.silent_seconds: use 1 to 86400");
         faults.extend(self.peer.faults());
+        faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
         faults
     }
@@ -241,7 +247,8 @@ mod tests {
     #[test]
     fn a_section_given_in_part_keeps_the_other_defaults() {
         let defaults = load("", &[]).unwrap();
-        for section in ["nats", "store", "peer", "staging", "signing", "authority", "allow", "limits", "workers", "log"]
+        for section in
+            ["nats", "store", "peer", "policy", "staging", "signing", "authority", "allow", "limits", "workers", "log"]
         {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

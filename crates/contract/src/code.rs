@@ -69,6 +69,8 @@ codes! {
     Empty = "ERR_EXPORT_EMPTY",
     /// The policy snapshot that the run needs is not there.
     SnapshotMissing = "ERR_EXPORT_SNAPSHOT_MISSING",
+    /// The policy snapshot, or its findings, are no longer what plan pinned.
+    SnapshotChanged = "ERR_EXPORT_SNAPSHOT_CHANGED",
     /// The base export of a delta cannot be reached.
     BaseMissing = "ERR_EXPORT_BASE_MISSING",
     /// The base export of a delta is no mirror, is of another profile, or is newer than the delta would be.

@@ -235,6 +235,43 @@ pub struct PolicySnapshotRef {
     pub id: String,
     /// Digest of the snapshot's canonical text.
     pub digest: Digest,
+    /// Version of the policy that was evaluated; empty where the engine does not say, and in records from before there was the
+    /// member.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub policy_version: String,
+    /// Fingerprint of what the policy was evaluated on, as the engine wrote it; empty where it did not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub inputs_hash: String,
+    /// Fingerprint of the decision trace: as the engine wrote it, or `sha256:` and the digest of the trace's canonical text where the
+    /// snapshot holds the trace itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_trace: Option<String>,
+    /// The findings that were there when it was pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings: Option<FindingsRef>,
+}
+
+impl PolicySnapshotRef {
+    /// A snapshot of which only id and digest are known.
+    pub fn new(id: String, digest: Digest) -> Self {
+        Self {
+            id,
+            digest,
+            policy_version: String::new(),
+            inputs_hash: String::new(),
+            decision_trace: None,
+            findings: None,
+        }
+    }
+}
+
+/// All findings of a policy snapshot, by number and digest: a set whose findings were replaced is another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingsRef {
+    /// How many.
+    pub count: u64,
+    /// SHA-256 over their export lines, each with its line feed, by subject, advisory and finding id.
+    pub digest: Digest,
 }
 
 /// An adapter: the name of its profile kind and its own version, which rises whenever its bytes change.

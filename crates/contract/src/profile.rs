@@ -68,6 +68,14 @@ impl ProfileKind {
         }
     }
 
+    /// Whether such a bundle can hold a policy snapshot with its findings.
+    pub fn takes_policy_snapshot(self) -> bool {
+        match self {
+            Self::JsonPolicy | Self::MirrorFull | Self::MirrorDelta => true,
+            Self::JsonRaw | Self::TrivyDb | Self::TrivyJavaDb => false,
+        }
+    }
+
     /// The schema version of the database that such a bundle holds, where it holds one.
     pub fn schema_version(self) -> Option<u32> {
         match self {

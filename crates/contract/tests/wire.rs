@@ -39,6 +39,7 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<StageEvent>("stage_event.cancelled.v1.json");
     survives::<RunAdmitted>("run_admitted.v1.json");
     survives::<RunPlanned>("run_planned.v1.json");
+    survives::<RunPlanned>("run_planned.v1.policy.json");
     survives::<PartsResolved>("parts_resolved.v1.json");
     survives::<PartAdapted>("part_adapted.v1.json");
     survives::<RunAdapted>("run_adapted.v1.json");
@@ -47,9 +48,11 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<RunDistributed>("run_distributed.v1.json");
     survives::<Profile>("profile.v1.json");
     survives::<Run>("run.v1.json");
+    survives::<Run>("run.v1.policy.json");
     survives::<RunEvent>("run_event.json");
     survives::<ProgressTick>("progress_tick.json");
     survives::<ExportManifest>("export_manifest.1.0.json");
+    survives::<ExportManifest>("export_manifest.1.0.policy.json");
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod policy;
 pub mod predicate;
 pub mod pull;
+pub mod remote;
 
 mod batch;
 mod compile;

@@ -12,6 +12,7 @@ use export_contract::manifest::ExportManifest;
 use export_contract::message::{BaseRun, PartsResolved, RunAdmitted, RunRequest};
 use export_contract::run::{Phase, RunOptions, RunRef};
 use export_contract::{Digest, PartIndex, Timestamp, Version};
+use export_evidence::policy::{NoPolicy, PolicySource};
 use export_manifest::Manifest;
 use export_pipeline::context::ProgressSink;
 use export_pipeline::stage::PartResolved;
@@ -47,7 +48,12 @@ impl ProgressSink for Silent {
 /// Runs plan, resolve, adapt and manifest.
 pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Result<Rebuilt> {
     let ledger = stores::evidence(config).await?;
-    let registry = roles::adapters(config, ledger.clone())?;
+    // A bundle without a snapshot is made again without one, whatever there is by now.
+    let policy: Arc<dyn PolicySource> = match &original.manifest.policy_snapshot {
+        Some(_) => stores::policy_source(config).await?,
+        None => Arc::new(NoPolicy),
+    };
+    let registry = roles::adapters(config, ledger.clone(), policy.clone())?;
     let adapter = &original.manifest.adapter;
     ensure!(
         registry.references().contains(adapter),
@@ -67,11 +73,15 @@ pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Res
         StageContext::new(workspace.clone(), phase, part, 1, CancellationToken::new(), Arc::new(Silent))
     };
 
-    let plan = Plan::new(ledger.clone(), registry.references(), original.profile.config.distribution.clone());
+    let plan = Plan::new(ledger.clone(), policy, registry.references(), original.profile.config.distribution.clone());
     let plan = plan.handle(admitted(original), &cx(Phase::Plan, None)).await.context("plan failed")?;
     ensure!(
         plan.config_digest == original.manifest.profile.config_digest,
         "the profile's revision is not the one that the bundle was made with"
+    );
+    ensure!(
+        plan.policy_snapshot == original.manifest.policy_snapshot,
+        "the policy snapshot that the bundle holds was replaced since: its text or its findings are others"
     );
     let resolved = Resolve::new(ledger).handle(plan, &cx(Phase::Resolve, None)).await.context("resolve failed")?;
     adapt(&AdaptPart::new(registry.clone()), &resolved, &workspace, &cx).await?;
@@ -130,6 +140,7 @@ fn admitted(original: &Original) -> RunAdmitted {
         options: RunOptions {
             watermark: Some(original.watermark),
             reset_baseline: original.manifest.delta.as_ref().is_some_and(|delta| delta.reset_baseline),
+            policy_snapshot_id: original.manifest.policy_snapshot.as_ref().map(|snapshot| snapshot.id.clone()),
             ..RunOptions::default()
         },
         request: RunRequest { by: "prove".to_owned(), at, admitted_at: at, correlation_id: "prove".to_owned() },

@@ -94,6 +94,9 @@ pub enum AdaptError {
     /// A database could not be built.
     #[error("cannot build the database")]
     Trivy(#[from] crate::trivy::TrivyError),
+    /// The policy snapshot or its findings could not be exported.
+    #[error("cannot export the policy snapshot")]
+    Policy(#[from] crate::json::policy::PolicyExportError),
     /// Staging failed.
     #[error("cannot stage {what}")]
     Stage {
@@ -187,6 +190,7 @@ impl Judged for AdaptError {
             Self::Mirror(_) | Self::BrokeOff { .. } => Verdict::Redeliver { after: None },
             Self::Part { cause, .. } => cause.verdict(),
             Self::Trivy(cause) => cause.verdict(),
+            Self::Policy(cause) => cause.verdict(),
             Self::Segment { .. } => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
             Self::Cancelled(_) => Verdict::Cancelled,
         }

@@ -16,5 +16,6 @@ mod trivy;
 
 pub use adapter::{Adapter, Registry};
 pub use error::AdaptError;
+pub use json::policy::PolicyExportError;
 pub use stage::{AdaptPart, Assemble};
 pub use trivy::TrivyError;

@@ -20,6 +20,7 @@ use futures::future::BoxFuture;
 use crate::adapter::{Adapter, Tools};
 use crate::error::AdaptError;
 use crate::json::part::{self, Workshop};
+use crate::json::policy;
 
 /// One version for both: a delta leads to the tree that a full mirror has.
 const VERSION: &str = "1";
@@ -78,7 +79,8 @@ impl Adapter for Mirror {
         cx: &'a StageContext,
     ) -> BoxFuture<'a, Result<RunAdapted, AdaptError>> {
         async move {
-            let tree = tree::join(input, cx).await?;
+            let policy = policy::export(&self.tools, &self.workshop, &input.plan, cx).await?;
+            let tree = tree::join(input, policy, cx).await?;
             match self.kind {
                 ProfileKind::MirrorDelta => delta::against_base(tree, cx).await,
                 _ => Ok(tree.into_adapted()),

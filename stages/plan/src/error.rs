@@ -3,9 +3,10 @@
 use export_blobs::ResultError;
 use export_canon::CanonError;
 use export_contract::profile::{DistributionKind, ProfileError, ProfileKind};
-use export_contract::{ErrorCode, ProfileId, RunId, Sequence};
+use export_contract::{ErrorCode, ProfileId, RunId, Sequence, TenantId};
 use export_evidence::LedgerError;
-use export_pipeline::{Judged, Verdict};
+use export_evidence::policy::PolicyError;
+use export_pipeline::{Cancelled, Judged, Verdict};
 
 /// Why a run was not planned.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,34 @@ pub enum PlanError {
         /// The run's.
         asked: Sequence,
     },
+    /// The run names a policy snapshot, and nothing of it would be in the bundle.
+    #[error("the run names a policySnapshotId, and {by}; leave it out, or use a profile that takes a snapshot")]
+    SnapshotNotTaken {
+        /// Why not.
+        by: String,
+    },
+    /// The run names a policy snapshot that is not there.
+    #[error(
+        "tenant `{tenant}` has no policy snapshot `{id}`; name one that is there, or leave policySnapshotId out to take the newest"
+    )]
+    SnapshotMissing {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        id: String,
+    },
+    /// The profile wants a policy snapshot, and there is none at all.
+    #[error(
+        "tenant `{0}` has no policy snapshot, and the profile's policySnapshotMode is `required`; import one with `exportd evidence \
+         import`, name a policy engine in `[policy]`, or set policySnapshotMode to `optional`"
+    )]
+    SnapshotsMissing(TenantId),
+    /// The policy source cannot be read.
+    #[error("cannot pin the policy snapshot")]
+    Policy(#[source] PolicyError),
+    /// The run was cancelled.
+    #[error(transparent)]
+    Cancelled(Cancelled),
     /// The run asks for a position that the ledger has not reached.
     #[error("the run asks for ledger position {}, the ledger is at {}", .asked.0, .committed.0)]
     Watermark {
@@ -96,7 +125,13 @@ impl Judged for PlanError {
             Self::Schema { .. } => Verdict::FailRun(ErrorCode::SchemaUnsupported),
             Self::Distribution(_) => Verdict::FailRun(ErrorCode::DistributionRefused),
             Self::NoKinds | Self::Watermark { .. } => Verdict::FailRun(ErrorCode::InvalidSelector),
-            Self::NoSnapshot(_) => Verdict::FailRun(ErrorCode::SnapshotMissing),
+            Self::NoSnapshot(_) | Self::SnapshotMissing { .. } | Self::SnapshotsMissing(_) => {
+                Verdict::FailRun(ErrorCode::SnapshotMissing)
+            }
+            Self::SnapshotNotTaken { .. } => Verdict::FailRun(ErrorCode::InvalidRequest),
+            Self::Policy(cause) if cause.is_transient() => Verdict::Redeliver { after: None },
+            Self::Policy(_) => Verdict::FailRun(ErrorCode::SourceUnreadable),
+            Self::Cancelled(_) => Verdict::Cancelled,
             Self::NoBase | Self::BaseGone { .. } | Self::BaseRecord(_) => Verdict::FailRun(ErrorCode::BaseMissing),
             Self::Base(ResultError::Store { cause, .. }) if cause.is_transient() => Verdict::Redeliver { after: None },
             Self::Base(_) => Verdict::FailRun(ErrorCode::BaseMissing),

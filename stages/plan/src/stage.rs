@@ -6,31 +6,35 @@ use std::sync::Arc;
 use export_canon::digesting::sha256;
 use export_canon::jcs;
 use export_contract::message::{AdapterRef, RunAdmitted, RunPlanned};
-use export_contract::profile::{DistributionKind, PolicySnapshotMode, ProfileKind};
+use export_contract::profile::{DistributionKind, ProfileKind};
 use export_contract::run::Phase;
 use export_contract::{Digest, Version};
 use export_evidence::EvidenceLedger;
+use export_evidence::policy::PolicySource;
 use export_pipeline::{Stage, StageContext};
 
 use crate::base::Base;
 use crate::error::PlanError;
+use crate::snapshot;
 
 /// Plans runs. Holds what the deployment can make and hand over, fixed at start.
 #[derive(Debug)]
 pub struct Plan {
     ledger: Arc<dyn EvidenceLedger>,
+    policy: Arc<dyn PolicySource>,
     adapters: Vec<AdapterRef>,
     distribution: BTreeSet<DistributionKind>,
 }
 
 impl Plan {
-    /// A planner over `ledger` for the registered `adapters` and the allowed ways of `distribution`.
+    /// A planner over `ledger` and `policy` for the registered `adapters` and the allowed ways of `distribution`.
     pub fn new(
         ledger: Arc<dyn EvidenceLedger>,
+        policy: Arc<dyn PolicySource>,
         adapters: Vec<AdapterRef>,
         distribution: BTreeSet<DistributionKind>,
     ) -> Self {
-        Self { ledger, adapters, distribution }
+        Self { ledger, policy, adapters, distribution }
     }
 }
 
@@ -56,9 +60,6 @@ impl Stage for Plan {
         if let Some(refused) = profile.config.distribution.difference(&self.distribution).next() {
             return Err(PlanError::Distribution(*refused));
         }
-        if profile.config.policy_snapshot_mode == PolicySnapshotMode::Required {
-            return Err(PlanError::NoSnapshot(profile.kind));
-        }
         let base = match profile.kind {
             ProfileKind::MirrorDelta if !options.reset_baseline => {
                 let base = base.ok_or(PlanError::NoBase)?;
@@ -74,6 +75,7 @@ impl Stage for Plan {
         if selectors.kinds.is_empty() {
             return Err(PlanError::NoKinds);
         }
+        let policy_snapshot = snapshot::pin(&*self.policy, &profile, &options, cx).await?;
         let committed = self.ledger.watermark(&run.tenant).await.map_err(PlanError::Ledger)?.sequence;
         let watermark = options.watermark.unwrap_or(committed);
         if watermark > committed {
@@ -94,7 +96,7 @@ impl Stage for Plan {
             watermark,
             as_of,
             sources,
-            policy_snapshot: None,
+            policy_snapshot,
             base: base.map(Base::into_export),
             adapter,
             request,

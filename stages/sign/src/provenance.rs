@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use export_contract::manifest::ExportManifest;
-use export_contract::message::{ManifestWritten, SourceRead};
+use export_contract::message::{ManifestWritten, PolicySnapshotRef, SourceRead};
 use export_contract::{Digest, Timestamp};
 use export_signing::statement::{
     BuildDefinition, Builder, Dependency, Metadata, PROVENANCE_TYPE, Provenance, RunDetails, STATEMENT_TYPE, Statement,
@@ -117,7 +117,7 @@ fn inputs(manifest: &ManifestWritten) -> Vec<Dependency> {
     let snapshot = manifest.plan.policy_snapshot.iter().map(|snapshot| Dependency {
         uri: format!("urn:export-center:policy-snapshot:{}", snapshot.id),
         digest: BTreeMap::from([("sha256".to_owned(), snapshot.digest.hex().to_owned())]),
-        annotations: BTreeMap::new(),
+        annotations: policy(snapshot),
     });
     let base = manifest.plan.base.iter().map(|base| Dependency {
         uri: "urn:export-center:mirror".to_owned(),
@@ -125,6 +125,27 @@ fn inputs(manifest: &ManifestWritten) -> Vec<Dependency> {
         annotations: BTreeMap::new(),
     });
     manifest.sources.iter().map(|source| dependency(manifest, source)).chain(snapshot).chain(base).collect()
+}
+
+/// What the engine says of a snapshot, and the findings that were read.
+fn policy(snapshot: &PolicySnapshotRef) -> BTreeMap<String, Value> {
+    let PolicySnapshotRef { id: _, digest: _, policy_version, inputs_hash, decision_trace, findings } = snapshot;
+    let texts = [
+        ("policyVersion", Some(policy_version)),
+        ("inputsHash", Some(inputs_hash)),
+        ("decisionTrace", decision_trace.as_ref()),
+    ];
+    let texts = texts.into_iter().filter_map(|(name, text)| {
+        let text = text.filter(|text| !text.is_empty())?;
+        Some((name.to_owned(), Value::from(text.as_str())))
+    });
+    let findings = findings.iter().flat_map(|findings| {
+        [
+            ("findings".to_owned(), Value::from(findings.count)),
+            ("findingsDigest".to_owned(), Value::from(findings.digest.as_str())),
+        ]
+    });
+    texts.chain(findings).collect()
 }
 
 /// A source of the ledger: what was read of it, by digest.

@@ -119,7 +119,7 @@ async fn planned(workspace: &Workspace) -> RunPlanned {
         watermark: Sequence(12),
         as_of: Some(request.at),
         sources: Vec::new(),
-        policy_snapshot: Some(PolicySnapshotRef { id: "snapshot-1".to_owned(), digest: digest(2) }),
+        policy_snapshot: Some(PolicySnapshotRef::new("snapshot-1".to_owned(), digest(2))),
         base: None,
         adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },
         request,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use export_contract::event::EventType;
-use export_contract::message::PolicySnapshotRef;
+use export_contract::message::{FindingsRef, PolicySnapshotRef};
 use export_contract::run::{Phase, Run, RunBundle, RunOptions, RunProgress, RunStatus};
 use export_contract::selectors::Pattern;
 use export_contract::verification::Verification;
@@ -194,7 +194,13 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
     let run = running(&*store, &tenant("acme"), 10).await;
     assert_eq!(run.phase, Some(Phase::Plan));
     let digest = Digest::from_bytes([7; 32]);
-    let snapshot = PolicySnapshotRef { id: "snapshot-1".to_owned(), digest: digest.clone() };
+    let snapshot = PolicySnapshotRef {
+        policy_version: "7".to_owned(),
+        inputs_hash: "sha256:inputs".to_owned(),
+        decision_trace: Some("sha256:trace".to_owned()),
+        findings: Some(FindingsRef { count: 9, digest: digest.clone() }),
+        ..PolicySnapshotRef::new("snapshot-1".to_owned(), digest.clone())
+    };
     let planned = StepOutcome {
         phase: Some(Phase::Resolve),
         policy_snapshot: Some(snapshot.clone()),

@@ -31,19 +31,19 @@ use crate::guard::{self, Breach};
 use crate::parts;
 
 /// Frames of one segment: 32 MiB of lines at the default chunk size, and one checkpoint.
-const SEGMENT_FRAMES: usize = 8;
+pub(super) const SEGMENT_FRAMES: usize = 8;
 /// Compressed bytes that close a segment earlier, where chunks are large or do not compress: what lies between two
 /// checkpoints is lost with its worker.
-const SEGMENT_BYTES: usize = 8 << 20;
+pub(super) const SEGMENT_BYTES: usize = 8 << 20;
 /// Bytes that wait to be compressed, stored and plain together. A chunk that is larger waits alone.
-const IN_FLIGHT: u32 = 40 << 20;
+pub(super) const IN_FLIGHT: u32 = 40 << 20;
 
 /// What the parts that a process writes share: room for what waits to be compressed, and the workbenches. Room always comes
 /// free: who holds some waits for a thread that compresses, never for room.
 #[derive(Clone, Debug)]
 pub(crate) struct Workshop {
-    room: Arc<Semaphore>,
-    benches: Workbenches,
+    pub(super) room: Arc<Semaphore>,
+    pub(super) benches: Workbenches,
 }
 
 impl Workshop {

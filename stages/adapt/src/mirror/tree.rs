@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use export_canon::jcs;
-use export_contract::message::{BundleFile, Document, PartAdapted, PartsResolved, RunAdapted, RunPlanned, SourceRead};
+use export_contract::message::{
+    BundleFile, Document, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment, SourceRead,
+};
 use export_contract::profile::Frames;
 use export_contract::{RecordKind, Version};
 use export_mirror::documents::{DocumentEntry, DocumentIndex};
@@ -17,7 +19,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{are_documents, readme};
 use crate::error::AdaptError;
-use crate::json::files;
+use crate::json::files::{self, Lines};
+use crate::json::{self, policy::Exported};
 use crate::parts::{self, Sources};
 
 /// A mirror's files, all staged, and what is in them.
@@ -37,7 +40,12 @@ impl Tree {
     }
 }
 
-pub(super) async fn join(input: PartsResolved, cx: &StageContext) -> Result<Tree, AdaptError> {
+/// Joins the parts of a run; `policy` is what stands beside them.
+pub(super) async fn join(
+    input: PartsResolved,
+    policy: Option<Exported>,
+    cx: &StageContext,
+) -> Result<Tree, AdaptError> {
     let PartsResolved { plan, parts, .. } = input;
     let mut sources = Sources::default();
     let mut joins = Vec::new();
@@ -55,8 +63,11 @@ pub(super) async fn join(input: PartsResolved, cx: &StageContext) -> Result<Tree
         // The files are read, hashed and written side by side.
         let (plan, cx) = (plan.clone(), cx.clone());
         joins.push(AbortOnDropHandle::new(tokio::spawn(async move {
-            let file = files::file(&plan, kind, &adapted, &cx).await?;
-            let index = index(&file, plan.profile.config.compression.frames, &adapted);
+            let compression = plan.profile.config.compression;
+            let segments: Vec<Segment> = adapted.iter().flat_map(|part| part.segments.clone()).collect();
+            let lines = adapted.into_iter().map(Lines::from).collect();
+            let file = files::file(layout::lines_path(kind), compression, lines, &cx).await?;
+            let index = index(&file, LineForm::Evidence, compression.frames, &segments);
             Ok::<_, AdaptError>((kind, file, index))
         })));
     }
@@ -67,8 +78,11 @@ pub(super) async fn join(input: PartsResolved, cx: &StageContext) -> Result<Tree
         tree.indexes.insert(file.path.clone(), index);
         tree.files.push(file);
     }
+    if let Some(policy) = &policy {
+        tree.add_policy(policy, cx).await?;
+    }
     tree.files.sort_by(|a, b| a.path.cmp(&b.path));
-    let text = readme::of_tree(&tree.plan, &tree.files);
+    let text = readme::of_tree(&tree.plan, &tree.files) + &json::policy::readme(&tree.plan, policy.as_ref());
     tree.files.push(text_file(layout::README, "text/markdown", Bytes::from(text), cx).await?);
     tree.files.sort_by(|a, b| a.path.cmp(&b.path));
     tree.sources = sources.finish();
@@ -76,6 +90,18 @@ pub(super) async fn join(input: PartsResolved, cx: &StageContext) -> Result<Tree
 }
 
 impl Tree {
+    /// Adds snapshot and findings, and an index of the latter.
+    async fn add_policy(&mut self, policy: &Exported, cx: &StageContext) -> Result<(), AdaptError> {
+        let frames = self.plan.profile.config.compression.frames;
+        self.files.extend(policy.files.iter().cloned());
+        for file in policy.files.iter().filter(|file| file.path == layout::EVALUATIONS) {
+            let index = index(file, LineForm::Finding, frames, &policy.segments);
+            self.files.push(document(layout::FINDINGS_INDEX, &index, cx).await?);
+            self.indexes.insert(file.path.clone(), index);
+        }
+        Ok(())
+    }
+
     /// Adds each document as a file, and their index.
     async fn add_documents(
         &mut self,
@@ -125,9 +151,8 @@ fn keeps_its_promise(adapted: &PartAdapted, part: &export_contract::message::Par
 }
 
 /// The index of a joined file.
-fn index(file: &BundleFile, frames: Frames, parts: &[PartAdapted]) -> FileIndex {
-    let segments = || parts.iter().flat_map(|part| &part.segments);
-    let marked = segments().flat_map(|segment| segment.frames.iter().zip(&segment.marks));
+fn index(file: &BundleFile, form: LineForm, frames: Frames, segments: &[Segment]) -> FileIndex {
+    let marked = segments.iter().flat_map(|segment| segment.frames.iter().zip(&segment.marks));
     let entries = match frames {
         Frames::Multi => marked
             .map(|(frame, mark)| FrameEntry {
@@ -152,7 +177,7 @@ fn index(file: &BundleFile, frames: Frames, parts: &[PartAdapted]) -> FileIndex 
             })
             .collect(),
     };
-    FileIndex::new(file.path.clone(), LineForm::Evidence, entries)
+    FileIndex::new(file.path.clone(), form, entries)
 }
 
 /// A document of ours.

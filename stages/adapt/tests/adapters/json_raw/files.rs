@@ -225,6 +225,7 @@ async fn the_registry_holds_what_is_allowed_and_says_so_in_its_digest() {
         threads: NonZeroUsize::MIN,
         scratch: std::path::PathBuf::new(),
         fan_in: 2,
+        policy: world.policy.clone(),
     };
     let none = Registry::new(&tools, &BTreeSet::new());
     assert!(none.kinds().is_empty() && none.digest() != registry.digest());
