@@ -154,6 +154,31 @@ impl Evidence {
         self.write(&format!("sboms/{number:04}.json"), &text)
     }
 
+    /// A snapshot of a policy engine with its findings: number, status and severity of each.
+    pub(crate) fn policy(&self, snapshot: u32, findings: &[(u32, &str, &str)]) -> &Self {
+        let folder = format!("policy/{snapshot:04}");
+        let text = serde_json::json!({
+            "snapshot_id": format!("snap-{snapshot:04}"),
+            "generated_at": format!("2026-01-01T00:{:02}:{:02}Z", snapshot / 60, snapshot % 60),
+            "policy_version": snapshot,
+            "inputs_hash": format!("sha256:{}", "a".repeat(64)),
+            "decision_trace": format!("sha256:{}", "b".repeat(64)),
+        });
+        self.write(&format!("{folder}/snapshot.json"), &text);
+        let lines: String = findings
+            .iter()
+            .map(|(number, status, severity)| {
+                let finding = serde_json::json!({
+                    "subject": format!("pkg:npm/package-{}@1.0.0", number % 7), "advisory": format!("TEST-{number:04}"),
+                    "status": status, "severity": severity, "rationale": "r", "rule_chain": [],
+                });
+                format!("{finding}\n")
+            })
+            .collect();
+        std::fs::write(self.folder.join(folder).join("findings.jsonl"), lines).unwrap();
+        self
+    }
+
     fn write(&self, name: &str, text: &Value) -> &Self {
         let path = self.folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
