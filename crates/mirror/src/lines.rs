@@ -41,7 +41,8 @@ struct FindingKey<'a> {
     subject: Cow<'a, str>,
     #[serde(borrow)]
     advisory: Cow<'a, str>,
-    #[serde(borrow)]
+    /// Absent where the engine gives none.
+    #[serde(borrow, default)]
     finding_id: Cow<'a, str>,
 }
 

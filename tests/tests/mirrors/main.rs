@@ -4,6 +4,8 @@
 
 mod bases;
 mod chain;
+mod elsewhere;
 mod histories;
 mod kills;
+mod kit;
 mod world;
