@@ -39,9 +39,9 @@ struct EvidenceKey<'a> {
 struct FindingKey<'a> {
     #[serde(borrow)]
     subject: Cow<'a, str>,
-    #[serde(borrow)]
+    /// This and the next are absent where the engine gives none.
+    #[serde(borrow, default)]
     advisory: Cow<'a, str>,
-    /// Absent where the engine gives none.
     #[serde(borrow, default)]
     finding_id: Cow<'a, str>,
 }

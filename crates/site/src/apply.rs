@@ -114,13 +114,13 @@ impl Site {
         }
         let current = self.current()?;
         match given.export.delta.clone() {
-            None => self.full(&given, current, terms),
-            Some(chain) => self.delta(&given, &chain, current, terms),
+            None => self.full(&given, current.as_ref(), terms),
+            Some(chain) => self.delta(&given, &chain, current.as_ref(), terms),
         }
     }
 
-    fn full(&self, given: &Given, current: Option<State>, terms: &Terms) -> Result<Applied, SiteError> {
-        if let Some(here) = &current {
+    fn full(&self, given: &Given, current: Option<&State>, terms: &Terms) -> Result<Applied, SiteError> {
+        if let Some(here) = current {
             if here.digest == given.digest {
                 return Ok(nothing(here, given));
             }
@@ -142,7 +142,7 @@ impl Site {
         &self,
         given: &Given,
         chain: &ManifestDelta,
-        current: Option<State>,
+        current: Option<&State>,
         terms: &Terms,
     ) -> Result<Applied, SiteError> {
         let folder = self.incoming().join("given");
@@ -154,14 +154,14 @@ impl Site {
         if !folder.join("target.json.sig").is_file() {
             return Err(SiteError::TargetUnsigned);
         }
-        if let Some(here) = &current {
+        if let Some(here) = current {
             if here.digest == chain.target_manifest_digest {
                 return Ok(nothing(here, given));
             }
             same_mirror(here, &target)?;
             not_older(here, &target, terms)?;
         }
-        let base = match (&chain.base_manifest_digest, &current) {
+        let base = match (&chain.base_manifest_digest, current) {
             (None, _) => None,
             (Some(wanted), None) => return Err(SiteError::NoBase(wanted.clone())),
             (Some(wanted), Some(here)) if here.digest != *wanted => {
@@ -201,7 +201,7 @@ impl Site {
         given: &Given,
         manifest: &ExportManifest,
         digest: &Digest,
-        current: Option<State>,
+        current: Option<&State>,
         terms: &Terms,
     ) -> Result<Applied, SiteError> {
         if change == Change::Delta {
@@ -219,7 +219,7 @@ impl Site {
         let applied = Applied {
             change,
             mirror: digest.clone(),
-            before: current.as_ref().map(|here| here.digest.clone()),
+            before: current.map(|here| here.digest.clone()),
             bundle: Some(given.digest.clone()),
             as_of: manifest.as_of,
             watermark: watermark(manifest),
@@ -227,7 +227,7 @@ impl Site {
         if terms.dry_run {
             return Ok(applied);
         }
-        if let Some(here) = &current {
+        if let Some(here) = current {
             let path = folder.join(CAME_FROM);
             self.disk.write(&path, here.digest.hex().as_bytes()).tried("write", &path)?;
         }

@@ -82,9 +82,9 @@ impl Materialise<'_> {
         let path = content.path.as_str();
         let index = layout::index_of(path).ok_or_else(|| mirror(path, "it has no index"))?;
         let old_path = self.of_base(path)?;
-        let base = self.index(&self.of_base(&index)?, &index, path)?;
+        let base = read_index(&self.of_base(&index)?, &index, path)?;
         // The index comes before the file that it is of: `data/` sorts before `indexes/`, so it may not be made yet.
-        let new = self.index(&self.new_index(&index)?, &index, path)?;
+        let new = read_index(&self.new_index(&index)?, &index, path)?;
 
         let (old_frames, _) = unshared(&base, &new);
         let reader = |frame: &FrameEntry| read_frame(&old_path, path, frame);
@@ -105,11 +105,6 @@ impl Materialise<'_> {
         if in_delta.is_file() { Ok(in_delta) } else { self.of_base(index) }
     }
 
-    fn index(&self, file: &Path, name: &str, path: &str) -> Result<FileIndex, SiteError> {
-        let reader = File::open(file).tried("read", file)?;
-        FileIndex::read(name, reader, path).map_err(SiteError::Mirror)
-    }
-
     /// The lines of a file of the delta; at most as many bytes as `export.json` says.
     fn plain(&self, path: &str) -> Result<BufReader<BoundedDecoder<File>>, SiteError> {
         let content = self.export.contents.iter().find(|content| content.path == path);
@@ -125,6 +120,11 @@ impl Materialise<'_> {
 
 fn mirror(path: &str, rule: &'static str) -> SiteError {
     SiteError::Mirror(MirrorError::Rule { path: path.to_owned(), rule })
+}
+
+fn read_index(file: &Path, name: &str, path: &str) -> Result<FileIndex, SiteError> {
+    let reader = File::open(file).tried("read", file)?;
+    FileIndex::read(name, reader, path).map_err(SiteError::Mirror)
 }
 
 fn read_frame(file: &Path, path: &str, frame: &FrameEntry) -> Result<Vec<u8>, MirrorError> {

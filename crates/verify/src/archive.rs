@@ -49,7 +49,7 @@ impl Write for Kept<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.copy.as_mut().map_or(Ok(()), |copy| copy.flush())
+        self.copy.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 

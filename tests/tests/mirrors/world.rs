@@ -40,10 +40,12 @@ pub(crate) fn state(finished: &Finished) -> String {
 /// `exportctl bundle …`, with the deployment's key where it verifies.
 pub(crate) fn exportctl(deployment: &Deployment, arguments: &[&str]) -> Command {
     let mut command = Command::new(&programs().unwrap().exportctl);
-    command.arg("bundle").args(arguments);
-    if ["apply", "verify", "kit"].contains(&arguments[0]) {
+    let (name, rest) = arguments.split_first().unwrap();
+    command.arg("bundle").arg(name);
+    if ["apply", "verify", "kit"].contains(name) {
         command.arg("--key").arg(deployment.data().join("keys/cosign.pub"));
     }
+    command.args(rest);
     command
 }
 

@@ -94,7 +94,8 @@ impl Mirror {
         };
         let nobody = || RecordKey { subject: String::new(), document_id: String::new(), source: String::new() };
         let (old, new) = (&base.files, &self.files);
-        for path in old.keys().chain(new.keys()).filter(|path| *path != PATH).collect::<std::collections::BTreeSet<_>>() {
+        for path in old.keys().chain(new.keys()).filter(|path| *path != PATH).collect::<std::collections::BTreeSet<_>>()
+        {
             let (before, after) = (old.get(path), new.get(path));
             if before == after {
                 continue;
@@ -171,7 +172,8 @@ fn lines(records: &BTreeMap<u16, u16>) -> (Vec<u8>, FileIndex, u64) {
         }
         groups.last_mut().unwrap().push((subject, content));
     }
-    let key = |subject: u16| RecordKey { subject: format!("S-{subject:05}"), document_id: "d".into(), source: "s".into() };
+    let key =
+        |subject: u16| RecordKey { subject: format!("S-{subject:05}"), document_id: "d".into(), source: "s".into() };
     for group in groups {
         let line = |(subject, content): &(u16, u16)| {
             let name = key(*subject).subject;
@@ -221,9 +223,9 @@ fn manifest(
     manifest.compression.level = 3;
     manifest.delta = delta;
     let content = |(path, bytes): (&String, &Vec<u8>)| {
-        let (records, plain_bytes, frames) = counts.get(path).map_or((None, None, None), |(records, plain, frames)| {
-            (Some(*records), Some(*plain), Some(*frames))
-        });
+        let (records, plain_bytes, frames) = counts
+            .get(path)
+            .map_or((None, None, None), |(records, plain, frames)| (Some(*records), Some(*plain), Some(*frames)));
         ManifestContent {
             path: path.clone(),
             digest: digest(bytes),

@@ -23,11 +23,11 @@ fn take(site: &Site, bundle: &Path) -> Result<Change, SiteError> {
 #[test]
 fn deltas_are_taken_in_their_order_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
-    let states: Vec<Mirror> = (0..4).map(|state| Mirror::of(&records(20 + state, state), u64::from(state) + 1)).collect();
+    let states: Vec<Mirror> =
+        (0..4).map(|state| Mirror::of(&records(20 + state, state), u64::from(state) + 1)).collect();
     let at = |name: &str| folder.path().join(name);
     let whole = states[0].bundle(&at("whole"));
-    let deltas: Vec<_> =
-        (1..4).map(|to| states[to].delta_from(&states[to - 1], &at(&format!("delta-{to}")))).collect();
+    let deltas: Vec<_> = (1..4).map(|to| states[to].delta_from(&states[to - 1], &at(&format!("delta-{to}")))).collect();
     let site = site(folder.path());
     assert!(matches!(take(&site, &deltas[0]), Err(SiteError::NoBase(_))));
     assert_eq!(take(&site, &whole).unwrap(), Change::Full);
@@ -70,15 +70,21 @@ fn what_is_refused_changes_nothing_and_is_noted() {
     };
     assert_eq!(bad("signature", &|delta| flip(&delta.join("export.json.sig"), 20)), 10);
     assert_eq!(bad("target's signature", &|delta| flip(&delta.join("target.json.sig"), 20)), 10);
-    assert_eq!(bad("no target's signature", &|delta| {
-        std::fs::remove_file(delta.join("target.json.sig")).unwrap();
-        std::fs::remove_file(delta.join("target.json.sigstore.json")).unwrap();
-    }), 11);
+    assert_eq!(
+        bad("no target's signature", &|delta| {
+            std::fs::remove_file(delta.join("target.json.sig")).unwrap();
+            std::fs::remove_file(delta.join("target.json.sigstore.json")).unwrap();
+        }),
+        11
+    );
     assert_eq!(bad("a byte of the tar", &|delta| flip(&delta.join("bundle.tar"), 600)), 13);
-    assert_eq!(bad("a cut tar", &|delta| {
-        let bytes = std::fs::read(delta.join("bundle.tar")).unwrap();
-        std::fs::write(delta.join("bundle.tar"), &bytes[..bytes.len() / 2]).unwrap();
-    }), 17);
+    assert_eq!(
+        bad("a cut tar", &|delta| {
+            let bytes = std::fs::read(delta.join("bundle.tar")).unwrap();
+            std::fs::write(delta.join("bundle.tar"), &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        17
+    );
     let quarantine = folder.path().join("site/quarantine");
     assert_eq!(std::fs::read_dir(&quarantine).unwrap().count(), 5);
     assert!(!folder.path().join("site/.incoming").exists());
