@@ -42,6 +42,8 @@ pub(crate) const KEY: &str = "cosign.pub";
 pub(crate) const PROVENANCE: &str = "provenance.json";
 /// Name of the signed statement.
 pub(crate) const ATTESTATION: &str = "provenance.sigstore.json";
+/// Name of the signed statement that the bundle is unchanged.
+pub(crate) const REFRESH: &str = export_contract::refresh::FILE;
 
 /// Largest `export.json` that is read; the sign stage signs no larger one.
 const MAX_MANIFEST: u64 = 64 << 20;
@@ -49,7 +51,7 @@ const MAX_MANIFEST: u64 = 64 << 20;
 const PIECE: usize = 256 << 10;
 
 /// The files that travel with a tar, and the most bytes that are read of each.
-const BESIDE: [(&str, u64); 6] = [
+const BESIDE: [(&str, u64); 7] = [
     (KEY, 16 << 10),
     (EXPORT_JSON, MAX_MANIFEST),
     // A P-256 signature has at most 72 bytes in DER, 96 in base64.
@@ -57,6 +59,8 @@ const BESIDE: [(&str, u64); 6] = [
     (BUNDLED, 64 << 10),
     (PROVENANCE, 16 << 20),
     (ATTESTATION, MAX_BYTES as u64),
+    // The statement has a fixed number of members.
+    (REFRESH, 64 << 10),
 ];
 /// What must be known before a tar that passes by only once can be judged.
 const FIRST: [&str; 3] = [EXPORT_JSON, DETACHED, BUNDLED];

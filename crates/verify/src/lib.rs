@@ -3,7 +3,7 @@
 //! Every byte is taken for hostile. Nothing is unpacked, nothing is written, no network is touched; memory is bounded whatever the
 //! bundle claims. The order is: find the files ([`container`]), check the signature over `export.json` ([`signature`]) before anything of
 //! it is believed, read it ([`manifest`]), stream the tar against it ([`archive`], [`content`], [`frames`]), then check provenance
-//! ([`attestation`]) and age. [`verify`] tells what was proven and what was not; [`inspect`] only shows what a bundle says of itself.
+//! ([`attestation`]), a later confirmation ([`refresh`]) and age. [`verify`] tells what was proven and what was not; [`inspect`] only shows what a bundle says of itself.
 
 mod archive;
 mod attestation;
@@ -18,6 +18,7 @@ pub mod fuzzing;
 mod inspect;
 mod manifest;
 mod policy;
+mod refresh;
 mod report;
 mod signature;
 
@@ -66,13 +67,15 @@ fn prove(mut container: Container<'_>, policy: &Policy, progress: &dyn Fn(u64)) 
     let archive = archive::check(&mut container, &manifest.export, &export_json, policy, progress)?;
     container.close(&archive)?;
     let attestation = attestation::check(&container, &archive, &export_json, &manifest.export.contents, policy)?;
-    let age = freshness::check(&manifest.export, policy)?;
+    let refresh = refresh::check(&container, &archive, &export_json, &manifest.export, policy)?;
+    let age = freshness::check(&manifest.export, refresh.as_ref(), policy)?;
     Ok(Report::new(Evidence {
         manifest,
         export_json,
         signature,
         archive,
         attestation,
+        refresh,
         others: container.others().to_vec(),
         age,
         max_age: policy.max_age_seconds,
