@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::{DistributionKind, Profile};
+use crate::refresh::{PreviousRun, Refresh};
 use crate::run::{RunOptions, RunRef};
 use crate::selectors::Selectors;
 use crate::{Digest, ErrorCode, PartIndex, RecordKey, RecordKind, Sequence, Timestamp, Version};
@@ -126,6 +127,9 @@ pub struct RunAdmitted {
     pub options: RunOptions,
     /// Who asked, when, and under which correlation id; goes into provenance only.
     pub request: RunRequest,
+    /// The run whose bundle may do for this one, where the profile asks for that and there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousRun>,
 }
 
 /// Who asked for a run. Never reaches the bundle (design D2).
@@ -170,6 +174,9 @@ pub struct RunPlanned {
     pub adapter: AdapterRef,
     /// Who asked; for provenance.
     pub request: RunRequest,
+    /// The bundle that this run confirms, because nothing changed since it was made. Such a run has no parts and makes no bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Refresh>,
 }
 
 /// A source of the ledger and how many of its records are visible at the watermark.

@@ -110,5 +110,7 @@ fn admitted(original: &Original) -> RunAdmitted {
         selectors: original.selectors.clone(),
         options: RunOptions { watermark: Some(original.watermark), ..RunOptions::default() },
         request: RunRequest { by: "prove".to_owned(), at, admitted_at: at, correlation_id: "prove".to_owned() },
+        // A confirmation would prove nothing: the bundle is made again, whatever there is.
+        previous: None,
     }
 }

@@ -7,7 +7,7 @@ use export_contract::manifest::{
     ExportManifest, ManifestCompression, ManifestContent, ManifestProfile, ManifestSource, SCHEMA, SourceState, VERSION,
 };
 use export_contract::message::{BundleFile, RunAdapted, RunPlanned, SourceRead};
-use export_contract::{Digest, RecordKind, Timestamp};
+use export_contract::{Digest, RecordKind};
 
 /// The manifest of what adapt wrote.
 pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
@@ -28,7 +28,8 @@ pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
         },
         selectors: plan.selectors.clone(),
         as_of: plan.as_of,
-        fresh_until: fresh_until(plan),
+        // Counted from the newest observation and not from now: the same inputs make the same bytes on every day.
+        fresh_until: plan.as_of.and_then(|as_of| profile.config.fresh_until(as_of)),
         sources: states(plan, sources),
         policy_snapshot: plan.policy_snapshot.clone(),
         adapter: plan.adapter.clone(),
@@ -41,14 +42,6 @@ pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
         contents,
         distribution: profile.config.distribution.iter().copied().collect(),
     }
-}
-
-/// Counted from the newest observation and not from now: the same inputs make the same bytes on every day. Behind the last time that
-/// can be written there is none.
-fn fresh_until(plan: &RunPlanned) -> Option<Timestamp> {
-    let (as_of, hours) = plan.as_of.zip(plan.profile.config.fresh_for_hours)?;
-    let until = as_of.as_micros().checked_add(i64::from(hours) * 3_600_000_000)?;
-    Timestamp::from_micros(until).ok()
 }
 
 fn content(file: &BundleFile) -> ManifestContent {

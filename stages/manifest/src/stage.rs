@@ -23,6 +23,17 @@ impl Stage for Manifest {
     type Error = ManifestError;
 
     async fn handle(&self, adapted: RunAdapted, cx: &StageContext) -> Result<ManifestWritten, ManifestError> {
+        if let Some(refresh) = adapted.plan.refresh.clone() {
+            return Ok(ManifestWritten {
+                v: Version,
+                plan: adapted.plan,
+                export_json: refresh.export_json,
+                bundle: refresh.bundle,
+                rerun_hash: refresh.rerun_hash,
+                records: refresh.records,
+                sources: adapted.sources,
+            });
+        }
         let manifest = export_json(&adapted);
         let text = jcs::to_vec(&manifest).map_err(ManifestError::Canonical)?;
         let staged = cx.workspace().put_artefact(Bytes::from(text)).await;

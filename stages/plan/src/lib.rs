@@ -3,9 +3,10 @@
 //! Takes what was decided at submit ([`RunAdmitted`](export_contract::message::RunAdmitted)), looks once at the evidence
 //! ledger, and gives a [`RunPlanned`](export_contract::message::RunPlanned): profile revision, absolute selectors, ledger
 //! watermark, sources, adapter. Every later stage reads the plan and nothing that can change. What cannot be exported fails
-//! here, fast and with a code.
+//! here, fast and with a code. Where the profile asks for it and nothing changed, the plan names the earlier bundle that does.
 
 mod error;
+mod refresh;
 mod stage;
 
 pub use error::PlanError;

@@ -13,6 +13,7 @@ use export_evidence::EvidenceLedger;
 use export_pipeline::{Stage, StageContext};
 
 use crate::error::PlanError;
+use crate::refresh;
 
 /// Plans runs. Holds what the deployment can make and hand over, fixed at start.
 #[derive(Debug)]
@@ -39,8 +40,8 @@ impl Stage for Plan {
     type Output = RunPlanned;
     type Error = PlanError;
 
-    async fn handle(&self, input: RunAdmitted, _cx: &StageContext) -> Result<RunPlanned, PlanError> {
-        let RunAdmitted { run, profile, mut selectors, options, request, .. } = input;
+    async fn handle(&self, input: RunAdmitted, cx: &StageContext) -> Result<RunPlanned, PlanError> {
+        let RunAdmitted { run, profile, mut selectors, options, request, previous, .. } = input;
         profile.config.check().map_err(PlanError::Profile)?;
         let made = profile.kind.schema_version();
         if let Some(asked) = profile.config.schema_version.filter(|asked| Some(*asked) != made) {
@@ -71,7 +72,7 @@ impl Stage for Plan {
         let as_of = self.ledger.as_of(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
         let sources = self.ledger.sources(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
         let config = jcs::to_vec(&profile.config).map_err(PlanError::Digest)?;
-        Ok(RunPlanned {
+        let mut plan = RunPlanned {
             v: Version,
             run,
             config_digest: Digest::from_bytes(*sha256(&config).as_bytes()),
@@ -83,6 +84,12 @@ impl Stage for Plan {
             policy_snapshot: None,
             adapter,
             request,
-        })
+            refresh: None,
+        };
+        // Of an older position nobody can say that nothing changed since.
+        if let Some(previous) = previous.filter(|_| watermark == committed) {
+            plan.refresh = refresh::of(&plan, previous, cx).await?;
+        }
+        Ok(plan)
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "plan/refreshes.rs"]
+mod refreshes;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -121,11 +124,15 @@ impl World {
     }
 
     async fn plan_over(&self, ledger: Arc<dyn EvidenceLedger>, admitted: RunAdmitted) -> Result<RunPlanned, PlanError> {
-        let adapters = vec![AdapterRef { name: "json:raw".to_owned(), version: "7".to_owned() }];
         let blobs = FolderBlobs::open(&self.folder.path().join("staging")).await.unwrap();
         let workspace = Workspace::new(Arc::new(blobs), admitted.run.clone());
         let cx = StageContext::new(workspace, Phase::Plan, None, 1, CancellationToken::new(), Arc::new(Unwatched));
-        Plan::new(ledger, adapters, BTreeSet::from([DistributionKind::Http])).handle(admitted, &cx).await
+        Self::stage(ledger).handle(admitted, &cx).await
+    }
+
+    fn stage(ledger: Arc<dyn EvidenceLedger>) -> Plan {
+        let adapters = vec![AdapterRef { name: "json:raw".to_owned(), version: "7".to_owned() }];
+        Plan::new(ledger, adapters, BTreeSet::from([DistributionKind::Http]))
     }
 }
 
@@ -138,6 +145,7 @@ fn admitted() -> RunAdmitted {
         selectors: Selectors::default(),
         options: RunOptions::default(),
         request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
+        previous: None,
     }
 }
 
