@@ -1,5 +1,6 @@
 //! `exportctl bundle`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use export_client::Client;
@@ -58,6 +59,16 @@ async fn download(global: &Global, client: &Client, run: &Run, dir: &Path) -> Re
         let path = dir.join(name);
         std::fs::write(&path, &bytes).map_err(|cause| written(&path, cause))?;
         files.push(name.clone());
+    }
+    // What another run left in the folder is about another bundle, and a verifier would say so.
+    for name in pack::FILES.into_iter().filter(|name| !files.iter().any(|file| file == name)) {
+        let path = dir.join(name);
+        match std::fs::remove_file(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                return Err(Failure::File { act: "remove", path, cause });
+            }
+            _ => {}
+        }
     }
     let target = if output::bars(global) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(bundle.bytes), target);

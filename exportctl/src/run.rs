@@ -103,6 +103,9 @@ fn facts(run: &Run) -> String {
         if let Some(as_of) = bundle.as_of {
             facts.push(("as of", as_of.to_string()));
         }
+        if let Some(made_by) = &bundle.refreshes {
+            facts.push(("unchanged since", format!("run {made_by}")));
+        }
         if let Some(hint) = bundle.verification.as_ref().and_then(|hints| hints.commands.first()) {
             facts.push(("verify with", hint.command.clone()));
         }

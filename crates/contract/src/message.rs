@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::{DistributionKind, Profile, ProfileKind};
+use crate::refresh::{PreviousRun, Refresh};
 use crate::run::{RunOptions, RunRef};
 use crate::selectors::Selectors;
 use crate::{Digest, ErrorCode, PartIndex, RecordKey, RecordKind, Sequence, Timestamp, Version};
@@ -129,6 +130,9 @@ pub struct RunAdmitted {
     /// The run that a delta builds upon, found in the run ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseRun>,
+    /// The run whose bundle may do for this one, where the profile asks for that and there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousRun>,
 }
 
 /// A finished mirror that a delta builds upon.
@@ -186,6 +190,9 @@ pub struct RunPlanned {
     pub adapter: AdapterRef,
     /// Who asked; for provenance.
     pub request: RunRequest,
+    /// The bundle that this run confirms, because nothing changed since it was made. Such a run has no parts and makes no bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Refresh>,
 }
 
 impl RunPlanned {

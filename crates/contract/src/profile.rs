@@ -168,6 +168,7 @@ pub enum PolicySnapshotMode {
 /// The configuration of a profile revision: everything that can change a bundle's bytes. Never edited in place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct ProfileConfig {
     /// The record kinds to export.
     pub include: BTreeSet<RecordKind>,
@@ -201,6 +202,10 @@ pub struct ProfileConfig {
     /// Hours behind `asOf` for which a bundle calls itself fresh; a verifier refuses it later. Absent makes no such promise. 1 to 87,600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_for_hours: Option<u32>,
+    /// Whether a run that finds nothing changed since an earlier one of the profile confirms that one's bundle in a small signed
+    /// statement, which extends its freshness, instead of making the same bundle again. Needs `freshForHours`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refresh_when_unchanged: bool,
     /// What the provenance tells of the builder.
     #[serde(skip_serializing_if = "is_default_provenance")]
     pub provenance: ProvenanceDetail,
@@ -260,6 +265,7 @@ impl Default for ProfileConfig {
             attestation: true,
             retention_days: None,
             fresh_for_hours: None,
+            refresh_when_unchanged: false,
             provenance: ProvenanceDetail::Standard,
         }
     }
@@ -302,7 +308,19 @@ impl ProfileConfig {
             "freshForHours",
             "use 1 to 87600",
         );
+        expect(
+            !self.refresh_when_unchanged || self.fresh_for_hours.is_some(),
+            "refreshWhenUnchanged",
+            "set freshForHours too, which is what a refresh extends",
+        );
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// Until when a bundle is fresh that nothing is newer than at `at`. None without `freshForHours`, and behind the last time that
+    /// can be written.
+    pub fn fresh_until(&self, at: Timestamp) -> Option<Timestamp> {
+        let until = at.as_micros().checked_add(i64::from(self.fresh_for_hours?) * 3_600_000_000)?;
+        Timestamp::from_micros(until).ok()
     }
 }
 

@@ -207,6 +207,9 @@ pub struct RunBundle {
     /// How to verify it; absent in runs from before there was the member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
+    /// The earlier run whose bundle this run found unchanged: that one made the tar, and keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshes: Option<RunId>,
 }
 
 /// A run as the ledger keeps it and the API shows it. Everything above `status` is immutable.

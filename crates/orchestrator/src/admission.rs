@@ -10,6 +10,7 @@ use export_runs::{Admission, NewEvent, StepOutcome, find_base};
 
 use crate::error::OrchestratorError;
 use crate::ports::Ports;
+use crate::previous;
 
 /// How many runs of a tenant run at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +87,8 @@ impl Admitter {
     }
 
     /// Writes the admission record of a running run and commands plan. May be repeated: the record is made of what the
-    /// ledger says and nothing else, the first one stays, and the command is on the log once.
+    /// ledger says and nothing else, the first one stays (also where the ledger knows of more earlier runs by now), and the
+    /// command is on the log once.
     ///
     /// # Errors
     /// What failed; the call may be made again.
@@ -95,6 +97,7 @@ impl Admitter {
         let Some(profile) = profile else { return self.fail_without_profile(run).await };
         let reference = run.reference();
         let base = self.base(run).await?;
+        let previous = previous::find(&self.ports, run, &profile).await?;
         let record = RunAdmitted {
             v: Version,
             run: reference.clone(),
@@ -108,6 +111,7 @@ impl Admitter {
                 correlation_id: run.correlation_id.clone(),
             },
             base,
+            previous,
         };
         let workspace = self.ports.workspace(&reference);
         let result = workspace.put_record(&workspace.admission_key(), &record).await?;

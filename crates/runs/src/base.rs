@@ -17,12 +17,18 @@ const PAGE: u32 = 200;
 pub async fn find_base(ledger: &dyn RunStore, tenant: &TenantId, name: &str) -> Result<Option<Run>, RunStoreError> {
     let finished = |run: &Run| run.status == RunStatus::Succeeded && run.bundle.is_some();
     if let Ok(id) = name.parse::<RunId>() {
-        return Ok(ledger.run(tenant, &id).await?.filter(finished));
+        let found = ledger.run(tenant, &id).await?.filter(finished);
+        // A run that only confirmed a mirror has none of its files.
+        let maker = found.as_ref().and_then(|run| run.bundle.as_ref()?.refreshes.clone());
+        return match maker {
+            Some(maker) => Ok(ledger.run(tenant, &maker).await?.filter(finished)),
+            None => Ok(found),
+        };
     }
     let named = if name.starts_with("sha256:") { name.to_owned() } else { format!("sha256:{name}") };
     let Ok(digest) = named.parse::<Digest>() else { return Ok(None) };
     let is_it = |run: &Run| {
-        run.bundle.as_ref().is_some_and(|bundle| {
+        run.bundle.as_ref().filter(|bundle| bundle.refreshes.is_none()).is_some_and(|bundle| {
             bundle.state_digest.as_ref() == Some(&digest)
                 || [&bundle.manifest_digest, &bundle.digest].contains(&&digest)
         })

@@ -44,6 +44,8 @@ pub(crate) const KEY: &str = "cosign.pub";
 pub(crate) const PROVENANCE: &str = "provenance.json";
 /// Name of the signed statement.
 pub(crate) const ATTESTATION: &str = "provenance.sigstore.json";
+/// Name of the signed statement that the bundle is unchanged.
+pub(crate) const REFRESH: &str = export_contract::refresh::FILE;
 
 /// Name of the detached signature over the manifest of the mirror that a delta leads to.
 pub(crate) const TARGET_DETACHED: &str = "target.json.sig";
@@ -56,7 +58,7 @@ pub(crate) const MAX_MANIFEST: u64 = 64 << 20;
 const PIECE: usize = 256 << 10;
 
 /// The files that travel with a tar, and the most bytes that are read of each.
-const BESIDE: [(&str, u64); 8] = [
+const BESIDE: [(&str, u64); 9] = [
     (KEY, 16 << 10),
     (EXPORT_JSON, MAX_MANIFEST),
     // A P-256 signature has at most 72 bytes in DER, 96 in base64.
@@ -66,6 +68,8 @@ const BESIDE: [(&str, u64); 8] = [
     (ATTESTATION, MAX_BYTES as u64),
     (TARGET_DETACHED, 1 << 10),
     (TARGET_BUNDLED, 64 << 10),
+    // The statement has a fixed number of members.
+    (REFRESH, 64 << 10),
 ];
 /// What must be known before a tar that passes by only once can be judged.
 const FIRST: [&str; 3] = [EXPORT_JSON, DETACHED, BUNDLED];

@@ -117,6 +117,20 @@ pub enum VerifyError {
         /// The most seconds accepted.
         max_age: i64,
     },
+    /// A refresh confirmed the evidence, but longer ago than the policy takes.
+    #[error(
+        "the evidence was last confirmed unchanged at {checked_at}, {} ago; at most {} is accepted",
+        spoken(*age),
+        spoken(*max_age)
+    )]
+    ConfirmedTooLongAgo {
+        /// When nothing was newer.
+        checked_at: Timestamp,
+        /// Seconds since then.
+        age: i64,
+        /// The most seconds accepted.
+        max_age: i64,
+    },
     /// The profile's own time limit is over.
     #[error("the evidence was fresh until {0} by its profile")]
     NotFresh(Timestamp),
@@ -213,7 +227,7 @@ impl VerifyError {
             Self::WrongSigner { .. } => 12,
             Self::DigestMismatch { .. } | Self::CountMismatch { .. } => 13,
             Self::Malformed { .. } => 14,
-            Self::TooOld { .. } | Self::NotFresh(_) | Self::AgeUnknown(_) => 15,
+            Self::TooOld { .. } | Self::ConfirmedTooLongAgo { .. } | Self::NotFresh(_) | Self::AgeUnknown(_) => 15,
             Self::CutOff(_) | Self::FileMissing(_) | Self::SourceFailed { .. } => 17,
         }
     }

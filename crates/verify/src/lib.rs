@@ -3,7 +3,7 @@
 //! Every byte is taken for hostile. Nothing is unpacked, nothing is written, no network is touched; memory is bounded whatever the
 //! bundle claims. The order is: find the files ([`container`]), check the signature over `export.json` ([`signature`]) before anything of
 //! it is believed, read it ([`manifest`]), stream the tar against it ([`archive`], [`content`], [`frames`]), then check provenance
-//! ([`attestation`]) and age. [`verify`] tells what was proven and what was not; [`inspect`] only shows what a bundle says of itself.
+//! ([`attestation`]), a later confirmation ([`refresh`]) and age. [`verify`] tells what was proven and what was not; [`inspect`] only shows what a bundle says of itself.
 
 mod archive;
 mod attestation;
@@ -19,6 +19,7 @@ mod inspect;
 mod manifest;
 mod members;
 mod policy;
+mod refresh;
 mod report;
 mod signature;
 mod unpack;
@@ -110,7 +111,8 @@ fn prove(
         None => None,
     };
     let attestation = attestation::check(&container, &archive, &export_json, &manifest.export.contents, policy)?;
-    let age = freshness::check(&manifest.export, policy)?;
+    let refresh = refresh::check(&container, &archive, &export_json, &manifest.export, policy)?;
+    let age = freshness::check(&manifest.export, refresh.as_ref(), policy)?;
     if let Some(copies) = copies {
         container.copy_beside(&export_json, copies)?;
     }
@@ -121,6 +123,7 @@ fn prove(
         target,
         archive,
         attestation,
+        refresh,
         others: container.others().to_vec(),
         age,
         max_age: policy.max_age_seconds,

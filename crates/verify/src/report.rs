@@ -8,8 +8,9 @@ use crate::archive::Archive;
 use crate::attestation::Attestation;
 use crate::container::ExportJson;
 use crate::error::shown;
-use crate::freshness::spoken;
+use crate::freshness::{Age, spoken};
 use crate::manifest::Manifest;
+use crate::refresh::Refresh;
 use crate::signature::Signature;
 
 /// Most names of things not looked at that are told one by one.
@@ -30,10 +31,13 @@ pub struct Report {
     /// Newest observation in the ledger when the bundle was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Seconds since then.
+    /// When a signed refresh found nothing newer in the ledger; the evidence is still as of `as_of`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Timestamp>,
+    /// Seconds since `confirmed_at`, or since `as_of` where nothing was confirmed: what a maximum age is compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_seconds: Option<i64>,
-    /// Until when the profile calls this fresh.
+    /// Until when the profile calls this fresh, by a refresh where that says later than `export.json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<Timestamp>,
     /// Id of the key that signed `export.json`: SHA-256 over its SPKI.
@@ -87,16 +91,18 @@ pub(crate) struct Evidence {
     pub(crate) target: Option<String>,
     pub(crate) archive: Archive,
     pub(crate) attestation: Attestation,
+    pub(crate) refresh: Option<Refresh>,
     /// What else the container holds.
     pub(crate) others: Vec<String>,
-    pub(crate) age: Option<i64>,
+    pub(crate) age: Age,
     pub(crate) max_age: Option<i64>,
 }
 
 impl Report {
     pub(crate) fn new(evidence: Evidence) -> Self {
         let (proven, not_proven) = told(&evidence);
-        let Evidence { manifest: Manifest { export: manifest }, export_json, signature, archive, age, .. } = evidence;
+        let Evidence { manifest: Manifest { export: manifest }, export_json, signature, archive, refresh, age, .. } =
+            evidence;
         let profile = &manifest.profile;
         let profile = format!("{}:{} {}", profile.kind, profile.variant, profile.revision);
         Self {
@@ -105,8 +111,9 @@ impl Report {
             tenant: manifest.tenant,
             profile,
             as_of: manifest.as_of,
-            age_seconds: age,
-            fresh_until: manifest.fresh_until,
+            confirmed_at: refresh.map(|refresh| refresh.checked_at),
+            age_seconds: age.seconds,
+            fresh_until: age.fresh_until,
             key_id: signature.key_id,
             bundle_digest: archive.digest,
             bytes: archive.bytes,
@@ -128,9 +135,18 @@ fn absent(source: ManifestSource) -> Option<AbsentSource> {
     (state != SourceState::Complete).then_some(AbsentSource { name, kind, state })
 }
 
+/// Of which time the evidence is; the last time named is the one that its age counts from.
+fn known(as_of: Option<Timestamp>, refresh: Option<&Refresh>) -> Option<String> {
+    let as_of = as_of.map(|as_of| format!("as of {as_of}"));
+    let Some(Refresh { checked_at, .. }) = refresh else { return as_of };
+    let as_of = as_of.unwrap_or_else(|| "of an empty ledger".to_owned());
+    Some(format!("{as_of} and was confirmed unchanged at {checked_at}"))
+}
+
 /// The two lists of sentences.
 fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
-    let Evidence { manifest, export_json, signature, target, archive, attestation, others, age, max_age } = evidence;
+    let Evidence { manifest, export_json, signature, target, archive, attestation, refresh, others, age, max_age } =
+        evidence;
     let Manifest { export: manifest } = manifest;
     let (mut proven, mut not_proven) = (Vec::new(), Vec::new());
     proven.push(format!("export.json ({}) is signed by key {}", export_json.digest, signature.key_id));
@@ -159,19 +175,26 @@ fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
         }
         Attestation::Absent => not_proven.push("how the bundle was made: there is no provenance".to_owned()),
     }
-    match (manifest.as_of, age, max_age) {
-        (Some(as_of), Some(age), Some(max_age)) => {
+    if let Some(Refresh { key_id, checked_at, fresh_until, run }) = refresh {
+        proven.push(format!(
+            "a refresh, signed by key {key_id}, says that run {run} found nothing newer in the ledger at {checked_at}, and calls \
+             the bundle fresh until {fresh_until}"
+        ));
+        not_proven.push("that every source was asked before the refresh: it says what the ledger held".to_owned());
+    }
+    match (known(manifest.as_of, refresh.as_ref()), age.seconds, max_age) {
+        (Some(known), Some(age), Some(max_age)) => {
             proven.push(format!(
-                "the evidence is as of {as_of}, {} ago; up to {} is accepted",
-                spoken(*age),
+                "the evidence is {known}, {} ago; up to {} is accepted",
+                spoken(age),
                 spoken(*max_age)
             ));
         }
-        (Some(as_of), Some(age), None) => not_proven.push(format!(
-            "that the evidence is recent: it is as of {as_of}, {} ago, and no maximum age was given",
-            spoken(*age)
+        (Some(known), Some(age), None) => not_proven.push(format!(
+            "that the evidence is recent: it is {known}, {} ago, and no maximum age was given",
+            spoken(age)
         )),
-        (Some(as_of), None, _) => not_proven.push(format!("that the evidence is recent: it is as of {as_of}")),
+        (Some(known), None, _) => not_proven.push(format!("that the evidence is recent: it is {known}")),
         (None, ..) => not_proven.push("that the evidence is recent: the ledger was empty".to_owned()),
     }
     if let Some(delta) = &manifest.delta {

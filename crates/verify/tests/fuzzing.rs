@@ -173,6 +173,9 @@ fn seeds_are_written() {
     put("statement", "good", &made.0["provenance.json"]);
     let envelope = serde_json::from_slice::<serde_json::Value>(&made.0["provenance.sigstore.json"]).unwrap();
     put("statement", "envelope", envelope["dsseEnvelope"].to_string().as_bytes());
+    let refresh = made::refresh(&made.0["export.json"], &made.0["bundle.tar"]);
+    put("refresh", "good", &export_canon::jcs::to_vec(&refresh).unwrap());
+    put("refresh", "provenance", &made.0["provenance.json"]);
     put("public_key", "good", &made.0["cosign.pub"]);
     put("public_key", "ed25519", b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n");
     let signature = std::str::from_utf8(&made.0["export.json.sig"]).unwrap();

@@ -75,8 +75,7 @@ impl Original {
         );
         let bundle = run.bundle.as_ref().context("the run has no bundle")?;
         let staging = stores::staging(config).await?;
-        let reference = run.reference();
-        let workspace = Workspace::new(staging.clone(), reference.clone());
+        let workspace = Workspace::new(staging.clone(), run.reference());
         let read = async |name: &str, digest: &Digest| -> anyhow::Result<Vec<u8>> {
             let bytes = workspace.get_artefact(digest, MAX_SIDECAR).await;
             let bytes = bytes.with_context(|| format!("cannot read the run's {name}"))?;
@@ -111,8 +110,10 @@ impl Original {
             profile.with_context(|| format!("revision {} of the profile is gone", run.profile_revision))?;
         // Its name may have changed since, and is no part of the revision.
         profile.name.clone_from(&manifest.profile.name);
+        // A run that only confirmed a bundle is proven by proving the one that made it.
+        let made_by = bundle.refreshes.clone().unwrap_or_else(|| run.id.clone());
         Ok(Self {
-            run: reference,
+            run: RunRef { run: made_by, ..run.reference() },
             profile_id: run.profile_id.clone(),
             profile,
             selectors,

@@ -145,5 +145,7 @@ fn admitted(original: &Original) -> RunAdmitted {
         },
         request: RunRequest { by: "prove".to_owned(), at, admitted_at: at, correlation_id: "prove".to_owned() },
         base: original.base.clone(),
+        // A confirmation would prove nothing: the bundle is made again, whatever there is.
+        previous: None,
     }
 }

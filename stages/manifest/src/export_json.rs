@@ -11,7 +11,7 @@ use export_contract::message::{
     AdapterRef, Artefact, BundleFile, Difference, RunAdapted, RunPlanned, SourceRead, Target,
 };
 use export_contract::profile::Profile;
-use export_contract::{Digest, RecordKind, Timestamp};
+use export_contract::{Digest, RecordKind};
 
 /// The manifest of what adapt wrote: of the bundle as it is shipped, and of a mirror that ships whole.
 pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
@@ -66,7 +66,8 @@ fn manifest(
         },
         selectors: plan.selectors.clone(),
         as_of: plan.as_of,
-        fresh_until: fresh_until(plan, profile),
+        // Counted from the newest observation and not from now: the same inputs make the same bytes on every day.
+        fresh_until: plan.as_of.and_then(|as_of| profile.config.fresh_until(as_of)),
         sources: states(plan, sources),
         policy_snapshot: plan.policy_snapshot.clone(),
         adapter,
@@ -80,14 +81,6 @@ fn manifest(
         contents,
         distribution: profile.config.distribution.iter().copied().collect(),
     }
-}
-
-/// Counted from the newest observation and not from now: the same inputs make the same bytes on every day. Behind the last time that
-/// can be written there is none.
-fn fresh_until(plan: &RunPlanned, profile: &Profile) -> Option<Timestamp> {
-    let (as_of, hours) = plan.as_of.zip(profile.config.fresh_for_hours)?;
-    let until = as_of.as_micros().checked_add(i64::from(hours) * 3_600_000_000)?;
-    Timestamp::from_micros(until).ok()
 }
 
 fn content(file: &BundleFile) -> ManifestContent {

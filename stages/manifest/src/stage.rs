@@ -23,6 +23,18 @@ impl Stage for Manifest {
     type Error = ManifestError;
 
     async fn handle(&self, mut adapted: RunAdapted, cx: &StageContext) -> Result<ManifestWritten, ManifestError> {
+        if let Some(refresh) = adapted.plan.refresh.clone() {
+            return Ok(ManifestWritten {
+                v: Version,
+                plan: adapted.plan,
+                export_json: refresh.export_json,
+                bundle: refresh.bundle,
+                rerun_hash: refresh.rerun_hash,
+                records: refresh.records,
+                sources: adapted.sources,
+                target: None,
+            });
+        }
         let mut records = adapted.sources.iter().map(|source| source.records).sum();
         let target = adapted.target.take();
         let (manifest, target_json) = match &target {

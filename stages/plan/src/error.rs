@@ -1,6 +1,6 @@
 //! How plan fails.
 
-use export_blobs::ResultError;
+use export_blobs::{BlobError, ResultError};
 use export_canon::CanonError;
 use export_contract::profile::{DistributionKind, ProfileError, ProfileKind};
 use export_contract::{ErrorCode, ProfileId, RunId, Sequence, TenantId};
@@ -112,6 +112,9 @@ pub enum PlanError {
     /// The ledger cannot be looked at.
     #[error("cannot pin the ledger's position")]
     Ledger(#[source] LedgerError),
+    /// Staging does not say whether an earlier bundle is still there.
+    #[error("cannot look at the earlier run's bundle")]
+    Previous(#[source] BlobError),
     /// The profile's configuration cannot be digested.
     #[error("cannot digest the profile's configuration")]
     Digest(#[source] CanonError),
@@ -140,6 +143,7 @@ impl Judged for PlanError {
             }
             Self::Ledger(cause) if cause.is_transient() => Verdict::Redeliver { after: None },
             Self::Ledger(_) => Verdict::FailRun(ErrorCode::SourceUnreadable),
+            Self::Previous(cause) => cause.verdict(),
             Self::Digest(_) => Verdict::FailRun(ErrorCode::Internal),
         }
     }

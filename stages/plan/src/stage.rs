@@ -15,6 +15,7 @@ use export_pipeline::{Stage, StageContext};
 
 use crate::base::Base;
 use crate::error::PlanError;
+use crate::refresh;
 use crate::snapshot;
 
 /// Plans runs. Holds what the deployment can make and hand over, fixed at start.
@@ -45,7 +46,7 @@ impl Stage for Plan {
     type Error = PlanError;
 
     async fn handle(&self, input: RunAdmitted, cx: &StageContext) -> Result<RunPlanned, PlanError> {
-        let RunAdmitted { run, profile, mut selectors, options, request, base, .. } = input;
+        let RunAdmitted { run, profile, mut selectors, options, request, base, previous, .. } = input;
         profile.config.check().map_err(PlanError::Profile)?;
         let made = profile.kind.schema_version();
         if let Some(asked) = profile.config.schema_version.filter(|asked| Some(*asked) != made) {
@@ -87,7 +88,7 @@ impl Stage for Plan {
         let as_of = self.ledger.as_of(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
         let sources = self.ledger.sources(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
         let config = jcs::to_vec(&profile.config).map_err(PlanError::Digest)?;
-        Ok(RunPlanned {
+        let mut plan = RunPlanned {
             v: Version,
             run,
             config_digest: Digest::from_bytes(*sha256(&config).as_bytes()),
@@ -100,6 +101,13 @@ impl Stage for Plan {
             base: base.map(Base::into_export),
             adapter,
             request,
-        })
+            refresh: None,
+        };
+        // Of an older position nobody can say that nothing changed since; and a delta of nothing is small already.
+        let may_stand = watermark == committed && plan.profile.kind != ProfileKind::MirrorDelta;
+        if let Some(previous) = previous.filter(|_| may_stand) {
+            plan.refresh = refresh::of(&plan, previous, cx).await?;
+        }
+        Ok(plan)
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "plan/refreshes.rs"]
+mod refreshes;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -158,14 +161,16 @@ impl World {
     }
 
     async fn plan_over(&self, ledger: Arc<dyn EvidenceLedger>, admitted: RunAdmitted) -> Result<RunPlanned, PlanError> {
-        let adapters =
-            ["json:raw", "json:policy"].map(|name| AdapterRef { name: name.to_owned(), version: "7".to_owned() });
         let blobs = FolderBlobs::open(&self.folder.path().join("staging")).await.unwrap();
         let workspace = Workspace::new(Arc::new(blobs), admitted.run.clone());
         let cx = StageContext::new(workspace, Phase::Plan, None, 1, CancellationToken::new(), Arc::new(Unwatched));
+        self.stage(ledger).handle(admitted, &cx).await
+    }
+
+    fn stage(&self, ledger: Arc<dyn EvidenceLedger>) -> Plan {
+        let adapters =
+            ["json:raw", "json:policy"].map(|name| AdapterRef { name: name.to_owned(), version: "7".to_owned() });
         Plan::new(ledger, self.policy.clone(), adapters.into(), BTreeSet::from([DistributionKind::Http]))
-            .handle(admitted, &cx)
-            .await
     }
 }
 
@@ -179,6 +184,7 @@ fn admitted() -> RunAdmitted {
         options: RunOptions::default(),
         request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
         base: None,
+        previous: None,
     }
 }
 

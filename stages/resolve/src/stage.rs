@@ -41,6 +41,10 @@ impl Stage for Resolve {
     type Error = ResolveError;
 
     async fn handle(&self, plan: RunPlanned, cx: &StageContext) -> Result<PartsResolved, ResolveError> {
+        if plan.refresh.is_some() {
+            // The parts were written for the bundle that the plan confirms.
+            return Ok(PartsResolved { v: Version, plan, parts: Vec::new() });
+        }
         let selection =
             Selection { tenant: plan.run.tenant.clone(), watermark: plan.watermark, selectors: plan.selectors.clone() };
         let every = plan.profile.config.partition_records;

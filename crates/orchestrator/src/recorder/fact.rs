@@ -48,7 +48,12 @@ pub(super) async fn done(
         (_, Some(_)) => return Ok(None),
         (Phase::Plan, None) => {
             let planned: RunPlanned = open(workspace, result).await?;
-            let mut fact = completed(Phase::Resolve, &format!("planned at watermark {}", planned.watermark.0));
+            let planned_at = format!("planned at watermark {}", planned.watermark.0);
+            let message = match &planned.refresh {
+                Some(refresh) => format!("{planned_at}: nothing changed since run {} made its bundle", refresh.run),
+                None => planned_at,
+            };
+            let mut fact = completed(Phase::Resolve, &message);
             fact.outcome.policy_snapshot = planned.policy_snapshot;
             fact
         }
@@ -63,7 +68,7 @@ pub(super) async fn done(
             fact
         }
         (Phase::Adapt, None) => completed(Phase::Manifest, "all parts written and joined"),
-        (Phase::Manifest, None) => completed(Phase::Sign, "manifest and bundle written"),
+        (Phase::Manifest, None) => completed(Phase::Sign, "manifest and bundle are at hand"),
         (Phase::Sign, None) => {
             let signed: RunSigned = open(workspace, result).await?;
             let mut fact = completed(Phase::Distribute, &format!("signed with key {}", signed.key_id));
@@ -151,8 +156,12 @@ fn succeeded(generation: Generation, mut metrics: BTreeMap<String, u64>, distrib
         verification: Some(Verification::of(&key_id, &sidecars)),
         key_id,
         sidecars,
+        refreshes: manifest.plan.refresh.map(|refresh| refresh.run),
     };
-    let message = format!("bundle {} with {} records", bundle.digest, bundle.records);
+    let message = match &bundle.refreshes {
+        Some(made_by) => format!("bundle {} of run {made_by} confirmed", bundle.digest),
+        None => format!("bundle {} with {} records", bundle.digest, bundle.records),
+    };
     Fact {
         event: event(
             generation,

@@ -8,6 +8,7 @@ use export_contract::message::{
     PolicySnapshotRef, RunAdapted, RunAdmitted, RunDistributed, RunPlanned, RunSigned,
 };
 use export_contract::profile::DistributionKind;
+use export_contract::refresh::{PreviousRun, Refresh};
 use export_contract::run::{Phase, RunRef};
 use export_contract::{Digest, PartIndex, RecordKey, RecordKind, Sequence, Version};
 use export_pipeline::{Done, RunQueue};
@@ -109,7 +110,7 @@ pub(crate) async fn admission(workspace: &Workspace) -> RunAdmitted {
 }
 
 async fn planned(workspace: &Workspace) -> RunPlanned {
-    let RunAdmitted { run, profile, selectors, request, .. } = admission(workspace).await;
+    let RunAdmitted { run, profile, selectors, request, previous, .. } = admission(workspace).await;
     RunPlanned {
         v: Version,
         run,
@@ -122,6 +123,20 @@ async fn planned(workspace: &Workspace) -> RunPlanned {
         policy_snapshot: Some(PolicySnapshotRef::new("snapshot-1".to_owned(), digest(2))),
         base: None,
         adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },
+        // Nothing ever changes here.
+        refresh: previous.map(|PreviousRun { run, bundle, .. }| Refresh {
+            run,
+            checked_at: request.admitted_at,
+            fresh_until: request.admitted_at.plus_seconds(3_600),
+            export_json: artefact(4),
+            bundle: Artefact { digest: bundle, bytes: 500 },
+            rerun_hash: digest(6),
+            records: 7,
+            sources: Vec::new(),
+            key_id: "key-1".to_owned(),
+            sidecars: BTreeMap::new(),
+            expires_at: None,
+        }),
         request,
     }
 }
@@ -134,7 +149,9 @@ async fn resolved(workspace: &Workspace) -> PartsResolved {
         last: key("CVE-9"),
         records,
     };
-    PartsResolved { v: Version, plan: planned(workspace).await, parts: vec![part(0, 3), part(1, 4)] }
+    let plan = planned(workspace).await;
+    let parts = if plan.refresh.is_some() { Vec::new() } else { vec![part(0, 3), part(1, 4)] };
+    PartsResolved { v: Version, plan, parts }
 }
 
 fn adapted(part: PartIndex) -> PartAdapted {

@@ -7,7 +7,7 @@ use export_contract::message::{FindingsRef, PolicySnapshotRef};
 use export_contract::run::{Phase, Run, RunBundle, RunOptions, RunProgress, RunStatus};
 use export_contract::selectors::Pattern;
 use export_contract::verification::Verification;
-use export_contract::{Digest, ErrorCode, Generation, Sequence};
+use export_contract::{Digest, ErrorCode, Generation, RunId, Sequence};
 use futures::future::join_all;
 
 use super::{Stores, admitted, at, ends, fact, pending_run, running, tenant, types, written};
@@ -233,6 +233,7 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
         key_id: "key-1".to_owned(),
         sidecars: BTreeMap::from([("export.json.sig".to_owned(), digest.clone())]),
         verification: Some(Verification::of("key-1", &BTreeMap::new())),
+        refreshes: Some(RunId::from_parts(1, 7)),
     };
     let end = StepOutcome { bundle: Some(bundle.clone()), ..ends(RunStatus::Succeeded) };
     let event = fact("g1.distribute.done", EventType::RunSucceeded, 14);

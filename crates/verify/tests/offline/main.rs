@@ -9,5 +9,6 @@ mod delta;
 mod made;
 mod mutations;
 mod packed;
+mod refreshed;
 mod refuses;
 mod subjects;

@@ -252,6 +252,7 @@ impl World {
             base: None,
             adapter: self.registry(1).references().remove(0),
             request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
+            refresh: None,
         }
     }
 
