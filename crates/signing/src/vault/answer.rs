@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::VaultError;
 use crate::bundle::from_base64;
@@ -40,6 +41,18 @@ struct Signed {
     signature: String,
 }
 
+/// "Encrypt data".
+#[derive(Deserialize)]
+struct Encrypted {
+    ciphertext: String,
+}
+
+/// "Decrypt data".
+#[derive(Deserialize)]
+struct Decrypted {
+    plaintext: String,
+}
+
 /// Every answer that is not 2xx.
 #[derive(Deserialize)]
 struct Errors {
@@ -67,6 +80,22 @@ pub(super) fn public_key(text: &[u8], version: Option<u32>) -> Result<(u32, Stri
 pub(super) fn signature(text: &[u8], version: u32) -> Result<Vec<u8>, VaultError> {
     let Signed { signature } = data(text)?;
     signature.strip_prefix(&format!("vault:v{version}:")).and_then(from_base64).ok_or(VaultError::Form(version))
+}
+
+/// The text `vault:v<version>:<base64>`.
+pub(super) fn ciphertext(text: &[u8]) -> Result<String, VaultError> {
+    let Encrypted { ciphertext } = data(text)?;
+    let mut words = ciphertext.split(':');
+    let version = (words.next() == Some("vault")).then(|| words.next()).flatten().and_then(|word| word.strip_prefix('v'));
+    let good = version.is_some_and(|version| version.parse::<u32>().is_ok()) && words.next().is_some_and(|word| !word.is_empty());
+    if good { Ok(ciphertext) } else { Err(VaultError::Ciphertext) }
+}
+
+/// The bytes that were encrypted.
+pub(super) fn plaintext(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let Decrypted { plaintext } = data(text)?;
+    let plaintext = Zeroizing::new(plaintext);
+    from_base64(&plaintext).map(Zeroizing::new).ok_or(VaultError::Plaintext)
 }
 
 /// The server's reasons after a colon, shortened and in one line, or nothing.
