@@ -86,6 +86,7 @@ async fn download(global: &Global, client: &Client, run: &Run, dir: &Path) -> Re
 pub(crate) fn offline(global: &Global, command: BundleCommand) -> Result<Exit, Failure> {
     match command {
         BundleCommand::Verify(arguments) => verify::verify(global, &arguments),
+        BundleCommand::Decrypt(arguments) => verify::decrypt(global, &arguments),
         BundleCommand::Pack { dir, out } => pack::pack(&dir, &out),
         BundleCommand::Inspect { path } => verify::inspect(global, &path),
         BundleCommand::Download { .. } => Ok(Exit::Unexpected),

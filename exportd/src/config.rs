@@ -2,6 +2,7 @@
 //!
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
+mod encryption;
 mod peer;
 mod sections;
 mod signing;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub(crate) use self::encryption::Encryption;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::sections::{
     Allow, Authority, Limits, Log, LogForm, Nats, Staging, StagingDriver, Store, StoreDriver, Workers,
@@ -41,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) staging: Staging,
     /// The signing keys.
     pub(crate) signing: Signing,
+    /// Keepers and recipients of keys that encrypt.
+    pub(crate) encryption: Encryption,
     /// Who issues tokens.
     pub(crate) authority: Authority,
     /// What may be made and handed over.
@@ -64,6 +68,7 @@ impl Default for Config {
             peer: Peer::default(),
             staging: Staging::default(),
             signing: Signing::default(),
+            encryption: Encryption::default(),
             authority: Authority::default(),
             allow: Allow::default(),
             limits: Limits::default(),
@@ -146,6 +151,7 @@ impl Config {
         expect((1..=86_400).contains(&workers.silent_seconds), "workers.silent_seconds: use 1 to 86400");
         faults.extend(self.peer.faults());
         faults.extend(self.signing.faults());
+        faults.extend(self.encryption.faults());
         faults
     }
 
@@ -241,8 +247,19 @@ mod tests {
     #[test]
     fn a_section_given_in_part_keeps_the_other_defaults() {
         let defaults = load("", &[]).unwrap();
-        for section in ["nats", "store", "peer", "staging", "signing", "authority", "allow", "limits", "workers", "log"]
-        {
+        for section in [
+            "nats",
+            "store",
+            "peer",
+            "staging",
+            "signing",
+            "encryption",
+            "authority",
+            "allow",
+            "limits",
+            "workers",
+            "log",
+        ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }
     }

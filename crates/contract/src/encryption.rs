@@ -238,11 +238,23 @@ mod tests {
 
     #[test]
     fn recipients_are_read_before_a_run_needs_them() {
-        for good in [GOOD, "awskms:alias/export", "awskms:arn:aws:kms:eu-central-1:123456789012:key/1-2", "vault:k.1_a-b"] {
+        for good in
+            [GOOD, "awskms:alias/export", "awskms:arn:aws:kms:eu-central-1:123456789012:key/1-2", "vault:k.1_a-b"]
+        {
             assert_eq!(recipient_fault(good), None, "{good}");
         }
         let swapped = GOOD.replace("ql3z", "q3lz");
-        for bad in [&swapped, "age1", "", "ssh-ed25519 AAAA", "AGE-SECRET-KEY-1", "awskms:", "vault:a/b", "vault:..", "vault:a b"] {
+        for bad in [
+            &swapped,
+            "age1",
+            "",
+            "ssh-ed25519 AAAA",
+            "AGE-SECRET-KEY-1",
+            "awskms:",
+            "vault:a/b",
+            "vault:..",
+            "vault:a b",
+        ] {
             assert!(recipient_fault(bad).is_some(), "{bad}");
         }
         assert!(recipient_fault(&GOOD.to_uppercase()).is_some());

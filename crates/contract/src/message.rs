@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::encryption::Encrypted;
 use crate::profile::{DistributionKind, Profile};
 use crate::run::{RunOptions, RunRef};
 use crate::selectors::Selectors;
@@ -354,6 +355,9 @@ pub struct ManifestWritten {
     pub records: u64,
     /// What was read.
     pub sources: Vec<SourceRead>,
+    /// What the encryption made: recipients, wrapped keys, and the encrypted files by digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encrypted>,
 }
 
 /// Written by sign.

@@ -41,7 +41,9 @@ impl fmt::Debug for Identities {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// A line is neither a comment nor an identity.
-    #[error("line {0} is no age identity (AGE-SECRET-KEY-1…); only X25519 identities are read, as `age-keygen` makes them")]
+    #[error(
+        "line {0} is no age identity (AGE-SECRET-KEY-1…); only X25519 identities are read, as `age-keygen` makes them"
+    )]
     Line(usize),
     /// There is no identity.
     #[error("it holds no age identity (AGE-SECRET-KEY-1…); make one with `age-keygen`")]

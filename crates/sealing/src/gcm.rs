@@ -62,8 +62,32 @@ impl Head {
     /// # Errors
     /// When it is none, or of another version.
     pub fn parse(bytes: &[u8; HEAD]) -> Result<Self, OpenError> {
-        let [m0, m1, m2, m3, m4, m5, m6, m7, version, algorithm, z0, z1, s0, s1, s2, s3, p0, p1, p2, p3, p4, p5, p6, z2] =
-            *bytes;
+        let [
+            m0,
+            m1,
+            m2,
+            m3,
+            m4,
+            m5,
+            m6,
+            m7,
+            version,
+            algorithm,
+            z0,
+            z1,
+            s0,
+            s1,
+            s2,
+            s3,
+            p0,
+            p1,
+            p2,
+            p3,
+            p4,
+            p5,
+            p6,
+            z2,
+        ] = *bytes;
         if [m0, m1, m2, m3, m4, m5, m6, m7] != MAGIC {
             return Err(OpenError::NotSealed("it does not begin with `exsealed`"));
         }

@@ -139,7 +139,8 @@ impl Sealing {
         let refused = |error: OpenError| WrapError::Refused(Box::new(error));
         let mut last = refused(OpenError::NotForUs);
         for wrapped in &encrypted.recipients {
-            let recipient: Recipient = wrapped.recipient.parse().map_err(|error| WrapError::Refused(Box::new(error)))?;
+            let recipient: Recipient =
+                wrapped.recipient.parse().map_err(|error| WrapError::Refused(Box::new(error)))?;
             if matches!(recipient, Recipient::Age(_)) {
                 continue;
             }

@@ -27,16 +27,8 @@ fn modes() -> [(&'static str, RunSealer, Opener); 2] {
     let text = Zeroizing::new(IDENTITY.as_bytes().to_vec());
     let identity = RunKey::from_bytes(text).unwrap();
     [
-        (
-            "aes-gcm",
-            RunSealer::gcm(key(1), RUN),
-            Opener::with_key(EncryptionMode::AesGcm, RUN, key(1)).unwrap(),
-        ),
-        (
-            "age",
-            RunSealer::age(vec![recipient()]),
-            Opener::with_key(EncryptionMode::Age, RUN, identity).unwrap(),
-        ),
+        ("aes-gcm", RunSealer::gcm(key(1), RUN), Opener::with_key(EncryptionMode::AesGcm, RUN, key(1)).unwrap()),
+        ("age", RunSealer::age(vec![recipient()]), Opener::with_key(EncryptionMode::Age, RUN, identity).unwrap()),
     ]
 }
 

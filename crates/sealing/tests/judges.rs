@@ -114,6 +114,9 @@ async fn python_decrypts_mode_aes_gcm_with_the_key_that_age_unwraps() {
     }
     let ours = Opener::with_identities(&run_sealed.encrypted, &context().run, &identities(&one)).unwrap();
     let mut found = Vec::new();
-    ours.open(PATH, fs::read(folder.path().join("file.enc")).unwrap().as_slice()).unwrap().read_to_end(&mut found).unwrap();
+    ours.open(PATH, fs::read(folder.path().join("file.enc")).unwrap().as_slice())
+        .unwrap()
+        .read_to_end(&mut found)
+        .unwrap();
     assert!(found == lengths()[3]);
 }

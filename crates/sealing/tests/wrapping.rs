@@ -145,13 +145,19 @@ async fn every_recipient_alone_reads_a_run_in_both_modes_and_no_other_tenants_ke
         let arn = found[1].2.unwrap();
         assert!(arn.starts_with("arn:aws:kms:") && arn.ends_with(&key), "{arn}");
         let in_gcm = mode == EncryptionMode::AesGcm;
-        let expected =
-            [(public.as_str(), in_gcm, None), (kms_name.as_str(), true, Some(arn)), (vault_name, true, Some("envelope:v1"))];
+        let expected = [
+            (public.as_str(), in_gcm, None),
+            (kms_name.as_str(), true, Some(arn)),
+            (vault_name, true, Some("envelope:v1")),
+        ];
         assert_eq!(found, expected);
         assert!(encrypted.left_out.is_empty() && told.lock().unwrap().is_empty());
         assert_eq!(encrypted.aad_format.is_some(), in_gcm);
 
-        assert!(reads(&Opener::with_identities(encrypted, &context().run, &identities).unwrap(), &file), "{mode:?} age");
+        assert!(
+            reads(&Opener::with_identities(encrypted, &context().run, &identities).unwrap(), &file),
+            "{mode:?} age"
+        );
         for only in [
             Keepers { kms: Some(kms(&moto)), ..Keepers::default() },
             Keepers { vault: Some(vault(&transit)), ..Keepers::default() },
@@ -173,7 +179,8 @@ async fn strict_wants_everybody_and_else_somebody_is_enough_and_the_others_are_n
     let mode = EncryptionMode::AesGcm;
     for bad in ["awskms:alias/none", "vault:missing"] {
         let (strict, _) = sealing(keepers(), &[]);
-        let error = strict.begin(&wanted(mode, &[&public, bad], true), EncryptionScope::Data, &context()).await.unwrap_err();
+        let error =
+            strict.begin(&wanted(mode, &[&public, bad], true), EncryptionScope::Data, &context()).await.unwrap_err();
         assert!(matches!(&error, SealingError::Recipient { recipient, .. } if recipient == bad), "{error}");
 
         let (lenient, told) = sealing(keepers(), &[]);
@@ -187,11 +194,13 @@ async fn strict_wants_everybody_and_else_somebody_is_enough_and_the_others_are_n
         let error = nobody.begin(&wanted(mode, &[bad], false), EncryptionScope::Data, &context()).await.unwrap_err();
         assert!(matches!(error, SealingError::Recipient { .. }), "{error}");
     }
-    let none = Sealing::default().begin(&wanted(mode, &[], false), EncryptionScope::Data, &context()).await.unwrap_err();
+    let none =
+        Sealing::default().begin(&wanted(mode, &[], false), EncryptionScope::Data, &context()).await.unwrap_err();
     assert!(matches!(none, SealingError::Nobody));
     let many: Vec<String> = (0..33).map(|at| format!("vault:k{at}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let error = Sealing::default().begin(&wanted(mode, &many, false), EncryptionScope::Data, &context()).await.unwrap_err();
+    let error =
+        Sealing::default().begin(&wanted(mode, &many, false), EncryptionScope::Data, &context()).await.unwrap_err();
     assert!(matches!(error, SealingError::TooMany(33)));
 }
 

@@ -1,6 +1,7 @@
 //! What the caller asks of a bundle.
 
 use export_contract::Timestamp;
+use export_sealing::Identities;
 use export_signing::PublicKey;
 
 /// What must hold for a bundle to pass. The default passes nothing, because it has no key.
@@ -19,4 +20,6 @@ pub struct Policy {
     pub now: Option<Timestamp>,
     /// The most seconds that may lie between `asOf` and `now`.
     pub max_age_seconds: Option<i64>,
+    /// Private keys for encrypted files; without, only their encrypted bytes are proven.
+    pub identities: Option<Identities>,
 }

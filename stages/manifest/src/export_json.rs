@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use export_canon::digesting::sha256;
+use export_contract::encryption::{EncryptionScope, ManifestEncryption};
 use export_contract::manifest::{
     ExportManifest, ManifestCompression, ManifestContent, ManifestProfile, ManifestSource, SCHEMA, SourceState, VERSION,
 };
@@ -37,6 +38,10 @@ pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
             level: profile.config.compression.level,
             frames: profile.config.compression.frames,
         },
+        encryption: profile.config.encryption.as_ref().map(|wanted| ManifestEncryption {
+            mode: wanted.mode,
+            scope: wanted.scope.unwrap_or_else(|| EncryptionScope::of(profile.kind)),
+        }),
         rerun_hash: rerun_hash(&contents),
         contents,
         distribution: profile.config.distribution.iter().copied().collect(),

@@ -166,6 +166,7 @@ fn manifest(plan: RunPlanned) -> ManifestWritten {
         rerun_hash: digest(6),
         records: 7,
         sources: Vec::new(),
+        encryption: None,
     }
 }
 

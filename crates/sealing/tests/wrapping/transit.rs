@@ -30,8 +30,7 @@ impl Transit {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "a token\n").unwrap();
-        let state =
-            Arc::new(State { folder, version: Mutex::new(1), next: Mutex::default(), bound: Mutex::default() });
+        let state = Arc::new(State { folder, version: Mutex::new(1), next: Mutex::default(), bound: Mutex::default() });
         let served = state.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -81,7 +80,8 @@ impl State {
             request.extend_from_slice(&piece[..read]);
             let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
             let head = String::from_utf8_lossy(&request[..end]).into_owned();
-            let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:").map(str::to_owned));
+            let length =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:").map(str::to_owned));
             let length: usize = length.unwrap().trim().parse().unwrap();
             if request.len() >= end + 4 + length {
                 break (head, request[end + 4..].to_vec());

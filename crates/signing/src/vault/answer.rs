@@ -86,8 +86,10 @@ pub(super) fn signature(text: &[u8], version: u32) -> Result<Vec<u8>, VaultError
 pub(super) fn ciphertext(text: &[u8]) -> Result<String, VaultError> {
     let Encrypted { ciphertext } = data(text)?;
     let mut words = ciphertext.split(':');
-    let version = (words.next() == Some("vault")).then(|| words.next()).flatten().and_then(|word| word.strip_prefix('v'));
-    let good = version.is_some_and(|version| version.parse::<u32>().is_ok()) && words.next().is_some_and(|word| !word.is_empty());
+    let version =
+        (words.next() == Some("vault")).then(|| words.next()).flatten().and_then(|word| word.strip_prefix('v'));
+    let good = version.is_some_and(|version| version.parse::<u32>().is_ok())
+        && words.next().is_some_and(|word| !word.is_empty());
     if good { Ok(ciphertext) } else { Err(VaultError::Ciphertext) }
 }
 

@@ -10,4 +10,5 @@ mod made;
 mod mutations;
 mod packed;
 mod refuses;
+mod sealed;
 mod subjects;
