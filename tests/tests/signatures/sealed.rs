@@ -8,6 +8,8 @@ use export_contract::run::RunStatus;
 use export_tests::{Bundle, Deployment, Finished, LOCAL_TENANT, light, output, programs};
 use serde_json::{Value, json};
 
+use crate::moto::Moto;
+
 /// A key that `age-keygen` makes: its file, and who that is.
 fn keygen(folder: &Path, name: &str) -> (PathBuf, String) {
     let file = folder.join(name);
@@ -154,6 +156,7 @@ async fn recipients_of_the_deployment_are_added_and_those_that_cannot_be_reached
     let mut deployment = Deployment::all().await.unwrap();
     deployment.generate(LOCAL_TENANT, 5, 50).unwrap();
     let (ours, public) = keygen(deployment.folder(), "ours.txt");
+    let moto = Moto::start().await;
     let none = json!({ "mode": "aes-gcm", "recipients": [] });
     profile(&deployment, "none", "json:raw", none).await;
     let lacking = json!(["awskms:alias/nobody", public]);
@@ -175,9 +178,27 @@ async fn recipients_of_the_deployment_are_added_and_those_that_cannot_be_reached
     deployment.stop_all().await.unwrap();
     let path = deployment.folder().join("export.toml");
     let settings = std::fs::read_to_string(&path).unwrap();
-    let more = format!("[[encryption.tenants]]\ntenant = \"{LOCAL_TENANT}\"\nrecipients = [\"{public}\"]\n");
+    let secret = deployment.folder().join("kms.secret");
+    std::fs::write(&secret, "testing\n").unwrap();
+    let more = format!(
+        "[encryption]\nkms = true\nkms_region = \"eu-central-1\"\nkms_endpoint = \"{}\"\nkms_access_key_id = \"testing\"\n\
+         kms_secret_access_key_file = \"{}\"\n\
+         [[encryption.tenants]]\ntenant = \"{LOCAL_TENANT}\"\nrecipients = [\"{public}\"]\n",
+        moto.address,
+        secret.display()
+    );
     std::fs::write(path, format!("{settings}\n{more}")).unwrap();
     deployment.start_all().await.unwrap();
+    let kms = format!("awskms:{}", moto.key("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT").await);
+    profile(&deployment, "kms", "json:raw", json!({ "mode": "age", "recipients": [kms], "strict": true })).await;
+    let (_, at_kms) = made(&mut deployment, "kms").await;
+    let provenance: Value =
+        serde_json::from_slice(&std::fs::read(at_kms.folder().join("provenance.json")).unwrap()).unwrap();
+    let recipients = &provenance["predicate"]["buildDefinition"]["internalParameters"]["environment"]["encryption"];
+    let recipients = recipients["recipients"].as_array().unwrap();
+    assert_eq!((recipients.len(), &recipients[1]["recipient"]), (2, &json!(kms)), "{recipients:?}");
+    assert!(recipients[1]["keyId"].as_str().unwrap().starts_with("arn:aws:kms:"));
+
     let (_, bundle) = made(&mut deployment, "none").await;
     let key = deployment.data().join("keys/cosign.pub");
     report(&verified(&key, bundle.folder(), &["--identity", ours.to_str().unwrap()]));

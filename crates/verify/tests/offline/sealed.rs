@@ -319,7 +319,7 @@ fn a_stream_needs_its_provenance_first_only_where_it_is_decrypted() {
     for mode in MODES {
         let made = Parts::good(mode).made();
         let good = delivery(&made, &ORDER);
-        let streamed = |bytes: &[u8], policy| code(verify_stream(bytes, policy, &|_| ())).0;
+        let streamed = |bytes: &[u8], policy: &Policy| code(verify_stream(bytes, policy, &|_| ())).0;
         assert_eq!((streamed(&good, &trusting()), streamed(&good, &knowing())), (0, 0));
         let mut late = ORDER;
         late[4..].rotate_right(1);
