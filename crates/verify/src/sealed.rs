@@ -105,6 +105,8 @@ impl Unsealing {
     ) -> Result<(EncryptedFile, Option<Counted>), VerifyError> {
         let mut sealed = DigestingReader::new(body);
         let outcome = match &self.key {
+            // Nothing to write it with: half a tar must not pass for a whole one.
+            Key::None if plain.0.is_some() => return Err(VerifyError::NotForUs(shown(stored))),
             Key::None => Ok(None),
             Key::Missing(fault) => match fault.take() {
                 Some(fault) => return Err(fault),

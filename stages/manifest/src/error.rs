@@ -38,9 +38,9 @@ pub enum ManifestError {
         /// Which file.
         path: String,
     },
-    /// The run's key cannot be made or given to those who should have it.
-    #[error("cannot encrypt the bundle")]
-    Sealing(#[source] SealingError),
+    /// The run's key cannot be made or given to those who should have it. Told in its own words: the run shows only the first.
+    #[error(transparent)]
+    Sealing(SealingError),
     /// A file was not encrypted.
     #[error("cannot encrypt `{path}`")]
     Seal {
