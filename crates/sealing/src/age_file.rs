@@ -143,7 +143,7 @@ pub(crate) fn run_identity() -> Option<(RunKey, age::x25519::Recipient)> {
 /// What encrypts one file.
 pub(crate) fn encryptor(recipients: &[age::x25519::Recipient]) -> Result<Encryptor, SealError> {
     let recipients = recipients.iter().map(|recipient| recipient as &dyn age::Recipient);
-    Encryptor::with_recipients(recipients).map_err(SealError::Age)
+    Encryptor::with_recipients(recipients).map_err(|cause| SealError::Age(Box::new(cause)))
 }
 
 /// The plain bytes of an age file; they are only given out chunk by chunk, each after it was found to be unchanged.

@@ -43,7 +43,7 @@ pub fn age_file(bytes: &[u8]) {
 pub const IDENTITY: &str = "AGE-SECRET-KEY-1D9GRDPAPXUXLJK0QZEDGVQNMRJ6FF98KT0FWS4H4XVSSATXPE52QSG7ZU7";
 
 fn opened(opener: &Result<Opener, crate::OpenError>, bytes: &[u8]) {
-    let Ok(mut reader) = opener.as_ref().expect("the key is one of the mode").open("path", bytes) else { return };
+    let Ok(Ok(mut reader)) = opener.as_ref().map(|opener| opener.open("path", bytes)) else { return };
     let mut plain = Vec::new();
     let whole = reader.read_to_end(&mut plain).is_ok();
     assert!(plain.len() < bytes.len());

@@ -46,7 +46,8 @@ impl Keepers {
     async fn kms(&self, key: &str) -> Result<Arc<dyn Wrapping>, WrapError> {
         let access = self.kms.as_ref().ok_or(WrapError::NotConfigured("AWS KMS", "kms = true"))?;
         let settings = KmsSettings { key: key.to_owned(), ..access.clone() };
-        Ok(Arc::new(crate::kms::KmsKey::open(&settings).await))
+        // The AWS SDK's futures are large.
+        Ok(Arc::new(Box::pin(crate::kms::KmsKey::open(&settings)).await))
     }
 
     #[cfg(not(feature = "awskms"))]

@@ -21,7 +21,7 @@ pub enum SealError {
     Key,
     /// age refuses.
     #[error("age cannot encrypt to the recipients")]
-    Age(#[source] EncryptError),
+    Age(#[source] Box<EncryptError>),
     /// The encrypted bytes cannot be taken.
     #[error("cannot write encrypted bytes")]
     Write(#[source] io::Error),

@@ -97,7 +97,7 @@ fn a_file_is_bound_to_its_path_its_run_and_its_key() {
         ("another path", RUN, 1, "data/raw/vex.jsonl.zst"),
         ("another run", other_run, 1, PATH),
         ("another key", RUN, 2, PATH),
-        ("path and run cut elsewhere", &RUN[..25], 1, &format!("A:{PATH}") as &str),
+        ("path and run cut elsewhere", RUN.get(..25).unwrap(), 1, &format!("A:{PATH}") as &str),
     ] {
         let opener = Opener::with_key(EncryptionMode::AesGcm, run, key(byte)).unwrap();
         let (found, ended) = opened(&opener, path, &file);
@@ -215,7 +215,7 @@ fn identity_files_are_read_as_age_keygen_writes_them_and_faults_name_the_line() 
         ("# nothing\n", "no age identity"),
         ("x\n", "line 1"),
         (&format!("{IDENTITY}\nage1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\n"), "line 2"),
-        (&format!("{}\n", &IDENTITY[..70]), "line 1"),
+        (&format!("{}\n", IDENTITY.get(..70).unwrap()), "line 1"),
         (&format!("{IDENTITY}\n").repeat(33), "more than 32"),
     ] {
         let error = Identities::parse(text).unwrap_err().to_string();

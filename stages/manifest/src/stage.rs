@@ -1,5 +1,7 @@
 //! The stage.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use export_canon::jcs;
 use export_contract::Version;
@@ -17,20 +19,20 @@ use crate::export_json::export_json;
 /// Writes manifests and bundles.
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
-    sealing: Sealing,
+    sealing: Arc<Sealing>,
     rebuilds: bool,
 }
 
 impl Manifest {
     /// A stage that encrypts with what `sealing` reaches, where a profile asks for it.
     pub fn new(sealing: Sealing) -> Self {
-        Self { sealing, rebuilds: false }
+        Self { sealing: Arc::new(sealing), rebuilds: false }
     }
 
     /// A stage that makes bundles again to compare their contents, in a workspace that nobody else sees: `export.json` says of encryption
     /// what the profile asks for, and nothing is encrypted, because a second encryption is another one anyway (design D7).
     pub fn rebuilding() -> Self {
-        Self { sealing: Sealing::default(), rebuilds: true }
+        Self { sealing: Arc::default(), rebuilds: true }
     }
 
     /// The key of a run that wants one. It lives as long as this delivery: a redelivery makes another, and which of the two bundles
