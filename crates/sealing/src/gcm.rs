@@ -259,11 +259,9 @@ impl<R: Read> Reader<R> {
             }
             self.next_chunk()?;
         }
-        let given = self.plain.len().min(buffer.len());
-        let end = self.plain.start + given;
-        let bytes = self.sealed.get(self.plain.start..end).unwrap_or_default();
-        buffer.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        self.plain.start = end;
+        let mut left = self.sealed.get(self.plain.clone()).unwrap_or_default();
+        let given = left.read(buffer).map_err(OpenError::Read)?;
+        self.plain.start += given;
         Ok(given)
     }
 }
