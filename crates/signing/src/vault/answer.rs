@@ -108,3 +108,21 @@ pub(super) fn errors(text: &[u8]) -> String {
         reasons.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(MAX_REASON).collect();
     if line.trim().is_empty() { String::new() } else { format!(": {}", line.trim()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ciphertext, plaintext};
+
+    #[test]
+    fn what_is_no_ciphertext_and_no_plaintext_is_refused() {
+        let text = |data: &str| format!(r#"{{"data":{data}}}"#).into_bytes();
+        assert_eq!(ciphertext(&text(r#"{"ciphertext":"vault:v3:AAAA"}"#)).unwrap(), "vault:v3:AAAA");
+        for bad in ["vault:v3:", "vault:v3", "vault:3:AAAA", "vault:vx:AAAA", "other:v3:AAAA", ""] {
+            assert!(ciphertext(&text(&format!(r#"{{"ciphertext":"{bad}"}}"#))).is_err(), "{bad}");
+        }
+        assert_eq!(*plaintext(&text(r#"{"plaintext":"AQI="}"#)).unwrap(), [1, 2]);
+        for bad in [r#"{"plaintext":"*"}"#, r#"{"plaintext":7}"#, "{}", "null"] {
+            assert!(plaintext(&text(bad)).is_err(), "{bad}");
+        }
+    }
+}

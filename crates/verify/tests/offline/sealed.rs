@@ -211,6 +211,26 @@ fn change(parts: &Parts, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) ->
     tar
 }
 
+/// Byte by byte, with and without the key; every eleventh, as each costs a signature.
+#[test]
+fn no_changed_byte_of_an_encrypted_tar_passes() {
+    for mode in MODES {
+        let good = parts(&files(), mode, EncryptionScope::Payload).made();
+        let folder = tempfile::tempdir().unwrap();
+        good.write(folder.path());
+        let tar = &good.0["bundle.tar"];
+        for at in (0..tar.len()).step_by(11) {
+            let mut changed = tar.clone();
+            changed[at] ^= 0x20;
+            fs::write(folder.path().join("bundle.tar"), &changed).unwrap();
+            for policy in [trusting(), knowing()] {
+                let outcome = export_verify::verify(folder.path(), &policy);
+                assert!(outcome.is_err(), "{mode:?}: byte {at} of {} passes", tar.len());
+            }
+        }
+    }
+}
+
 /// What only the maker could have signed: the bytes are as promised, and there is something else inside.
 #[test]
 fn what_decrypts_to_something_else_is_refused_with_the_key() {
