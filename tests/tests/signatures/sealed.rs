@@ -88,6 +88,9 @@ async fn encrypted_runs_are_proven_without_the_key_decrypted_with_it_and_equal_i
         assert_eq!(manifest["encryption"]["mode"], if suffix == ".age" { "age" } else { "aes-gcm" });
         assert!(bundle.paths().unwrap().contains(&"manifests/export.json".to_owned()));
 
+        let readme = output(Command::new("tar").arg("-xOf").arg(bundle.tar()).arg("README.md")).unwrap();
+        assert!(readme.contains(&format!("`PATH{suffix}`")), "{readme}");
+
         let without = report(&verified(&key, bundle.folder(), &[]));
         assert_eq!(without["encryption"]["contentsProven"], false);
         assert!(without["notProven"].to_string().contains("encrypted files hold"), "{without}");

@@ -3,6 +3,8 @@
 use export_contract::message::{BundleFile, RunPlanned};
 use export_contract::profile::Frames;
 
+use crate::encrypted;
+
 /// Deterministic text about `files`, which are sorted by path.
 pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile]) -> String {
     let as_of = plan.as_of.map_or_else(|| "nothing observed yet".to_owned(), |at| at.to_string());
@@ -39,5 +41,6 @@ pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile]) -> String {
          signed beside the bundle: `exportctl bundle verify DIR --key cosign.pub` checks all of it without a network, and\n\
          `cosign verify-blob --key cosign.pub --signature export.json.sig --insecure-ignore-tlog export.json` the signature alone.\n",
     );
+    text.push_str(&encrypted::note(plan));
     text
 }
