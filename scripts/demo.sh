@@ -184,6 +184,11 @@ export_profile() {
             row "$profile" - - - 'not yet' -
             return 0
         fi
+        if grep -q ERR_EXPORT_SNAPSHOT_MISSING "$out" "$err"; then
+            # Evidence of one's own may come without a policy snapshot.
+            row "$profile" - - - 'no policy snapshot' -
+            return 0
+        fi
         say "$profile failed:"
         tail -n 10 "$err" >&2
         row "$profile" - - - FAILED "$err"

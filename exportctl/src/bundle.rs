@@ -1,5 +1,6 @@
 //! `exportctl bundle`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use export_client::Client;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use crate::cli::{BundleCommand, Global};
 use crate::exit::{Exit, Failure};
 use crate::login::client;
-use crate::{output, pack, verify};
+use crate::{diff, extract, kit, layout, output, pack, site, verify};
 
 /// What a download wrote.
 #[derive(Serialize)]
@@ -59,6 +60,16 @@ async fn download(global: &Global, client: &Client, run: &Run, dir: &Path) -> Re
         std::fs::write(&path, &bytes).map_err(|cause| written(&path, cause))?;
         files.push(name.clone());
     }
+    // What another run left in the folder is about another bundle, and a verifier would say so.
+    for name in pack::FILES.into_iter().filter(|name| !files.iter().any(|file| file == name)) {
+        let path = dir.join(name);
+        match std::fs::remove_file(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                return Err(Failure::File { act: "remove", path, cause });
+            }
+            _ => {}
+        }
+    }
     let target = if output::bars(global) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(bundle.bytes), target);
     if let Ok(style) =
@@ -87,7 +98,13 @@ pub(crate) fn offline(global: &Global, command: BundleCommand) -> Result<Exit, F
     match command {
         BundleCommand::Verify(arguments) => verify::verify(global, &arguments),
         BundleCommand::Decrypt(arguments) => verify::decrypt(global, &arguments),
-        BundleCommand::Pack { dir, out } => pack::pack(&dir, &out),
+        BundleCommand::Apply(arguments) => site::apply(global, &arguments),
+        BundleCommand::Rollback { into } => site::rollback(global, &into),
+        BundleCommand::Diff { old, new, markdown } => diff::diff(global, &old, &new, markdown),
+        BundleCommand::Extract { record, raw, path } => extract::extract(&record, raw, &path),
+        BundleCommand::Kit(arguments) => kit::kit(global, &arguments),
+        BundleCommand::Pack { dir, out, oci } if oci => layout::pack(&dir, &out),
+        BundleCommand::Pack { dir, out, .. } => pack::pack(&dir, &out),
         BundleCommand::Inspect { path } => verify::inspect(global, &path),
         BundleCommand::Download { .. } => Ok(Exit::Unexpected),
     }

@@ -124,9 +124,12 @@ pub(crate) enum RunCommand {
         /// Policy snapshot to use, where the profile takes one.
         #[arg(long, value_name = "ID")]
         policy_snapshot: Option<String>,
-        /// Base of a delta.
-        #[arg(long, value_name = "RUN")]
+        /// Base of a delta: the run that made a mirror, or the digest of that mirror's export.json.
+        #[arg(long, value_name = "RUN|DIGEST")]
         base: Option<String>,
+        /// Make a delta that holds the new mirror whole and builds upon nothing.
+        #[arg(long)]
+        reset_baseline: bool,
         /// Follow the run to its end; the exit code tells how it ended.
         #[arg(short, long)]
         watch: bool,
@@ -177,11 +180,45 @@ pub(crate) enum BundleCommand {
         /// File to write, or `-` for standard output.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Write an OCI image layout, a folder, instead of a tar.
+        #[arg(long)]
+        oci: bool,
     },
     /// Verify a bundle with no network; says what was proven, what was not, and how old it is.
     Verify(VerifyArguments),
     /// Verify an encrypted bundle with no network, and write it as a plain one.
     Decrypt(DecryptArguments),
+    /// Take a mirror or a delta into a site: verified, put together, and switched to all at once.
+    Apply(ApplyArguments),
+    /// Use the state of a site before the present one again.
+    Rollback {
+        /// The site's folder.
+        #[arg(long, value_name = "SITE")]
+        into: PathBuf,
+    },
+    /// Tell what differs between two bundles; exit code 20 where something does. Proves nothing: verify them first.
+    Diff {
+        /// The older bundle, in any form that `verify` takes.
+        old: PathBuf,
+        /// The newer one.
+        new: PathBuf,
+        /// Write Markdown instead of a table.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Print the records of a subject, a line each; of a mirror no more is decompressed than the frames that may hold them.
+    Extract {
+        /// Subject or document id of the record.
+        #[arg(long, value_name = "ID")]
+        record: String,
+        /// Print the upstream document alone.
+        #[arg(long)]
+        raw: bool,
+        /// The bundle, in any form that `verify` takes.
+        path: PathBuf,
+    },
+    /// Lay a verified bundle out as a kit for a place without a network: with this program, the keys and a script that verifies it.
+    Kit(KitArguments),
     /// Show what a downloaded bundle says of itself; proves nothing.
     Inspect {
         /// The folder that `bundle download` wrote, a tar or tar.zst, or an OCI image layout.
@@ -189,11 +226,40 @@ pub(crate) enum BundleCommand {
     },
 }
 
+/// What to take in, and where.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArguments {
+    #[command(flatten)]
+    pub(crate) verify: VerifyArguments,
+    /// The site's folder; made where there is none.
+    #[arg(long, value_name = "SITE")]
+    pub(crate) into: PathBuf,
+    /// Take a full mirror that is older than the one in use.
+    #[arg(long)]
+    pub(crate) allow_rollback: bool,
+    /// Do everything but the switch.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// What a kit is made of.
+#[derive(Debug, Args)]
+pub(crate) struct KitArguments {
+    #[command(flatten)]
+    pub(crate) verify: VerifyArguments,
+    /// The kit's folder; must not be there yet.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The verifier to put in, where it is not this program, for another kind of machine.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+}
+
 /// What to verify, and what must hold.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// The folder that `bundle download` wrote, the bundle's tar in it, a tar or tar.zst of all its files, an OCI image layout, or
-    /// `-` for such a tar on standard input.
+    /// The folder that `bundle download` wrote, the bundle's tar in it, a tar or tar.zst of all its files, an OCI image layout, a state
+    /// of a site, or `-` for such a tar on standard input.
     pub(crate) path: PathBuf,
     /// Public key that may have signed it; give it again for each key that is accepted.
     #[arg(long, value_name = "PEM")]
@@ -234,7 +300,7 @@ pub(crate) struct DecryptArguments {
 impl BundleCommand {
     /// Whether the command may not touch the network.
     pub(crate) fn is_offline(&self) -> bool {
-        matches!(self, Self::Verify(_) | Self::Decrypt(_) | Self::Inspect { .. } | Self::Pack { .. })
+        !matches!(self, Self::Download { .. })
     }
 }
 

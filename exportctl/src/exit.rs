@@ -16,8 +16,9 @@ pub(crate) enum Exit {
     NotFound,
     Busy,
     DigestMismatch,
-    /// The code that the verifier gives: 10 to 17 for faults of the bundle.
+    /// The code that the verifier or the site gives: 10 to 17 for faults of the bundle.
     Verify(u8),
+    Differences,
     Interrupted,
 }
 
@@ -32,6 +33,7 @@ impl From<Exit> for ExitCode {
             Exit::Busy => 6,
             Exit::DigestMismatch => 13,
             Exit::Verify(code) => code,
+            Exit::Differences => 20,
             Exit::Interrupted => 130,
         })
     }
@@ -69,6 +71,14 @@ pub(crate) enum Failure {
     RunEnded { run: String, status: RunStatus, reason: String },
     #[error("run {run} is `{status}` and has no bundle")]
     NoBundle { run: String, status: RunStatus },
+    #[error("nothing was applied")]
+    Site(#[source] export_site::SiteError),
+    #[error("cannot keep the site's key")]
+    SiteKey(#[source] export_signing::KeyFileError),
+    #[error("cannot sign the receipt; what was applied is in use")]
+    Receipt(#[source] export_signing::SignError),
+    #[error("cannot compare or look into the bundle")]
+    Mirror(#[source] export_mirror::MirrorError),
     #[error("verification failed")]
     Verify {
         code: u8,
@@ -91,6 +101,10 @@ impl Failure {
             Self::File { .. } => Exit::Unexpected,
             Self::NoBundle { .. } => Exit::NotFound,
             Self::Verify { code, .. } => Exit::Verify(*code),
+            Self::Site(fault) => Exit::Verify(fault.exit_code()),
+            Self::SiteKey(_) | Self::Receipt(_) => Exit::Unexpected,
+            Self::Mirror(fault) if fault.is_hostile() => Exit::Verify(14),
+            Self::Mirror(_) => Exit::Unexpected,
         }
     }
 }

@@ -2,13 +2,18 @@
 
 mod bundle;
 mod cli;
+mod diff;
 mod exit;
+mod extract;
+mod kit;
+mod layout;
 mod login;
 mod output;
 mod pack;
 mod profile;
 mod run;
 mod selectors;
+mod site;
 mod verify;
 mod watch;
 

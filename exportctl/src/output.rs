@@ -81,6 +81,11 @@ pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     facts.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect::<Vec<_>>().join("\n")
 }
 
+/// Writes a text as it is.
+pub(crate) fn text(text: &str) {
+    write(text);
+}
+
 fn write(text: &str) {
     if text.is_empty() {
         return;

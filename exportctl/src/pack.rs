@@ -5,17 +5,21 @@ use std::io::{self, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use export_canon::tar::{END_OF_ARCHIVE, header_bytes, padding};
+use export_contract::refresh;
 
 use crate::exit::{Exit, Failure};
 
 /// What is packed, in the order that a verifier of a stream needs: the signed manifest before the tar that it is about.
-const FILES: [&str; 7] = [
+pub(crate) const FILES: [&str; 10] = [
     "cosign.pub",
     "export.json",
     "export.json.sig",
     "export.json.sigstore.json",
     "provenance.json",
     "provenance.sigstore.json",
+    "target.json.sig",
+    "target.json.sigstore.json",
+    refresh::FILE,
     "bundle.tar",
 ];
 /// What no bundle is without.

@@ -12,9 +12,21 @@ use crate::{output, watch};
 pub(crate) async fn run(global: &Global, command: RunCommand) -> Result<Exit, Failure> {
     let client = client(global)?;
     match command {
-        RunCommand::Start { profile, selectors, idempotency_key, policy_snapshot, base, watch: follow } => {
-            let options =
-                RunOptions { policy_snapshot_id: policy_snapshot, base_export_id: base, ..RunOptions::default() };
+        RunCommand::Start {
+            profile,
+            selectors,
+            idempotency_key,
+            policy_snapshot,
+            base,
+            reset_baseline,
+            watch: follow,
+        } => {
+            let options = RunOptions {
+                policy_snapshot_id: policy_snapshot,
+                base_export_id: base,
+                reset_baseline,
+                ..RunOptions::default()
+            };
             let wanted = NewRun { profile_id: profile, selectors: (*selectors).into(), options };
             let run = client.start_run(&wanted, idempotency_key.as_deref()).await.map_err(Failure::Client)?;
             if follow {
@@ -90,6 +102,9 @@ fn facts(run: &Run) -> String {
         facts.push(("signed by", bundle.key_id.clone()));
         if let Some(as_of) = bundle.as_of {
             facts.push(("as of", as_of.to_string()));
+        }
+        if let Some(made_by) = &bundle.refreshes {
+            facts.push(("unchanged since", format!("run {made_by}")));
         }
         if let Some(hint) = bundle.verification.as_ref().and_then(|hints| hints.commands.first()) {
             facts.push(("verify with", hint.command.clone()));

@@ -95,7 +95,7 @@ pub(crate) fn inspect(global: &Global, path: &Path) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn policy(arguments: &VerifyArguments) -> Result<Policy, Failure> {
+pub(crate) fn policy(arguments: &VerifyArguments) -> Result<Policy, Failure> {
     Ok(Policy {
         keys: read_keys(&arguments.key)?,
         require_provenance: arguments.require_attestation,
@@ -133,13 +133,13 @@ fn read_key(path: &Path) -> Result<PublicKey, Failure> {
 }
 
 /// Bytes of the tar where that is known before it is read.
-fn length(path: &Path) -> Option<u64> {
+pub(crate) fn length(path: &Path) -> Option<u64> {
     let tar = if path.is_dir() { path.join("bundle.tar") } else { path.to_owned() };
     let plain = tar.extension().is_some_and(|extension| extension == "tar");
     plain.then(|| std::fs::metadata(&tar).map(|meta| meta.len()).ok()).flatten()
 }
 
-fn bar(global: &Global, length: Option<u64>) -> ProgressBar {
+pub(crate) fn bar(global: &Global, length: Option<u64>) -> ProgressBar {
     let target = if output::bars(global) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(length, target);
     let template = if length.is_some() {
@@ -153,7 +153,7 @@ fn bar(global: &Global, length: Option<u64>) -> ProgressBar {
     bar
 }
 
-fn failed(cause: VerifyError) -> Failure {
+pub(crate) fn failed(cause: VerifyError) -> Failure {
     Failure::Verify { code: cause.exit_code(), cause }
 }
 

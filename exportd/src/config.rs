@@ -4,6 +4,7 @@
 
 mod encryption;
 mod peer;
+mod policy;
 mod sections;
 mod signing;
 
@@ -16,6 +17,7 @@ use toml::{Table, Value};
 
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::peer::Peer;
+pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::sections::{
     Allow, Authority, Limits, Log, LogForm, Nats, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
@@ -39,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     /// The ledger of others that `exportd evidence pull` reads.
     pub(crate) peer: Peer,
+    /// Where runs read policy snapshots and findings.
+    pub(crate) policy: Policy,
     /// Staging.
     pub(crate) staging: Staging,
     /// The signing keys.
@@ -66,6 +70,7 @@ impl Default for Config {
             nats: Nats::default(),
             store: Store::default(),
             peer: Peer::default(),
+            policy: Policy::default(),
             staging: Staging::default(),
             signing: Signing::default(),
             encryption: Encryption::default(),
@@ -150,6 +155,7 @@ impl Config {
         expect((1..=3_600).contains(&workers.reconcile_seconds), "workers.reconcile_seconds: use 1 to 3600");
         expect((1..=86_400).contains(&workers.silent_seconds), "workers.silent_seconds: use 1 to 86400");
         faults.extend(self.peer.faults());
+        faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
         faults.extend(self.encryption.faults());
         faults
@@ -251,6 +257,7 @@ mod tests {
             "nats",
             "store",
             "peer",
+            "policy",
             "staging",
             "signing",
             "encryption",

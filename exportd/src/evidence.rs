@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use export_contract::Timestamp;
 use export_evidence::generate::generate;
 use export_evidence::import::{ImportOptions, ImportProgress, ImportSummary, import};
-use export_evidence::pull::pull;
+use export_evidence::pull::{pull, pull_http};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::{EvidenceCommand, ImportTarget};
@@ -28,8 +28,12 @@ pub(crate) async fn evidence(config: &Config, command: EvidenceCommand) -> anyho
         }
         EvidenceCommand::Pull { target, source, reject_file } => {
             let options = ImportOptions { source_name: source, reject_file, ..options(&target) };
-            let peer = stores::peer(config).await?;
-            let summary = pull(&*ledger, &peer, &stores::spool_folder(config), options, bar.clone()).await?;
+            let spool = stores::spool_folder(config);
+            let summary = if config.peer.is_http() {
+                pull_http(&*ledger, &config.peer.http(), &spool, options, bar.clone()).await?
+            } else {
+                pull(&*ledger, &stores::peer(config).await?, &spool, options, bar.clone()).await?
+            };
             (target, summary)
         }
         EvidenceCommand::Generate { target, seed, records } => {

@@ -11,7 +11,7 @@ use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
 use export_blobs::s3::{S3Blobs, S3Settings};
 use export_contract::RecordKind;
-use export_evidence::policy::{MongoPolicyStore, PolicyStore, SqlitePolicyStore};
+use export_evidence::policy::{HttpPolicyEngine, MongoPolicyStore, PolicySource, PolicyStore, SqlitePolicyStore};
 use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, connect};
@@ -20,7 +20,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
 pub(crate) use self::sealing::sealing;
-use crate::config::{Config, StagingDriver, StoreDriver};
+use crate::config::{Config, PolicyDriver, StagingDriver, StoreDriver};
 use crate::secrets;
 
 /// The database of the served choice.
@@ -83,7 +83,7 @@ pub(crate) async fn peer(config: &Config) -> anyhow::Result<Peer> {
     let peer = &config.peer;
     anyhow::ensure!(
         !peer.uri_file.as_os_str().is_empty(),
-        "peer.uri_file is not set: there is no ledger to pull from (docs/configuration.md)"
+        "neither peer.uri_file nor peer.base_url is set: there is no ledger to pull from (docs/configuration.md)"
     );
     let uri = secrets::read(&peer.uri_file)?;
     let collection = |(kind, name): (RecordKind, &str)| PeerCollection { name: name.to_owned(), kind };
@@ -99,15 +99,33 @@ pub(crate) fn spool_folder(config: &Config) -> PathBuf {
     config.data_dir.join("pull")
 }
 
-/// Policy snapshots, findings and enrichment.
+/// Where imports put policy snapshots, findings and enrichment.
 pub(crate) async fn policy(config: &Config) -> anyhow::Result<Arc<dyn PolicyStore>> {
     Ok(match config.store.driver {
-        StoreDriver::Sqlite => Arc::new(SqlitePolicyStore::open(&data_dir(config)?.join("policy.db"))?),
-        StoreDriver::Mongodb => {
-            let database = mongo(config).await?;
-            Arc::new(opened(async || MongoPolicyStore::open(database.clone()).await, LedgerError::is_transient).await?)
-        }
+        StoreDriver::Sqlite => Arc::new(sqlite_policy(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_policy(config).await?),
     })
+}
+
+/// Where runs read policy snapshots and findings.
+pub(crate) async fn policy_source(config: &Config) -> anyhow::Result<Arc<dyn PolicySource>> {
+    if config.policy.driver == PolicyDriver::Http {
+        let engine = HttpPolicyEngine::new(&config.policy.server());
+        return Ok(Arc::new(engine.context("cannot use the policy engine of `[policy]`")?));
+    }
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => Arc::new(sqlite_policy(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_policy(config).await?),
+    })
+}
+
+fn sqlite_policy(config: &Config) -> anyhow::Result<SqlitePolicyStore> {
+    Ok(SqlitePolicyStore::open(&data_dir(config)?.join("policy.db"))?)
+}
+
+async fn mongo_policy(config: &Config) -> anyhow::Result<MongoPolicyStore> {
+    let database = mongo(config).await?;
+    Ok(opened(async || MongoPolicyStore::open(database.clone()).await, LedgerError::is_transient).await?)
 }
 
 /// Staging.

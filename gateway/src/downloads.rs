@@ -48,7 +48,8 @@ pub(crate) async fn bundle(gateway: &Gateway, id: &str, request: Incoming) -> Re
             });
         }
     };
-    let key = Workspace::artefact_key(&run.tenant, &run.id, &digest);
+    // A run that found nothing changed has its own small files; the tar is where it was made.
+    let key = Workspace::artefact_key(&run.tenant, bundle.refreshes.as_ref().unwrap_or(&run.id), &digest);
     let mut source = gateway.blobs.read(&key, Some(part.clone())).await?;
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(8);
     tokio::spawn(async move {

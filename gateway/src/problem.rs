@@ -136,9 +136,11 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::ScopeMissing | ErrorCode::TenantMismatch => StatusCode::FORBIDDEN,
         ErrorCode::ProfileNotFound | ErrorCode::RunNotFound | ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ErrorCode::ProfileExists | ErrorCode::RunConflict | ErrorCode::NotReady | ErrorCode::IdempotencyInFlight => {
-            StatusCode::CONFLICT
-        }
+        ErrorCode::ProfileExists
+        | ErrorCode::RunConflict
+        | ErrorCode::NotReady
+        | ErrorCode::SnapshotChanged
+        | ErrorCode::IdempotencyInFlight => StatusCode::CONFLICT,
         ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -148,6 +150,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::Empty
         | ErrorCode::SnapshotMissing
         | ErrorCode::BaseMissing
+        | ErrorCode::BaseMismatch
         | ErrorCode::AocViolation
         | ErrorCode::DistributionRefused => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::Quota => StatusCode::TOO_MANY_REQUESTS,

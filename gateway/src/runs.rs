@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use export_authority::Scope;
 use export_canon::digesting::sha256;
 use export_contract::message::Distribution;
+use export_contract::profile::ProfileKind;
 use export_contract::run::{Run, RunOptions, RunProgress, RunStatus};
 use export_contract::selectors::{SelectorError, SelectorRequest};
 use export_contract::{ErrorCode, Generation, RunId, Version};
-use export_runs::{CancelOutcome, CreateOutcome, RunFilter};
+use export_runs::{CancelOutcome, CreateOutcome, RunFilter, find_base};
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use warp::reply::Response;
@@ -62,6 +63,7 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         let errors = faults.into_iter().map(|SelectorError { path, problem }| FieldError { path, problem }).collect();
         Problem::new(ErrorCode::InvalidSelector, "the selectors are not valid").with_errors(errors)
     })?;
+    let options = options(gateway, &session, profile.kind, wanted.options).await?;
     let id = new_id();
     let run = Run {
         v: Version,
@@ -71,7 +73,7 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         profile_revision: profile.revision,
         profile_kind: profile.kind,
         selectors,
-        options: wanted.options,
+        options,
         requested_by: session.caller.subject.clone(),
         requested_at,
         correlation_id: correlation(&request).unwrap_or_else(|| id.to_string()),
@@ -110,6 +112,49 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         response.headers_mut().insert(http::header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// Judges the base of a delta and names it by its run: a digest may later be that of another run as well (design D25).
+async fn options(
+    gateway: &Gateway,
+    session: &Session,
+    kind: ProfileKind,
+    mut options: RunOptions,
+) -> Result<RunOptions, Problem> {
+    let at_base = |code, problem: String| {
+        let errors = vec![FieldError { path: "options.baseExportId".to_owned(), problem: problem.clone() }];
+        Problem::new(code, problem).with_errors(errors)
+    };
+    if kind != ProfileKind::MirrorDelta {
+        if options.base_export_id.is_some() || options.reset_baseline {
+            let problem = format!("only `mirror:delta` builds upon a base, the profile is `{kind}`");
+            return Err(at_base(ErrorCode::InvalidRequest, problem));
+        }
+        return Ok(options);
+    }
+    let Some(name) = options.base_export_id.take() else {
+        let problem = "a delta needs a base: the id of a run that made a mirror, or the digest of its export.json; \
+                       or set options.resetBaseline";
+        return if options.reset_baseline {
+            Ok(options)
+        } else {
+            Err(at_base(ErrorCode::BaseMissing, problem.to_owned()))
+        };
+    };
+    if options.reset_baseline {
+        let problem = "a delta that resets the baseline builds upon nothing: leave out one of the two".to_owned();
+        return Err(at_base(ErrorCode::InvalidRequest, problem));
+    }
+    let Some(base) = find_base(&*gateway.runs, &session.tenant, &name).await? else {
+        let problem = format!("tenant `{}` has no finished mirror `{name}`", session.tenant);
+        return Err(at_base(ErrorCode::BaseMissing, problem));
+    };
+    if base.bundle.is_none_or(|bundle| bundle.state_digest.is_none()) {
+        let problem = format!("run `{}` made `{}`, a delta builds upon a mirror", base.id, base.profile_kind);
+        return Err(at_base(ErrorCode::BaseMismatch, problem));
+    }
+    options.base_export_id = Some(base.id.to_string());
+    Ok(options)
 }
 
 pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem> {

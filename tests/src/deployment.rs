@@ -23,7 +23,7 @@ use crate::process::{Process, tail};
 use crate::programs::{output, programs, tool};
 use crate::runs::{self, Finished};
 
-pub use setup::{Roles, Setup, Staging, Store};
+pub use setup::{Roles, Setup, Staging, Store, Surroundings};
 
 /// The tenant that every deployment has a client for.
 pub const LOCAL_TENANT: &str = "demo";
@@ -223,7 +223,8 @@ impl Deployment {
     /// # Errors
     /// When it fails.
     pub fn exportd(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        output(std::process::Command::new(&programs()?.exportd).args(arguments).arg("--config").arg(self.settings()))
+        let mut command = self.setup.surroundings.command(&programs()?.exportd);
+        output(command.args(arguments).arg("--config").arg(self.settings()))
     }
 
     /// Imports files and folders for the local tenant; gives the summary.
@@ -318,7 +319,7 @@ impl Deployment {
 
     fn role(&self, name: &str) -> anyhow::Result<Command> {
         let role = name.split('-').next().unwrap_or(name);
-        let mut command = Command::new(&programs()?.exportd);
+        let mut command = Command::from(self.setup.surroundings.command(&programs()?.exportd));
         command.arg(role).arg("--config").arg(self.settings());
         // Clients of a gateway that comes back find it where it was.
         if role == "gateway"

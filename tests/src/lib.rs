@@ -18,7 +18,7 @@ mod turn;
 pub use api::Api;
 pub use bundle::Bundle;
 pub use cosign::Cosign;
-pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Staging, Store};
+pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Staging, Store, Surroundings};
 pub use process::{Process, peak_kib, suspend};
 pub use programs::{Programs, evidence_folder, output, programs, python, soak, workspace};
 pub use runs::{Finished, finish, start};

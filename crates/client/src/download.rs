@@ -55,7 +55,8 @@ const MAX_STALLS: u32 = 10;
 
 impl Client {
     /// Downloads the bundle of `run` to `path` by way of `path.part`. A `.part` file of an earlier attempt is gone on
-    /// with if the server still has the same bytes. `progress` hears how many bytes are there.
+    /// with if the server still has the same bytes, and a file at `path` that is the bundle already is left as it is. `progress`
+    /// hears how many bytes are there.
     ///
     /// # Errors
     /// See [`DownloadError`]; the `.part` file stays for the next attempt.
@@ -67,6 +68,10 @@ impl Client {
         path: &Path,
         progress: impl Fn(u64) + Send,
     ) -> Result<Downloaded, DownloadError> {
+        if is_there(path, expected, length).await {
+            progress(length);
+            return Ok(Downloaded { path: path.to_owned(), bytes: length, digest: expected.clone() });
+        }
         let part = path.with_extension("part");
         let failed = |cause| DownloadError::File { path: part.clone(), cause };
         let mut file =
@@ -143,6 +148,13 @@ impl Client {
         }
         file.flush().await.map_err(failed)
     }
+}
+
+/// Whether the bundle lies at `path`; what cannot be read does not.
+async fn is_there(path: &Path, expected: &Digest, length: u64) -> bool {
+    let Ok(mut file) = File::open(path).await else { return false };
+    file.metadata().await.is_ok_and(|meta| meta.is_file() && meta.len() == length)
+        && digest_of(&mut file).await.is_ok_and(|found| found == *expected)
 }
 
 async fn digest_of(file: &mut File) -> Result<Digest, std::io::Error> {

@@ -69,8 +69,12 @@ codes! {
     Empty = "ERR_EXPORT_EMPTY",
     /// The policy snapshot that the run needs is not there.
     SnapshotMissing = "ERR_EXPORT_SNAPSHOT_MISSING",
+    /// The policy snapshot, or its findings, are no longer what plan pinned.
+    SnapshotChanged = "ERR_EXPORT_SNAPSHOT_CHANGED",
     /// The base export of a delta cannot be reached.
     BaseMissing = "ERR_EXPORT_BASE_MISSING",
+    /// The base export of a delta is no mirror, is of another profile, or is newer than the delta would be.
+    BaseMismatch = "ERR_EXPORT_BASE_MISMATCH",
     /// A source could not be read to its end.
     SourceUnreadable = "ERR_EXPORT_SOURCE_UNREADABLE",
     /// A record breaks the aggregation-only contract (design D5).

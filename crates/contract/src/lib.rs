@@ -13,6 +13,7 @@ pub mod ids;
 pub mod manifest;
 pub mod message;
 pub mod profile;
+pub mod refresh;
 pub mod run;
 pub mod selectors;
 pub mod timestamp;

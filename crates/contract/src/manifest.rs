@@ -14,6 +14,12 @@ pub const SCHEMA: &str = "urn:export-center:manifest";
 pub const VERSION: &str = "1.0";
 /// Path of the manifest inside a bundle.
 pub const PATH: &str = "manifests/export.json";
+/// Path of the new mirror's manifest inside a delta.
+pub const TARGET_PATH: &str = "manifests/target/export.json";
+/// Path of what a delta does, file by file.
+pub const DIFF_PATH: &str = "manifests/manifest.diff.json";
+/// Path of what a delta takes away.
+pub const TOMBSTONES_PATH: &str = "data/tombstones.jsonl.zst";
 
 /// The manifest. Written as RFC 8785 canonical JSON; holds no run id and no wall-clock time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +57,35 @@ pub struct ExportManifest {
     pub contents: Vec<ManifestContent>,
     /// The planned ways of handing over.
     pub distribution: Vec<DistributionKind>,
+    /// What a delta builds upon, and what it leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<ManifestDelta>,
     /// sha256 of the sorted content digests joined by newline.
     pub rerun_hash: Digest,
+}
+
+/// The place of a delta in the chain of mirrors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestDelta {
+    /// The hex digits of `base_manifest_digest`: an export is named by its contents, never by a run (design D2). Empty with `reset_baseline`.
+    pub base_export_id: String,
+    /// Digest of the base's `export.json`; absent with `reset_baseline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_manifest_digest: Option<Digest>,
+    /// Digest of the new mirror's `export.json`, which lies at [`TARGET_PATH`].
+    pub target_manifest_digest: Digest,
+    /// Whether the delta holds the new mirror whole and builds upon nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reset_baseline: bool,
+    /// Files that the base does not have, sorted.
+    pub added: Vec<String>,
+    /// Files that are other ones in the base, sorted.
+    pub changed: Vec<String>,
+    /// Files that only the base has, sorted.
+    pub removed: Vec<String>,
+    /// Lines of [`TOMBSTONES_PATH`]: at least one for each file in `removed`.
+    pub tombstones: u64,
 }
 
 /// The profile in a manifest.

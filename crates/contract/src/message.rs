@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::encryption::Encrypted;
-use crate::profile::{DistributionKind, Profile};
+use crate::profile::{DistributionKind, Profile, ProfileKind};
+use crate::refresh::{PreviousRun, Refresh};
 use crate::run::{RunOptions, RunRef};
 use crate::selectors::Selectors;
 use crate::{Digest, ErrorCode, PartIndex, RecordKey, RecordKind, Sequence, Timestamp, Version};
@@ -127,6 +128,22 @@ pub struct RunAdmitted {
     pub options: RunOptions,
     /// Who asked, when, and under which correlation id; goes into provenance only.
     pub request: RunRequest,
+    /// The run that a delta builds upon, found in the run ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseRun>,
+    /// The run whose bundle may do for this one, where the profile asks for that and there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousRun>,
+}
+
+/// A finished mirror that a delta builds upon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaseRun {
+    /// The run that made it, full or delta.
+    pub run: RunRef,
+    /// Digest of the `export.json` of the mirror that a consumer has then: of the bundle itself for a full one, of its target for a delta.
+    pub state_digest: Digest,
 }
 
 /// Who asked for a run. Never reaches the bundle (design D2).
@@ -167,10 +184,44 @@ pub struct RunPlanned {
     /// The policy snapshot, where the profile takes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_snapshot: Option<PolicySnapshotRef>,
+    /// What a delta builds upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseExport>,
     /// The adapter that will write.
     pub adapter: AdapterRef,
     /// Who asked; for provenance.
     pub request: RunRequest,
+    /// The bundle that this run confirms, because nothing changed since it was made. Such a run has no parts and makes no bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Refresh>,
+}
+
+impl RunPlanned {
+    /// The profile of the mirror that a consumer has in the end, and the digest of its configuration: the run's own for a full mirror, the
+    /// base's for a delta, whatever else the delta's own profile says. A delta without a base leads to the mirror that its own profile would
+    /// make.
+    pub fn mirror_profile(&self) -> (Profile, Digest) {
+        match &self.base {
+            Some(base) => (base.profile.clone(), base.config_digest.clone()),
+            None => (Profile { kind: ProfileKind::MirrorFull, ..self.profile.clone() }, self.config_digest.clone()),
+        }
+    }
+}
+
+/// The mirror that a delta builds upon, with all that the new mirror takes over from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaseExport {
+    /// The run that made it; its artefacts are compared with the new ones.
+    pub run: RunRef,
+    /// Digest of its `export.json`.
+    pub manifest_digest: Digest,
+    /// The profile that it was made for: the new mirror is one of this profile, too.
+    pub profile: Profile,
+    /// Digest of the canonical text of that profile's configuration.
+    pub config_digest: Digest,
+    /// Its record of what adapt wrote, in the staging of `run`.
+    pub adapted: ResultRef,
 }
 
 /// A source of the ledger and how many of its records are visible at the watermark.
@@ -191,6 +242,43 @@ pub struct PolicySnapshotRef {
     /// Id at the policy engine.
     pub id: String,
     /// Digest of the snapshot's canonical text.
+    pub digest: Digest,
+    /// Version of the policy that was evaluated; empty where the engine does not say, and in records from before there was the
+    /// member.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub policy_version: String,
+    /// Fingerprint of what the policy was evaluated on, as the engine wrote it; empty where it did not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub inputs_hash: String,
+    /// Fingerprint of the decision trace: as the engine wrote it, or `sha256:` and the digest of the trace's canonical text where the
+    /// snapshot holds the trace itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_trace: Option<String>,
+    /// The findings that were there when it was pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings: Option<FindingsRef>,
+}
+
+impl PolicySnapshotRef {
+    /// A snapshot of which only id and digest are known.
+    pub fn new(id: String, digest: Digest) -> Self {
+        Self {
+            id,
+            digest,
+            policy_version: String::new(),
+            inputs_hash: String::new(),
+            decision_trace: None,
+            findings: None,
+        }
+    }
+}
+
+/// All findings of a policy snapshot, by number and digest: a set whose findings were replaced is another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingsRef {
+    /// How many.
+    pub count: u64,
+    /// SHA-256 over their export lines, each with its line feed, by subject, advisory and finding id.
     pub digest: Digest,
 }
 
@@ -249,6 +337,25 @@ pub struct PartAdapted {
     pub segments: Vec<Segment>,
     /// What was read, by source.
     pub inputs: Vec<InputRange>,
+    /// Documents that are files of their own, in order of their keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<Document>,
+}
+
+/// A record whose document is a file of its own in the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// Which record.
+    pub key: RecordKey,
+    /// The canonical text of the document.
+    pub artefact: Artefact,
+    /// When the ledger took the record in.
+    pub observed_at: Timestamp,
+    /// Format of the document, such as `cyclonedx`.
+    pub format: String,
+    /// Version of the format, empty when it does not say.
+    pub spec_version: String,
 }
 
 /// A run of whole frames of a part's output, staged as one artefact.
@@ -258,6 +365,18 @@ pub struct Segment {
     pub artefact: Artefact,
     /// The frames inside, in order.
     pub frames: Vec<Frame>,
+    /// What an index says of each frame, where the bundle has indexes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<FrameMark>,
+}
+
+/// How a frame is found and told from others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameMark {
+    /// Key of its first record.
+    pub first: RecordKey,
+    /// Digest of its compressed bytes.
+    pub digest: Digest,
 }
 
 /// One zstd frame.
@@ -301,6 +420,50 @@ pub struct RunAdapted {
     pub files: Vec<BundleFile>,
     /// What was read, by kind and source: counts summed over the parts.
     pub sources: Vec<SourceRead>,
+    /// Of a delta: the new mirror that it leads to. Its files stay in staging, for deltas to come; `files` is what is shipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+}
+
+/// The mirror that a delta leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// All its files, sorted by path, as if they were in a full bundle.
+    pub files: Vec<BundleFile>,
+    /// What the delta ships and says of them.
+    pub difference: Difference,
+}
+
+/// What a delta does to its base, by path, each list sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// Files that the base does not have.
+    pub added: Vec<String>,
+    /// Files that are other ones in the base.
+    pub changed: Vec<String>,
+    /// Files that only the base has.
+    pub removed: Vec<String>,
+    /// Records, and files that are no records, of which the delta says that they are gone.
+    pub tombstones: u64,
+    /// How each added or changed file is made, sorted by path.
+    pub files: Vec<FileChange>,
+    /// Records that are new or other ones.
+    pub records_put: u64,
+}
+
+/// How a consumer makes a file of the new mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileChange {
+    /// Path in the new mirror.
+    pub path: String,
+    /// File of the delta: the whole file, or its lines that are new or other ones.
+    pub from: String,
+    /// Whether `from` holds lines to be merged into the base's file, and not the whole file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge: bool,
 }
 
 /// A file of the bundle.
@@ -355,6 +518,9 @@ pub struct ManifestWritten {
     pub records: u64,
     /// What was read.
     pub sources: Vec<SourceRead>,
+    /// Of a delta: `export.json` of the mirror that it leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Artefact>,
     /// What the encryption made: recipients, wrapped keys, and the encrypted files by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encrypted>,

@@ -69,6 +69,14 @@ impl ProfileKind {
         }
     }
 
+    /// Whether such a bundle can hold a policy snapshot with its findings.
+    pub fn takes_policy_snapshot(self) -> bool {
+        match self {
+            Self::JsonPolicy | Self::MirrorFull | Self::MirrorDelta => true,
+            Self::JsonRaw | Self::TrivyDb | Self::TrivyJavaDb => false,
+        }
+    }
+
     /// The schema version of the database that such a bundle holds, where it holds one.
     pub fn schema_version(self) -> Option<u32> {
         match self {
@@ -161,6 +169,7 @@ pub enum PolicySnapshotMode {
 /// The configuration of a profile revision: everything that can change a bundle's bytes. Never edited in place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct ProfileConfig {
     /// The record kinds to export.
     pub include: BTreeSet<RecordKind>,
@@ -174,6 +183,9 @@ pub struct ProfileConfig {
     pub partition_records: u32,
     /// Whether a policy snapshot is taken.
     pub policy_snapshot_mode: PolicySnapshotMode,
+    /// How the SBOMs of a mirror lie in it; other kinds do not look at it.
+    #[serde(skip_serializing_if = "is_default_sboms")]
+    pub mirror_sboms: MirrorSboms,
     /// The schema of the database that the profile's consumers read; a run fails in plan where another one would be made. Only
     /// `trivy:db` (2) and `trivy:java-db` (1) have one; absent takes what is made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,12 +203,32 @@ pub struct ProfileConfig {
     /// Hours behind `asOf` for which a bundle calls itself fresh; a verifier refuses it later. Absent makes no such promise. 1 to 87,600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_for_hours: Option<u32>,
+    /// Whether a run that finds nothing changed since an earlier one of the profile confirms that one's bundle in a small signed
+    /// statement, which extends its freshness, instead of making the same bundle again. Needs `freshForHours`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refresh_when_unchanged: bool,
     /// What the provenance tells of the builder.
     #[serde(skip_serializing_if = "is_default_provenance")]
     pub provenance: ProvenanceDetail,
     /// Whether and how the files are encrypted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
+}
+
+/// How SBOMs lie in a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum MirrorSboms {
+    /// Each document is a file of its own, by subject; at most 50,000.
+    #[default]
+    Documents,
+    /// As lines of one file, like advisories; however many.
+    Lines,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_default_sboms(sboms: &MirrorSboms) -> bool {
+    *sboms == MirrorSboms::default()
 }
 
 /// What the provenance tells of the builder (design D28: fields, never a level as a claim about ourselves).
@@ -231,11 +263,13 @@ impl Default for ProfileConfig {
             allow_empty: false,
             partition_records: 4_096,
             policy_snapshot_mode: PolicySnapshotMode::None,
+            mirror_sboms: MirrorSboms::Documents,
             schema_version: None,
             package_summary: false,
             attestation: true,
             retention_days: None,
             fresh_for_hours: None,
+            refresh_when_unchanged: false,
             provenance: ProvenanceDetail::Standard,
             encryption: None,
         }
@@ -279,6 +313,11 @@ impl ProfileConfig {
             "freshForHours",
             "use 1 to 87600",
         );
+        expect(
+            !self.refresh_when_unchanged || self.fresh_for_hours.is_some(),
+            "refreshWhenUnchanged",
+            "set freshForHours too, which is what a refresh extends",
+        );
         if let Some(encryption) = &self.encryption {
             // Only signed provenance says which encrypted bytes are the right ones.
             expect(self.attestation, "attestation", "use true: encryption needs provenance that is signed");
@@ -312,6 +351,13 @@ impl ProfileConfig {
             );
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// Until when a bundle is fresh that nothing is newer than at `at`. None without `freshForHours`, and behind the last time that
+    /// can be written.
+    pub fn fresh_until(&self, at: Timestamp) -> Option<Timestamp> {
+        let until = at.as_micros().checked_add(i64::from(self.fresh_for_hours?) * 3_600_000_000)?;
+        Timestamp::from_micros(until).ok()
     }
 }
 

@@ -139,6 +139,9 @@ pub struct RunOptions {
     /// The base of a delta: run id, manifest digest or OCI digest (design D25).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_export_id: Option<String>,
+    /// Makes a delta that holds the new mirror whole and builds upon nothing, for consumers that lost their base.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reset_baseline: bool,
     /// Export the ledger as it was at this position instead of its newest; for rebuilds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Sequence>,
@@ -198,9 +201,15 @@ pub struct RunBundle {
     pub key_id: String,
     /// The files beside the bundle by name, such as `export.json.sig`: digest of each.
     pub sidecars: BTreeMap<String, Digest>,
+    /// Digest of `export.json` of the mirror that a consumer has with this bundle; only mirrors have one. A delta names its base by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_digest: Option<Digest>,
     /// How to verify it; absent in runs from before there was the member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
+    /// The earlier run whose bundle this run found unchanged: that one made the tar, and keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshes: Option<RunId>,
 }
 
 /// A run as the ledger keeps it and the API shows it. Everything above `status` is immutable.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, refresh};
 
 /// File that the commands of a [`Verification`] read the public key from. It must come from elsewhere than the bundle, such as
 /// `GET /api/export/keys`.
@@ -65,6 +65,16 @@ impl Verification {
                 format!(
                     "cosign verify-blob-attestation --key {KEY_FILE} --bundle provenance.sigstore.json --type slsaprovenance1 \
                      --insecure-ignore-tlog bundle.tar"
+                ),
+            ));
+        }
+        if sidecars.contains_key(refresh::FILE) {
+            commands.push(command(
+                "the key's owner confirmed that nothing changed since bundle.tar was made",
+                format!(
+                    "cosign verify-blob-attestation --key {KEY_FILE} --bundle {} --type {} --insecure-ignore-tlog bundle.tar",
+                    refresh::FILE,
+                    refresh::PREDICATE_TYPE
                 ),
             ));
         }

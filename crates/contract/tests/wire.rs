@@ -12,6 +12,7 @@ use export_contract::message::{
     StageEvent,
 };
 use export_contract::profile::Profile;
+use export_contract::refresh::RefreshPredicate;
 use export_contract::run::Run;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,7 +39,10 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<StageEvent>("stage_event.failed.v1.json");
     survives::<StageEvent>("stage_event.cancelled.v1.json");
     survives::<RunAdmitted>("run_admitted.v1.json");
+    survives::<RunAdmitted>("run_admitted.refresh.v1.json");
     survives::<RunPlanned>("run_planned.v1.json");
+    survives::<RunPlanned>("run_planned.v1.policy.json");
+    survives::<RunPlanned>("run_planned.refresh.v1.json");
     survives::<PartsResolved>("parts_resolved.v1.json");
     survives::<PartAdapted>("part_adapted.v1.json");
     survives::<RunAdapted>("run_adapted.v1.json");
@@ -49,10 +53,14 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<Profile>("profile.v1.json");
     survives::<Profile>("profile.v1.encrypted.json");
     survives::<Run>("run.v1.json");
+    survives::<Run>("run.v1.policy.json");
+    survives::<Run>("run.refresh.v1.json");
+    survives::<RefreshPredicate>("refresh_predicate.v1.json");
     survives::<RunEvent>("run_event.json");
     survives::<ProgressTick>("progress_tick.json");
     survives::<ExportManifest>("export_manifest.1.0.json");
     survives::<ExportManifest>("export_manifest.1.0.encrypted.json");
+    survives::<ExportManifest>("export_manifest.1.0.policy.json");
 }
 
 #[test]

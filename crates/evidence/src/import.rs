@@ -18,7 +18,7 @@ mod links;
 mod purl;
 pub(crate) mod refusal;
 pub(crate) mod summary;
-mod tape;
+pub(crate) mod tape;
 mod walk;
 mod write;
 

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod policy;
 pub mod predicate;
 pub mod pull;
+pub mod remote;
 
 mod batch;
 mod compile;
@@ -22,7 +23,7 @@ mod sqlite;
 #[cfg(feature = "testing")]
 pub mod suite;
 
-pub use cutter::PartSize;
+pub use cutter::{Cut, LONGEST, PartSize};
 pub use ledger::{
     EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PutRecord, ReadRange, Selection, StoredLine,
     Watermark,

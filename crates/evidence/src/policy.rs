@@ -2,8 +2,13 @@
 //!
 //! A snapshot is the frozen outcome of a policy engine. Its findings are found through it only, so an import
 //! that stops half-way leaves nothing that a run could see: it writes findings first and the snapshot last.
+//!
+//! Runs read through [`PolicySource`], and imports write through [`PolicyStore`]; the stores are both.
 
+mod http;
+mod line;
 mod mongo;
+mod source;
 mod sqlite;
 #[cfg(feature = "testing")]
 pub mod suite;
@@ -12,11 +17,17 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use export_canon::digesting::sha256;
+use export_contract::message::PolicySnapshotRef;
 use export_contract::{Digest, TenantId, Timestamp};
 
+use crate::import::tape::Tape;
 use crate::{LedgerError, PutRecord};
 
+pub use self::http::HttpPolicyEngine;
+pub use self::line::{Findings, FindingsDigester, Tally};
 pub use self::mongo::MongoPolicyStore;
+pub use self::source::{FindingStream, NoPolicy, PolicyError, PolicySource, SnapshotName};
 pub use self::sqlite::SqlitePolicyStore;
 
 /// A snapshot as it came from the policy engine.
@@ -39,6 +50,28 @@ pub struct PolicySnapshot {
 impl fmt::Debug for PolicySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PolicySnapshot").field("snapshot_id", &self.snapshot_id).finish_non_exhaustive()
+    }
+}
+
+impl PolicySnapshot {
+    /// The fingerprint of the decision trace: as the engine wrote it, or the digest of the trace's canonical text where the
+    /// snapshot holds the trace itself.
+    pub fn decision_trace(&self) -> Option<String> {
+        let tape = Tape::new(std::str::from_utf8(&self.raw).unwrap_or_default());
+        let found = ["decision_trace", "decisionTrace"].map(|name| tape.root().get(name));
+        let written = found.iter().find_map(|trace| trace.text_or_number());
+        written
+            .or_else(|| found.iter().find_map(|trace| trace.nested()).map(|text| sha256(text.as_bytes()).to_string()))
+    }
+
+    /// What a plan pins of it, but for the findings.
+    pub fn reference(&self) -> PolicySnapshotRef {
+        PolicySnapshotRef {
+            policy_version: self.policy_version.clone(),
+            inputs_hash: self.inputs_hash.clone(),
+            decision_trace: self.decision_trace(),
+            ..PolicySnapshotRef::new(self.snapshot_id.clone(), self.digest.clone())
+        }
     }
 }
 
@@ -98,8 +131,7 @@ impl fmt::Debug for Enrichment {
     }
 }
 
-/// Where snapshots, findings and enrichment live. Every call is one transaction; errors are those of the
-/// ledger port.
+/// Where imports put snapshots, findings and enrichment. Every call is one transaction; errors are those of the ledger port.
 #[async_trait]
 pub trait PolicyStore: Send + Sync + fmt::Debug {
     /// Puts a snapshot; one of the same id is replaced.
@@ -115,18 +147,30 @@ pub trait PolicyStore: Send + Sync + fmt::Debug {
     /// Puts a catalogue; one of the same name is replaced.
     async fn put_enrichment(&self, tenant: &TenantId, enrichment: Enrichment) -> Result<PutRecord, LedgerError>;
 
-    /// The tenant's snapshots, oldest first: by `generated_at`, then id.
-    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<PolicySnapshot>, LedgerError>;
-
-    /// At most `limit` findings of a snapshot in key order, those after `after` where it is given.
-    async fn findings(
-        &self,
-        tenant: &TenantId,
-        snapshot_id: &str,
-        after: Option<FindingKey>,
-        limit: u32,
-    ) -> Result<Vec<PolicyFinding>, LedgerError>;
-
     /// The tenant's catalogues by name.
     async fn enrichments(&self, tenant: &TenantId) -> Result<Vec<Enrichment>, LedgerError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use export_canon::digesting::sha256;
+    use export_contract::{Digest, Timestamp};
+
+    use super::PolicySnapshot;
+
+    #[test]
+    fn a_decision_trace_is_named_as_the_engine_does_or_by_the_digest_of_its_text() {
+        let trace = |raw: &'static str| {
+            let raw = Bytes::from_static(raw.as_bytes());
+            let (digest, generated_at) = (Digest::from_bytes([0; 32]), Timestamp::from_micros(0).unwrap());
+            let (snapshot_id, policy_version, inputs_hash) = Default::default();
+            PolicySnapshot { snapshot_id, policy_version, inputs_hash, generated_at, digest, raw }.decision_trace()
+        };
+        assert_eq!(trace(r#"{"decision_trace":"sha256:abc"}"#).as_deref(), Some("sha256:abc"));
+        let of = |text: &str| Some(sha256(text.as_bytes()).to_string());
+        assert_eq!(trace(r#"{"a":{},"decisionTrace":[{"b":1.0},"]"],"z":1}"#), of(r#"[{"b":1.0},"]"]"#));
+        assert_eq!(trace(r#"{"decision_trace":null}"#), None);
+        assert_eq!(trace("{}"), None);
+    }
 }

@@ -4,6 +4,8 @@
 use export_contract::selectors::Selectors;
 use export_contract::{RecordKey, RecordKind, Timestamp};
 
+use crate::policy::PolicyFinding;
+
 /// What selectors look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
@@ -39,4 +41,51 @@ pub fn selects(selectors: &Selectors, record: Subject<'_>) -> bool {
             || selectors.sbom_subjects.contains(&record.key.subject))
         && (selectors.include.is_empty() || named(&selectors.include))
         && !named(&selectors.exclude)
+}
+
+/// Whether `selectors` choose the finding: by its severity, and by its subject where products are asked for. A finding without
+/// severity is chosen by none. The other lists speak of evidence and do not touch findings.
+pub fn selects_finding(selectors: &Selectors, finding: &PolicyFinding) -> bool {
+    (selectors.severities.is_empty() || selectors.severities.contains(&finding.severity))
+        && (selectors.products.is_empty()
+            || selectors.products.iter().any(|prefix| finding.key.subject.starts_with(prefix)))
+}
+
+#[cfg(test)]
+mod tests {
+    use export_contract::selectors::{Pattern, Selectors};
+
+    use super::selects_finding;
+    use crate::policy::{FindingKey, PolicyFinding};
+
+    #[test]
+    fn findings_are_chosen_by_severity_and_product_and_nothing_else() {
+        let finding = PolicyFinding {
+            snapshot_id: "s".to_owned(),
+            key: FindingKey {
+                subject: "pkg:npm/a@1".to_owned(),
+                advisory: "CVE-1".to_owned(),
+                finding_id: String::new(),
+            },
+            status: "blocked".to_owned(),
+            severity: "high".to_owned(),
+            raw: bytes::Bytes::from_static(b"{}"),
+        };
+        let set = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect();
+        let chosen = |severities: &[&str], products: &[&str]| {
+            let selectors = Selectors { severities: set(severities), products: set(products), ..Selectors::default() };
+            selects_finding(&selectors, &finding)
+        };
+        assert!(chosen(&[], &[]) && chosen(&["high", "low"], &["pkg:npm/a"]) && chosen(&[], &["pkg:go/", "pkg:npm/"]));
+        assert!(!chosen(&["low"], &[]) && !chosen(&["high"], &["pkg:go/"]));
+        let evidence = Selectors {
+            sources: set(&["nvd"]),
+            ecosystems: set(&["go"]),
+            exclude: [Pattern("*".to_owned())].into(),
+            ..Selectors::default()
+        };
+        assert!(selects_finding(&evidence, &finding));
+        let without = PolicyFinding { severity: String::new(), ..finding.clone() };
+        assert!(!selects_finding(&Selectors { severities: set(&["none"]), ..Selectors::default() }, &without));
+    }
 }

@@ -8,9 +8,14 @@
 //!
 //! The next pull begins at the first `_id` again: a peer may add documents anywhere in that order. What is there already
 //! changes nothing.
+//!
+//! A peer may also be a Findings Ledger that is read over HTTP, page by page: the same passes, the same spool, the same promises, with
+//! the token of the next page in the place of the last `_id`.
 
 mod fields;
 mod filter;
+mod http;
+mod line;
 mod read;
 mod settle;
 mod spool;
@@ -29,6 +34,16 @@ use export_sqlite::SqliteError;
 use self::spool::{Pass, Spool};
 use crate::LedgerError;
 use crate::import::{ImportOptions, ImportProgress, ImportSummary};
+use crate::remote::{Remote, RemoteError, RemoteSettings};
+
+/// A Findings Ledger of somebody else, which is read over HTTP.
+#[derive(Clone, Debug)]
+pub struct HttpPeer {
+    /// How it is reached; `ledger/export/<stream>` comes behind the address.
+    pub server: RemoteSettings,
+    /// Its streams, in the order in which they are read.
+    pub streams: Vec<PeerCollection>,
+}
 
 /// A ledger of somebody else, which is only ever read.
 #[derive(Clone, Debug)]
@@ -57,6 +72,15 @@ pub enum PullError {
     /// The peer does not answer, or refuses.
     #[error("cannot read the peer's evidence; what was read is kept, pull again to go on")]
     Peer(#[source] MongoError),
+    /// The peer's server does not answer, or gives what it must not give.
+    #[error("cannot read the peer's `{stream}`; what was read is kept, pull again to go on")]
+    Remote {
+        /// Which stream.
+        stream: String,
+        /// Why.
+        #[source]
+        cause: RemoteError,
+    },
     /// A collection that was named is not there; an empty one would be.
     #[error("the peer's database `{database}` has no collection `{collection}`")]
     NoCollection {
@@ -114,6 +138,7 @@ impl PullError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Peer(cause) => cause.is_transient(),
+            Self::Remote { cause, .. } => cause.is_transient(),
             Self::Spool(cause) => cause.is_transient(),
             Self::Store(cause) => cause.is_transient(),
             Self::InProgress { .. } => true,
@@ -137,16 +162,55 @@ pub async fn pull(
     options: ImportOptions,
     progress: Arc<dyn ImportProgress>,
 ) -> Result<ImportSummary, PullError> {
-    let (spool, pass) = Spool::open(folder, &Pass::new(peer, &options)).await?;
+    let place = peer.database.name();
+    let pass = Pass::new([&peer.servers, place], &peer.collections, &options);
+    let (spool, pass) = begin(folder, &pass).await?;
     let options = ImportOptions { observed_at: pass.begun, ..options };
-    if pass.is_resumed {
-        tracing::info!(begun = %pass.begun, "going on with the pull that was interrupted");
-    }
     read::check(peer).await?;
     for collection in &peer.collections {
         read::collection(peer, collection, &spool, &options, &*progress).await?;
     }
-    let summary = settle::settle(ledger, peer, &spool, &options).await?;
+    settle(ledger, place, spool, &pass, &options).await
+}
+
+/// The same from a Findings Ledger over HTTP.
+///
+/// # Errors
+/// As [`pull`].
+pub async fn pull_http(
+    ledger: &dyn crate::EvidenceLedger,
+    peer: &HttpPeer,
+    folder: &Path,
+    options: ImportOptions,
+    progress: Arc<dyn ImportProgress>,
+) -> Result<ImportSummary, PullError> {
+    let unusable = |cause| PullError::Remote { stream: "ledger/export".to_owned(), cause };
+    let remote = Remote::new(&peer.server).map_err(unusable)?;
+    let pass = Pass::new([remote.base(), http::PLACE], &peer.streams, &options);
+    let (spool, pass) = begin(folder, &pass).await?;
+    let options = ImportOptions { observed_at: pass.begun, ..options };
+    for stream in &peer.streams {
+        http::stream(&remote, stream, &spool, &options, &*progress).await?;
+    }
+    settle(ledger, http::PLACE, spool, &pass, &options).await
+}
+
+async fn begin(folder: &Path, pass: &Pass) -> Result<(Spool, Pass), PullError> {
+    let (spool, pass) = Spool::open(folder, pass).await?;
+    if pass.is_resumed {
+        tracing::info!(begun = %pass.begun, "going on with the pull that was interrupted");
+    }
+    Ok((spool, pass))
+}
+
+async fn settle(
+    ledger: &dyn crate::EvidenceLedger,
+    place: &str,
+    spool: Spool,
+    pass: &Pass,
+    options: &ImportOptions,
+) -> Result<ImportSummary, PullError> {
+    let summary = settle::settle(ledger, place, &spool, options).await?;
     tracing::info!(begun = %pass.begun, "pulled all that the peer held when the pull began");
     spool.remove()?;
     Ok(summary)

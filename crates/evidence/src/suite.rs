@@ -30,6 +30,7 @@ pub async fn conformance(make: impl AsyncFn(LeaseTerms) -> Arc<dyn EvidenceLedge
     cutting::cut_depends_on_the_data_alone(&*make().await, &*make().await).await;
     cutting::cut_obeys_the_selectors(&*make().await).await;
     cutting::a_part_of_large_records_closes_by_their_bytes(&*make().await).await;
+    cutting::a_cut_by_keys_moves_only_where_records_come_and_go(&*make().await).await;
     importing::same_content_is_not_written_again(&*make().await).await;
     importing::later_record_of_the_same_identity_wins(&*make().await).await;
     importing::what_is_not_committed_is_never_seen(&*make().await, &clock).await;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use export_contract::event::EventType;
-use export_contract::message::{RunAdmitted, RunRequest};
+use export_contract::message::{BaseRun, RunAdmitted, RunRequest};
 use export_contract::run::{Run, RunStatus};
 use export_contract::{ErrorCode, TenantId, Version};
-use export_runs::{Admission, NewEvent, StepOutcome};
+use export_runs::{Admission, NewEvent, StepOutcome, find_base};
 
 use crate::error::OrchestratorError;
 use crate::ports::Ports;
+use crate::previous;
 
 /// How many runs of a tenant run at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +87,8 @@ impl Admitter {
     }
 
     /// Writes the admission record of a running run and commands plan. May be repeated: the record is made of what the
-    /// ledger says and nothing else, the first one stays, and the command is on the log once.
+    /// ledger says and nothing else, the first one stays (also where the ledger knows of more earlier runs by now), and the
+    /// command is on the log once.
     ///
     /// # Errors
     /// What failed; the call may be made again.
@@ -94,6 +96,8 @@ impl Admitter {
         let profile = self.ports.ledger.profile(&run.tenant, &run.profile_id, Some(run.profile_revision)).await?;
         let Some(profile) = profile else { return self.fail_without_profile(run).await };
         let reference = run.reference();
+        let base = self.base(run).await?;
+        let previous = previous::find(&self.ports, run, &profile).await?;
         let record = RunAdmitted {
             v: Version,
             run: reference.clone(),
@@ -106,10 +110,24 @@ impl Admitter {
                 admitted_at: run.started_at.unwrap_or(run.requested_at),
                 correlation_id: run.correlation_id.clone(),
             },
+            base,
+            previous,
         };
         let workspace = self.ports.workspace(&reference);
         let result = workspace.put_record(&workspace.admission_key(), &record).await?;
         Ok(self.ports.queue.admitted(&reference, &result).await?)
+    }
+
+    /// The mirror that the run builds upon. Of one that is not there plan says so, for the run to fail with its code.
+    async fn base(&self, run: &Run) -> Result<Option<BaseRun>, OrchestratorError> {
+        let Some(name) = &run.options.base_export_id else { return Ok(None) };
+        let found = find_base(&*self.ports.ledger, &run.tenant, name).await?;
+        Ok(found.and_then(|base| {
+            let reference = base.reference();
+            base.bundle
+                .and_then(|bundle| bundle.state_digest)
+                .map(|state_digest| BaseRun { run: reference, state_digest })
+        }))
     }
 
     /// Revisions are never removed, so this takes a ledger that lost rows; a run must not hold its slot for ever then.

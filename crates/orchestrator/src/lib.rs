@@ -8,6 +8,7 @@ mod admission;
 mod error;
 mod orchestrator;
 mod ports;
+mod previous;
 mod reconciler;
 mod recorder;
 

@@ -3,6 +3,7 @@
 //! [`RunStore`] is the port; its drivers are [`SqliteRuns`] and [`MongoRuns`]. What a fact does to a run is decided in
 //! one place for both, so a driver only keeps and finds.
 
+mod base;
 mod fold;
 mod mongo;
 mod revision;
@@ -11,6 +12,7 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod suite;
 
+pub use base::find_base;
 pub use mongo::MongoRuns;
 pub use sqlite::SqliteRuns;
 pub use store::{

@@ -1,4 +1,4 @@
-//! in-toto statements with SLSA provenance (in-toto Statement v1, SLSA provenance v1).
+//! in-toto statements, above all with SLSA provenance (in-toto Statement v1, SLSA provenance v1).
 //!
 //! Strict parsers refuse unknown members at every level that is typed here.
 
@@ -15,16 +15,16 @@ pub const PROVENANCE_TYPE: &str = "https://slsa.dev/provenance/v1";
 /// A statement: what is said of which artefacts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Statement {
+pub struct Statement<P = Provenance> {
     /// Always [`STATEMENT_TYPE`].
     #[serde(rename = "_type")]
     pub kind: String,
     /// The artefacts.
     pub subject: Vec<Subject>,
-    /// Always [`PROVENANCE_TYPE`].
+    /// Which kind of predicate: [`PROVENANCE_TYPE`] of provenance.
     pub predicate_type: String,
     /// What is said.
-    pub predicate: Provenance,
+    pub predicate: P,
 }
 
 /// An artefact by digest.

@@ -1,21 +1,21 @@
 //! The tar against the manifest: the files listed and no others, byte for byte, in the one form that the writer makes of them.
 
 use std::cell::RefCell;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 
 use export_canon::digesting::DigestingReader;
 use export_canon::tar::{END_OF_ARCHIVE, TarLimits, TarReader, header_bytes, padding};
 use export_contract::Digest;
 use export_contract::encryption::EncryptedFile;
-use export_contract::manifest::{ExportManifest, PATH};
+use export_contract::manifest::{ExportManifest, PATH, TARGET_PATH};
 
-use crate::container::{BUNDLE, Container, ExportJson};
+use crate::container::{BUNDLE, Container, ExportJson, MAX_MANIFEST};
 use crate::content::{self, Counted};
-use crate::decrypt::{PlainTar, Tee};
 use crate::error::{VerifyError, shown};
 use crate::policy::Policy;
 use crate::sealed::{Form, Unsealing};
 use crate::turns::{Turns, What};
+use crate::unpack::{Copy, Tee, Unpack};
 
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
@@ -37,6 +37,29 @@ pub(crate) struct Archive {
     pub(crate) sealed: Vec<EncryptedFile>,
     /// Whether they were decrypted and what is in them checked.
     pub(crate) opened: bool,
+    /// The manifest of the mirror that a delta leads to; empty where there is none.
+    pub(crate) target: Vec<u8>,
+}
+
+/// Keeps a small file in memory while it is copied.
+struct Kept<'a> {
+    bytes: &'a mut Vec<u8>,
+    copy: Option<Box<dyn Write + 'a>>,
+}
+
+impl Write for Kept<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let taken = match &mut self.copy {
+            Some(copy) => copy.write(piece)?,
+            None => piece.len(),
+        };
+        self.bytes.extend_from_slice(piece.get(..taken).unwrap_or_default());
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.copy.as_mut().map_or(Ok(()), Write::flush)
+    }
 }
 
 /// What the tar is compared with.
@@ -54,14 +77,14 @@ pub(crate) fn check(
     wanted: &Wanted<'_>,
     policy: &Policy,
     progress: &dyn Fn(u64),
-    mut out: Option<&mut PlainTar>,
+    mut copies: Option<&mut dyn Unpack>,
 ) -> Result<Archive, VerifyError> {
     let mut turns = Turns::new(wanted);
     let told = Told { inner: container.bundle()?, bytes: 0, progress };
     let mut reader = BufReader::with_capacity(PIECE, DigestingReader::new(told));
     let framing = Framing::default();
     let mut archive = TarReader::new(Tap { inner: &mut reader, framing: &framing }, TarLimits::default());
-    let (mut files, mut records, mut uncounted, mut sealed) = (0, 0, Vec::new(), Vec::new());
+    let (mut files, mut records, mut uncounted, mut sealed, mut target) = (0, 0, Vec::new(), Vec::new(), Vec::new());
     while let Some(mut entry) =
         framing.noting(|| archive.next_entry()).map_err(|cause| VerifyError::archive(BUNDLE, cause))?
     {
@@ -71,17 +94,35 @@ pub(crate) fn check(
             Err(fault) => return Err(worse(archive, fault)),
         };
         framing.entry(&path, size)?;
-        if let Some(tar) = &mut out {
-            tar.begin(next.what.path(), next.what.bytes())?;
+        // What is copied is the plain file under its own path, in whatever form it lies in the tar.
+        let name = next.what.path();
+        if let Some(unsealing) =
+            wanted.unsealing.filter(|unsealing| next.sealed && copies.is_some() && !unsealing.opens())
+        {
+            return Err(unsealing.why_closed(&path));
         }
-        let mut tee = Tee(out.as_deref_mut());
+        let mut copy: Option<Box<dyn Write + '_>> = match &mut copies {
+            Some(copies) => {
+                Some(copies.file(name).map_err(|cause| VerifyError::Write { path: name.to_owned(), cause })?)
+            }
+            None => None,
+        };
+        if name == TARGET_PATH && next.what.bytes() <= MAX_MANIFEST {
+            copy = Some(Box::new(Kept { bytes: &mut target, copy }));
+        }
+        let copy: Option<Copy<'_>> = copy.map(|copy| (name.to_owned(), copy));
         match next.what {
             What::Content(content) => {
                 files += 1;
                 let counted = match wanted.unsealing.filter(|_| next.sealed) {
-                    None => Some(content::check(content, size, &mut tee.of(&mut entry), policy)?),
+                    None => {
+                        let mut entry = Tee::new(&mut entry, copy);
+                        let counted = content::check(content, size, &mut entry, policy)?;
+                        entry.finish()?;
+                        Some(counted)
+                    }
                     Some(unsealing) => {
-                        let (found, counted) = unsealing.check(content, &path, &mut entry, policy, tee)?;
+                        let (found, counted) = unsealing.check(content, &path, &mut entry, policy, copy)?;
                         sealed.push(found);
                         counted
                     }
@@ -93,11 +134,10 @@ pub(crate) fn check(
                 }
             }
             What::ExportJson(ExportJson { bytes, digest }) => {
-                content::check_bytes(PATH, digest, bytes.len() as u64, size, &mut tee.of(&mut entry))?;
+                let mut entry = Tee::new(&mut entry, copy);
+                content::check_bytes(PATH, digest, bytes.len() as u64, size, &mut entry)?;
+                entry.finish()?;
             }
-        }
-        if let Some(tar) = &mut out {
-            tar.end(next.what.bytes())?;
         }
     }
     if let Some(missing) = turns.missing() {
@@ -108,7 +148,7 @@ pub(crate) fn check(
     let digest = Digest::from_bytes(*digested.sha256.as_bytes());
     let form = turns.form();
     let opened = form == Form::Decrypted || wanted.unsealing.is_some_and(Unsealing::opens);
-    Ok(Archive { digest, bytes: digested.bytes, files, records, uncounted, form, sealed, opened })
+    Ok(Archive { digest, bytes: digested.bytes, files, records, uncounted, form, sealed, opened, target })
 }
 
 /// Tells somebody how many bytes were read.

@@ -98,16 +98,7 @@ pub(crate) fn check(
 pub(crate) fn signed(container: &Container<'_>, policy: &Policy) -> Result<Option<Signed>, VerifyError> {
     let plain = container.beside(PLAIN)?;
     let Some(text) = container.beside(SIGNED)? else { return Ok(None) };
-    let bundle = read_bundle(SIGNED, &text)?;
-    let envelope = bundle.dsse_envelope.ok_or_else(|| VerifyError::rule(SIGNED, "it holds no envelope"))?;
-    let not_one = || VerifyError::SignatureInvalid { what: PLAIN, file: SIGNED, cause: None };
-    let (payload, signature) = envelope.open().ok_or_else(not_one)?;
-    let message = pre_authentication(&envelope.payload_type, &payload);
-    let hint = &bundle.verification_material.public_key.hint;
-    let key_id = Judge::new(container, policy)?.signer(PLAIN, SIGNED, &message, &signature, Some(hint))?.key_id();
-    if envelope.payload_type != IN_TOTO {
-        return Err(VerifyError::rule(SIGNED, "its payload is not an in-toto statement"));
-    }
+    let Opened { payload, key_id } = opened(container, policy, PLAIN, SIGNED, &text)?;
     if plain.is_some_and(|plain| *plain != *payload) {
         return Err(VerifyError::DigestMismatch {
             what: PLAIN.to_owned(),
@@ -118,6 +109,34 @@ pub(crate) fn signed(container: &Container<'_>, policy: &Policy) -> Result<Optio
     let statement = Statement::deserialize(canonical::read(SIGNED, &payload)?)
         .map_err(|cause| VerifyError::not_json(SIGNED, &cause))?;
     Ok(Some(Signed { statement, key_id }))
+}
+
+/// The payload of an in-toto envelope, and who signed it.
+pub(crate) struct Opened {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) key_id: String,
+}
+
+/// Opens the envelope in the file `file` with the text `text`, in which `what` is signed. Nothing of the payload is looked at before
+/// its signature.
+pub(crate) fn opened(
+    container: &Container<'_>,
+    policy: &Policy,
+    what: &'static str,
+    file: &'static str,
+    text: &[u8],
+) -> Result<Opened, VerifyError> {
+    let bundle = read_bundle(file, text)?;
+    let envelope = bundle.dsse_envelope.ok_or_else(|| VerifyError::rule(file, "it holds no envelope"))?;
+    let not_one = || VerifyError::SignatureInvalid { what, file, cause: None };
+    let (payload, signature) = envelope.open().ok_or_else(not_one)?;
+    let message = pre_authentication(&envelope.payload_type, &payload);
+    let hint = &bundle.verification_material.public_key.hint;
+    let key_id = Judge::new(container, policy)?.signer(what, file, &message, &signature, Some(hint))?.key_id();
+    if envelope.payload_type != IN_TOTO {
+        return Err(VerifyError::rule(file, "its payload is not an in-toto statement"));
+    }
+    Ok(Opened { payload, key_id })
 }
 
 /// Whether the statement is about this tar and this manifest, and of files of the bundle says what the manifest says; gives its other
@@ -134,34 +153,46 @@ fn about(
     if statement.subject.len() > MAX_SUBJECTS {
         return Err(VerifyError::rule(SIGNED, "it has more than 1024 subjects"));
     }
-    for (name, digest) in [(BUNDLE, &archive.digest), (EXPORT_JSON, &export_json.digest)] {
-        let subjects: Vec<&Subject> = statement.subject.iter().filter(|subject| subject.name == name).collect();
-        let [subject] = subjects.as_slice() else {
-            return Err(VerifyError::rule(SIGNED, "it does not name bundle.tar and export.json once each"));
-        };
-        // The tar that was handed over was the encrypted one; its own digest says nothing of what decryption left.
-        if name != BUNDLE || archive.form != Form::Decrypted {
-            same_digest(name, subject, digest)?;
-        }
-    }
+    about_both(SIGNED, "provenance", &statement.subject, archive, export_json)?;
     let mut elsewhere = Vec::new();
     for subject in statement.subject.iter().filter(|subject| subject.name != BUNDLE && subject.name != EXPORT_JSON) {
         match contents.iter().find(|file| file.path == subject.name) {
-            Some(file) => same_digest(&shown(&subject.name), subject, &file.digest)?,
+            Some(file) => same_digest("provenance", &shown(&subject.name), subject, &file.digest)?,
             None => elsewhere.push(shown(&subject.name)),
         }
     }
     Ok(elsewhere)
 }
 
-fn same_digest(name: &str, subject: &Subject, found: &Digest) -> Result<(), VerifyError> {
+/// Whether the subjects of the statement in `file`, which messages call `by`, name this tar and this manifest.
+pub(crate) fn about_both(
+    file: &str,
+    by: &str,
+    subjects: &[Subject],
+    archive: &Archive,
+    export_json: &ExportJson,
+) -> Result<(), VerifyError> {
+    for (name, digest) in [(BUNDLE, &archive.digest), (EXPORT_JSON, &export_json.digest)] {
+        let named: Vec<&Subject> = subjects.iter().filter(|subject| subject.name == name).collect();
+        let [subject] = named.as_slice() else {
+            return Err(VerifyError::rule(file, "it does not name bundle.tar and export.json once each"));
+        };
+        // The tar that was handed over was the encrypted one; its digest says nothing of what decryption left.
+        if name != BUNDLE || archive.form != Form::Decrypted {
+            same_digest(by, name, subject, digest)?;
+        }
+    }
+    Ok(())
+}
+
+fn same_digest(by: &str, name: &str, subject: &Subject, found: &Digest) -> Result<(), VerifyError> {
     let expected = subject.digest.get("sha256").map(String::as_str).unwrap_or_default();
     if expected == found.hex() {
         return Ok(());
     }
     Err(VerifyError::DigestMismatch {
         what: name.to_owned(),
-        expected: format!("sha256:{} by provenance", shown(expected)),
+        expected: format!("sha256:{} by {by}", shown(expected)),
         found: found.to_string(),
     })
 }

@@ -7,6 +7,7 @@ mod delivery;
 mod folder;
 mod layout;
 mod plain;
+mod tree;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use export_signing::bundle::MAX_BYTES;
 
 use crate::archive::Archive;
 use crate::error::{Problem, VerifyError};
+use crate::unpack::Unpack;
 pub(crate) use delivery::Delivery;
 use folder::Folder;
 use layout::Layout;
@@ -42,14 +44,21 @@ pub(crate) const KEY: &str = "cosign.pub";
 pub(crate) const PROVENANCE: &str = "provenance.json";
 /// Name of the signed statement.
 pub(crate) const ATTESTATION: &str = "provenance.sigstore.json";
+/// Name of the signed statement that the bundle is unchanged.
+pub(crate) const REFRESH: &str = export_contract::refresh::FILE;
+
+/// Name of the detached signature over the manifest of the mirror that a delta leads to.
+pub(crate) const TARGET_DETACHED: &str = "target.json.sig";
+/// Name of that signature as a Sigstore bundle.
+pub(crate) const TARGET_BUNDLED: &str = "target.json.sigstore.json";
 
 /// Largest `export.json` that is read; the sign stage signs no larger one.
-const MAX_MANIFEST: u64 = 64 << 20;
+pub(crate) const MAX_MANIFEST: u64 = 64 << 20;
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
 
 /// The files that travel with a tar, and the most bytes that are read of each.
-const BESIDE: [(&str, u64); 6] = [
+const BESIDE: [(&str, u64); 9] = [
     (KEY, 16 << 10),
     (EXPORT_JSON, MAX_MANIFEST),
     // A P-256 signature has at most 72 bytes in DER, 96 in base64.
@@ -57,6 +66,10 @@ const BESIDE: [(&str, u64); 6] = [
     (BUNDLED, 64 << 10),
     (PROVENANCE, 16 << 20),
     (ATTESTATION, MAX_BYTES as u64),
+    (TARGET_DETACHED, 1 << 10),
+    (TARGET_BUNDLED, 64 << 10),
+    // The statement has a fixed number of members.
+    (REFRESH, 64 << 10),
 ];
 /// What must be known before a tar that passes by only once can be judged.
 const FIRST: [&str; 3] = [EXPORT_JSON, DETACHED, BUNDLED];
@@ -240,6 +253,18 @@ impl<'a> Container<'a> {
             Self::Stream(stream) => stream.held.files.contains_key(*name),
         };
         BESIDE.map(|(name, _)| name).into_iter().filter(there).collect()
+    }
+
+    /// Gives every file beside the tar to somebody else; `export_json` was taken out before.
+    pub(crate) fn copy_beside(&self, export_json: &ExportJson, copies: &mut dyn Unpack) -> Result<(), VerifyError> {
+        let write = |name: &str, cause| VerifyError::Write { path: name.to_owned(), cause };
+        copies.beside(EXPORT_JSON, &export_json.bytes).map_err(|cause| write(EXPORT_JSON, cause))?;
+        for (name, _) in BESIDE.into_iter().filter(|(name, _)| *name != EXPORT_JSON) {
+            if let Some(bytes) = self.beside(name)? {
+                copies.beside(name, &bytes).map_err(|cause| write(name, cause))?;
+            }
+        }
+        Ok(())
     }
 
     /// What else the container holds, which nobody signed and nobody looked at; a folder is not searched for it.

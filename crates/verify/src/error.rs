@@ -29,6 +29,15 @@ pub enum VerifyError {
         #[source]
         cause: io::Error,
     },
+    /// The operating system does not take a copy of the bytes.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
     /// A signature does not belong to these bytes.
     #[error("the signature of {what} in `{file}` is not valid")]
     SignatureInvalid {
@@ -109,6 +118,20 @@ pub enum VerifyError {
         /// The most seconds accepted.
         max_age: i64,
     },
+    /// A refresh confirmed the evidence, but longer ago than the policy takes.
+    #[error(
+        "the evidence was last confirmed unchanged at {checked_at}, {} ago; at most {} is accepted",
+        spoken(*age),
+        spoken(*max_age)
+    )]
+    ConfirmedTooLongAgo {
+        /// When nothing was newer.
+        checked_at: Timestamp,
+        /// Seconds since then.
+        age: i64,
+        /// The most seconds accepted.
+        max_age: i64,
+    },
     /// The profile's own time limit is over.
     #[error("the evidence was fresh until {0} by its profile")]
     NotFresh(Timestamp),
@@ -118,15 +141,9 @@ pub enum VerifyError {
     /// Encrypted, and to nobody whose key was given.
     #[error("`{0}` is encrypted to other recipients than the identities given")]
     NotForUs(String),
-    /// Decrypted files cannot be written.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
+    /// Encrypted, and no identity was given, where its plain bytes are needed.
+    #[error("`{0}` is encrypted; name the file with your age identity: --identity FILE")]
+    Closed(String),
     /// The tar ends before its end.
     #[error("`{0}` is cut off")]
     CutOff(String),
@@ -208,20 +225,20 @@ impl Quoted {
 impl VerifyError {
     /// The exit code of this fault (architecture, section 8): 10 signature invalid, 11 missing, 12 wrong signer, 13 digest or count
     /// mismatch, 14 malformed or hostile (and whatever is not read to its end because it is already more than was promised), 15 too
-    /// old, 17 incomplete; 2 where no key was given or a stream comes in the wrong order, 3 where no identity given can decrypt, 4 where
+    /// old, 17 incomplete; 2 where no key or identity was given or a stream comes in the wrong order, 3 where no identity given can decrypt, 4 where
     /// there is nothing, 1 where the machine does not give or take the bytes.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Read { .. } | Self::Write { .. } => 1,
             Self::NotForUs(_) => 3,
-            Self::NoKey | Self::Order => 2,
+            Self::NoKey | Self::Order | Self::Closed(_) => 2,
             Self::NotFound(_) => 4,
             Self::SignatureInvalid { .. } => 10,
             Self::SignatureMissing { .. } => 11,
             Self::WrongSigner { .. } => 12,
             Self::DigestMismatch { .. } | Self::CountMismatch { .. } => 13,
             Self::Malformed { .. } => 14,
-            Self::TooOld { .. } | Self::NotFresh(_) | Self::AgeUnknown(_) => 15,
+            Self::TooOld { .. } | Self::ConfirmedTooLongAgo { .. } | Self::NotFresh(_) | Self::AgeUnknown(_) => 15,
             Self::CutOff(_) | Self::FileMissing(_) | Self::SourceFailed { .. } => 17,
         }
     }

@@ -1,9 +1,11 @@
 //! How old the evidence is.
 
+use export_contract::Timestamp;
 use export_contract::manifest::ExportManifest;
 
 use crate::error::VerifyError;
 use crate::policy::Policy;
+use crate::refresh::Refresh;
 
 /// Seconds that clocks may differ.
 const SKEW: i64 = 300;
@@ -28,25 +30,44 @@ pub(crate) fn spoken(seconds: i64) -> String {
     format!("{sign}{}", parts.join(" "))
 }
 
-/// The age in seconds by the policy's clock, if both times are known.
-pub(crate) fn check(manifest: &ExportManifest, policy: &Policy) -> Result<Option<i64>, VerifyError> {
-    if let Some((until, now)) = manifest.fresh_until.zip(policy.now)
+/// How old the evidence is, and how long it counts as fresh.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Age {
+    /// Seconds since `asOf`, or since a refresh found nothing newer; by the policy's clock, if all of that is known.
+    pub(crate) seconds: Option<i64>,
+    /// Until when the profile calls it fresh: what the manifest says, or the refresh where that is later.
+    pub(crate) fresh_until: Option<Timestamp>,
+}
+
+/// Judges the age by the policy's clock.
+pub(crate) fn check(manifest: &ExportManifest, refresh: Option<&Refresh>, policy: &Policy) -> Result<Age, VerifyError> {
+    let checked_at = refresh.map(|refresh| refresh.checked_at);
+    // Its freshness counts from that time, so a wrong clock would make it fresh for ever.
+    if checked_at.zip(policy.now).is_some_and(|(at, now)| at.as_seconds() - now.as_seconds() > SKEW) {
+        return Err(VerifyError::AgeUnknown("the refresh found nothing newer at a time that is still to come"));
+    }
+    let fresh_until = manifest.fresh_until.max(refresh.map(|refresh| refresh.fresh_until));
+    if let Some((until, now)) = fresh_until.zip(policy.now)
         && now > until
     {
         return Err(VerifyError::NotFresh(until));
     }
-    let age = manifest.as_of.zip(policy.now).map(|(as_of, now)| now.as_seconds() - as_of.as_seconds());
-    let Some(max_age) = policy.max_age_seconds else { return Ok(age) };
-    let as_of =
-        manifest.as_of.ok_or(VerifyError::AgeUnknown("export.json has no asOf, because the ledger was empty"))?;
-    let age = age.ok_or(VerifyError::AgeUnknown("the policy has no clock"))?;
+    // None is less than any time.
+    let known = manifest.as_of.max(checked_at);
+    let seconds = known.zip(policy.now).map(|(known, now)| now.as_seconds() - known.as_seconds());
+    let Some(max_age) = policy.max_age_seconds else { return Ok(Age { seconds, fresh_until }) };
+    let known = known.ok_or(VerifyError::AgeUnknown("export.json has no asOf, because the ledger was empty"))?;
+    let age = seconds.ok_or(VerifyError::AgeUnknown("the policy has no clock"))?;
     if age < -SKEW {
         return Err(VerifyError::AgeUnknown("export.json is as of a time that is still to come"));
     }
     if age > max_age {
-        return Err(VerifyError::TooOld { as_of, age, max_age });
+        return Err(match checked_at {
+            Some(checked_at) => VerifyError::ConfirmedTooLongAgo { checked_at, age, max_age },
+            None => VerifyError::TooOld { as_of: known, age, max_age },
+        });
     }
-    Ok(Some(age))
+    Ok(Age { seconds, fresh_until })
 }
 
 #[cfg(test)]

@@ -11,14 +11,14 @@ use export_canon::zst::{BoundedDecoder, parse_seek_table};
 use export_contract::Digest;
 use export_signing::PublicKey;
 use export_signing::dsse::{Envelope, pre_authentication};
-use export_signing::statement::Statement;
+use export_signing::statement::{Provenance, Statement};
 use serde::Deserialize as _;
 
 use crate::canonical;
 use crate::container::{Container, Delivery, ExportJson, LayoutIndex, LayoutManifest};
 use crate::frames::FrameWalker;
 use crate::policy::Policy;
-use crate::{archive, manifest, sealed, signature};
+use crate::{archive, manifest, refresh, sealed, signature};
 
 /// A key whose private half nobody has.
 const KEY: &str = "-----BEGIN PUBLIC KEY-----
@@ -33,7 +33,7 @@ const MOST_PLAIN: u64 = 1 << 20;
 pub type Target = fn(&[u8]);
 
 /// The targets by name; `fuzz/corpus` has a folder of that name for each.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("tar", tar),
     ("delivery", delivery),
     ("bundle", bundle),
@@ -42,6 +42,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("manifest", manifest_text),
     ("sigstore_bundle", sigstore_bundle),
     ("statement", statement),
+    ("refresh", refresh_statement),
     ("public_key", public_key),
     ("signature", signature_bytes),
     ("layout", layout),
@@ -124,7 +125,7 @@ pub fn manifest_text(bytes: &[u8]) {
     let export_json = ExportJson { bytes: bytes.to_vec(), digest };
     if let Ok(manifest) = manifest::read(&export_json, &Policy::default()) {
         assert!(manifest.export.contents.is_sorted_by(|before, after| before.path < after.path));
-        assert_eq!(manifest.delta.is_some(), manifest.export.profile.variant == "delta");
+        assert_eq!(manifest.export.delta.is_some(), manifest.export.profile.variant == "delta");
     }
 }
 
@@ -149,10 +150,18 @@ pub fn statement(bytes: &[u8]) {
         assert_eq!(envelope.payload, export_signing::bundle::to_base64(&payload));
     }
     if let Ok(value) = canonical::read("input", bytes)
-        && let Ok(statement) = Statement::deserialize(&value)
+        && let Ok(statement) = Statement::<Provenance>::deserialize(&value)
     {
         assert!(!format!("{statement:?}").is_empty());
     }
+}
+
+/// The statement of a refresh: what is accepted says the same when it is written again, and is fresh for some time.
+pub fn refresh_statement(bytes: &[u8]) {
+    let Ok(statement) = refresh::read(bytes) else { return };
+    assert!(statement.predicate.fresh_until > statement.predicate.checked_at);
+    let again = export_canon::jcs::to_vec(&statement).unwrap_or_default();
+    assert_eq!(refresh::read(&again).ok().as_ref(), Some(&statement));
 }
 
 /// Public keys in PEM: a text that is taken is one key, whatever stands around it.

@@ -3,7 +3,7 @@
 //! Every byte is taken for hostile. Nothing is unpacked, nothing but what [`decrypt`] is told to is written, no network is touched; memory is bounded whatever the
 //! bundle claims. The order is: find the files ([`container`]), check the signature over `export.json` ([`signature`]) before anything of
 //! it is believed, read it ([`manifest`]), stream the tar against it ([`archive`], [`content`], [`frames`], and [`sealed`] where files are
-//! encrypted), then check provenance ([`attestation`]) and age. [`verify`] tells what was proven and what was not; [`inspect`] only shows what a bundle says of itself.
+//! encrypted), then check provenance ([`attestation`]), a later confirmation ([`refresh`]) and age. [`verify`] tells what was proven and what was not; [`inspect`] only shows what a bundle says of itself.
 
 mod archive;
 mod attestation;
@@ -18,11 +18,14 @@ mod freshness;
 pub mod fuzzing;
 mod inspect;
 mod manifest;
+mod members;
 mod policy;
+mod refresh;
 mod report;
 mod sealed;
 mod signature;
 mod turns;
+mod unpack;
 
 use std::io::Read;
 use std::path::Path;
@@ -32,8 +35,10 @@ pub use error::{Problem, Quoted, VerifyError};
 pub use export_sealing::{Identities, IdentityError, MAX_IDENTITY_FILE};
 pub use export_signing::PublicKey;
 pub use inspect::{Inspection, inspect};
+pub use members::Members;
 pub use policy::Policy;
 pub use report::{AbsentSource, Base, EncryptionFacts, Report};
+pub use unpack::Unpack;
 
 use container::Container;
 use decrypt::PlainTar;
@@ -53,7 +58,20 @@ pub fn verify(path: &Path, policy: &Policy) -> Result<Report, VerifyError> {
 /// # Errors
 /// The first fault found; [`VerifyError::exit_code`] gives its class.
 pub fn verify_watched(path: &Path, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
-    prove(Container::open(path)?, policy, progress, None)
+    prove(Container::open(path)?, policy, progress, Copies::No)
+}
+
+/// [`verify_watched`], giving `copies` every file that it reads.
+///
+/// # Errors
+/// The first fault found; what `copies` has taken until then is worth nothing.
+pub fn verify_into(
+    path: &Path,
+    policy: &Policy,
+    progress: &dyn Fn(u64),
+    copies: &mut dyn Unpack,
+) -> Result<Report, VerifyError> {
+    prove(Container::open(path)?, policy, progress, Copies::To(copies))
 }
 
 /// Verifies a delivery that comes once: a tar, plain or zstd, of `bundle.tar` and the files that travel with it. `export.json` and its
@@ -62,37 +80,74 @@ pub fn verify_watched(path: &Path, policy: &Policy, progress: &dyn Fn(u64)) -> R
 /// # Errors
 /// The first fault found; [`VerifyError::exit_code`] gives its class.
 pub fn verify_stream(reader: impl Read, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
-    prove(Container::stream(reader)?, policy, progress, None)
+    prove(Container::stream(reader)?, policy, progress, Copies::No)
 }
 
-/// Proves what can be proven, and writes the plain bundle to a folder, where one is given.
+/// [`verify_stream`], giving `copies` every file that it reads.
+///
+/// # Errors
+/// The first fault found; what `copies` has taken until then is worth nothing.
+pub fn verify_stream_into(
+    reader: impl Read,
+    policy: &Policy,
+    progress: &dyn Fn(u64),
+    copies: &mut dyn Unpack,
+) -> Result<Report, VerifyError> {
+    prove(Container::stream(reader)?, policy, progress, Copies::To(copies))
+}
+
+/// Where the files of a bundle go while it is proven.
+enum Copies<'a> {
+    No,
+    To(&'a mut dyn Unpack),
+    /// Into a folder as a bundle of plain files.
+    PlainTar(&'a Path),
+}
+
 fn prove(
     mut container: Container<'_>,
     policy: &Policy,
     progress: &dyn Fn(u64),
-    out: Option<&Path>,
+    copies: Copies<'_>,
 ) -> Result<Report, VerifyError> {
     let export_json = container.export_json()?;
     let signature = signature::check(&container, &export_json, policy)?;
     let manifest = manifest::read(&export_json, policy)?;
     let unsealing = sealed::prepare(&container, &manifest.export, policy)?;
-    let mut tar = out.map(|folder| PlainTar::new(folder, &manifest.export, &export_json)).transpose()?;
-    let expected =
+    let wanted =
         archive::Wanted { manifest: &manifest.export, export_json: &export_json, unsealing: unsealing.as_ref() };
-    let archive = archive::check(&mut container, &expected, policy, progress, tar.as_mut())?;
+    let mut tar;
+    let mut copies: Option<&mut dyn Unpack> = match copies {
+        Copies::No => None,
+        Copies::To(copies) => Some(copies),
+        Copies::PlainTar(folder) => {
+            tar = PlainTar::new(folder, &manifest.export, &export_json)?;
+            Some(&mut tar)
+        }
+    };
+    let archive = match &mut copies {
+        Some(copies) => archive::check(&mut container, &wanted, policy, progress, Some(&mut **copies)),
+        None => archive::check(&mut container, &wanted, policy, progress, None),
+    }?;
     container.close(&archive)?;
+    let target = match &manifest.export.delta {
+        Some(_) => signature::of_target(&container, &archive.target, policy)?,
+        None => None,
+    };
     let attestation = attestation::check(&container, &archive, &export_json, &manifest.export, policy)?;
-    let age = freshness::check(&manifest.export, policy)?;
-    if let (Some(tar), Some(folder)) = (tar, out) {
-        decrypt::write_beside(folder, &container, &export_json)?;
-        tar.finish()?;
+    let refresh = refresh::check(&container, &archive, &export_json, &manifest.export, policy)?;
+    let age = freshness::check(&manifest.export, refresh.as_ref(), policy)?;
+    if let Some(copies) = copies {
+        container.copy_beside(&export_json, copies)?;
     }
     Ok(Report::new(Evidence {
         manifest,
         export_json,
         signature,
+        target,
         archive,
         attestation,
+        refresh,
         others: container.others().to_vec(),
         age,
         max_age: policy.max_age_seconds,

@@ -2,7 +2,9 @@
 
 use export_canon::digesting::sha256;
 use export_contract::Digest;
-use export_contract::manifest::{ExportManifest, ManifestContent, PATH, SCHEMA, SourceState};
+use export_contract::manifest::{
+    DIFF_PATH, ExportManifest, ManifestContent, PATH, SCHEMA, SourceState, TARGET_PATH, TOMBSTONES_PATH,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,34 +13,10 @@ use crate::container::{EXPORT_JSON, ExportJson};
 use crate::error::{Problem, VerifyError, shown};
 use crate::policy::Policy;
 
-/// The chain that a delta stands in, as `export.json` tells it (design section 6).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Delta {
-    pub(crate) base_export_id: String,
-    pub(crate) base_manifest_digest: Digest,
-    #[serde(default)]
-    added: Vec<String>,
-    #[serde(default)]
-    changed: Vec<String>,
-    #[serde(default)]
-    removed: Vec<String>,
-    /// How many, or which.
-    tombstones: Tombstones,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-enum Tombstones {
-    Count(u64),
-    Listed(Vec<Value>),
-}
-
 /// A manifest that is at one with itself.
 #[derive(Debug)]
 pub(crate) struct Manifest {
     pub(crate) export: ExportManifest,
-    pub(crate) delta: Option<Delta>,
 }
 
 /// Reads the manifest. Members that a later 1.x may add are let through, for they are signed with the rest.
@@ -47,8 +25,11 @@ pub(crate) fn read(export_json: &ExportJson, policy: &Policy) -> Result<Manifest
     check_version(&value)?;
     let manifest = ExportManifest::deserialize(&value).map_err(|cause| VerifyError::not_json(EXPORT_JSON, &cause))?;
     check(&manifest, policy)?;
-    let delta = delta(&value, &manifest)?;
-    Ok(Manifest { export: manifest, delta })
+    if value.get("delta").is_some_and(Value::is_null) {
+        return Err(VerifyError::rule(EXPORT_JSON, "its delta is null"));
+    }
+    delta(&manifest)?;
+    Ok(Manifest { export: manifest })
 }
 
 /// Refuses another schema and another major version.
@@ -89,17 +70,18 @@ fn check(manifest: &ExportManifest, policy: &Policy) -> Result<(), VerifyError> 
 
 /// The chain of a delta: there for a delta and for nothing else, and not at odds with itself. Whether it fits its base only the base
 /// can show.
-fn delta(value: &Value, manifest: &ExportManifest) -> Result<Option<Delta>, VerifyError> {
+fn delta(manifest: &ExportManifest) -> Result<(), VerifyError> {
     let rule = |rule| Err(VerifyError::rule(EXPORT_JSON, rule));
-    let Some(chain) = value.get("delta") else {
-        return if manifest.profile.variant == "delta" { rule("it is of a delta and names no base") } else { Ok(None) };
+    let is_delta = manifest.profile.variant == "delta";
+    let Some(delta) = &manifest.delta else {
+        return if is_delta { rule("it is of a delta and names no base") } else { Ok(()) };
     };
-    if manifest.profile.variant != "delta" {
+    if !is_delta {
         return rule("it names a base and is not of a delta");
     }
-    let delta = Delta::deserialize(chain).map_err(|cause| VerifyError::not_json(EXPORT_JSON, &cause))?;
-    if delta.base_export_id.is_empty() {
-        return rule("its delta names no base");
+    let named = delta.base_manifest_digest.as_ref().map(Digest::hex).unwrap_or_default();
+    if delta.base_export_id != named || delta.reset_baseline != named.is_empty() {
+        return rule("its delta names no base, or two");
     }
     let lists = [&delta.added, &delta.changed, &delta.removed];
     if lists.iter().any(|list| !list.is_sorted_by(|before, after| before < after)) {
@@ -110,14 +92,20 @@ fn delta(value: &Value, manifest: &ExportManifest) -> Result<Option<Delta>, Veri
     if !all.is_sorted_by(|before, after| before < after) {
         return rule("its delta says two things of one name");
     }
-    let tombstones = match &delta.tombstones {
-        Tombstones::Count(count) => *count,
-        Tombstones::Listed(listed) => listed.len() as u64,
-    };
-    if tombstones < delta.removed.len() as u64 {
+    if delta.tombstones < delta.removed.len() as u64 {
         return rule("its delta removes more than it has tombstones for");
     }
-    Ok(Some(delta))
+    let file = |path: &str| manifest.contents.iter().find(|content| content.path == path);
+    if file(TARGET_PATH).is_none_or(|target| target.digest != delta.target_manifest_digest) {
+        return rule("it does not hold the manifest of the mirror that its delta leads to");
+    }
+    if file(TOMBSTONES_PATH).is_none_or(|tombstones| tombstones.records != Some(delta.tombstones)) {
+        return rule("it does not hold as many tombstones as its delta says");
+    }
+    if file(DIFF_PATH).is_none() {
+        return rule("it does not say file by file what its delta does");
+    }
+    Ok(())
 }
 
 /// sha256 of the sorted content digests joined by newline (design section 6).

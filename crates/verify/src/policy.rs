@@ -18,7 +18,8 @@ pub struct Policy {
     pub max_plain_bytes: Option<u64>,
     /// The time to judge age by.
     pub now: Option<Timestamp>,
-    /// The most seconds that may lie between `asOf` and `now`.
+    /// The most seconds that may lie between `now` and the time of which the evidence is known to have been the newest: `asOf`, or
+    /// when a refresh found nothing newer.
     pub max_age_seconds: Option<i64>,
     /// Private keys for encrypted files; without, only their encrypted bytes are proven.
     pub identities: Option<Identities>,

@@ -9,8 +9,9 @@ use crate::archive::Archive;
 use crate::attestation::Attestation;
 use crate::container::ExportJson;
 use crate::error::shown;
-use crate::freshness::spoken;
-use crate::manifest::{Delta, Manifest};
+use crate::freshness::{Age, spoken};
+use crate::manifest::Manifest;
+use crate::refresh::Refresh;
 use crate::sealed::Form;
 use crate::signature::Signature;
 
@@ -32,10 +33,13 @@ pub struct Report {
     /// Newest observation in the ledger when the bundle was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Seconds since then.
+    /// When a signed refresh found nothing newer in the ledger; the evidence is still as of `as_of`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Timestamp>,
+    /// Seconds since `confirmed_at`, or since `as_of` where nothing was confirmed: what a maximum age is compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_seconds: Option<i64>,
-    /// Until when the profile calls this fresh.
+    /// Until when the profile calls this fresh, by a refresh where that says later than `export.json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<Timestamp>,
     /// Id of the key that signed `export.json`: SHA-256 over its SPKI.
@@ -84,7 +88,7 @@ pub struct EncryptionFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Base {
-    /// The run that made it.
+    /// Its name: the hex digits of the digest.
     pub export_id: String,
     /// Digest of its `export.json`.
     pub manifest_digest: Digest,
@@ -106,11 +110,14 @@ pub(crate) struct Evidence {
     pub(crate) manifest: Manifest,
     pub(crate) export_json: ExportJson,
     pub(crate) signature: Signature,
+    /// Id of the key that signed the manifest of the mirror that a delta leads to.
+    pub(crate) target: Option<String>,
     pub(crate) archive: Archive,
     pub(crate) attestation: Attestation,
+    pub(crate) refresh: Option<Refresh>,
     /// What else the container holds.
     pub(crate) others: Vec<String>,
-    pub(crate) age: Option<i64>,
+    pub(crate) age: Age,
     pub(crate) max_age: Option<i64>,
 }
 
@@ -118,7 +125,7 @@ impl Report {
     pub(crate) fn new(evidence: Evidence) -> Self {
         let (proven, not_proven) = told(&evidence);
         let encryption = encryption(&evidence);
-        let Evidence { manifest: Manifest { export: manifest, delta }, export_json, signature, archive, age, .. } =
+        let Evidence { manifest: Manifest { export: manifest }, export_json, signature, archive, refresh, age, .. } =
             evidence;
         let profile = &manifest.profile;
         let profile = format!("{}:{} {}", profile.kind, profile.variant, profile.revision);
@@ -128,16 +135,17 @@ impl Report {
             tenant: manifest.tenant,
             profile,
             as_of: manifest.as_of,
-            age_seconds: age,
-            fresh_until: manifest.fresh_until,
+            confirmed_at: refresh.map(|refresh| refresh.checked_at),
+            age_seconds: age.seconds,
+            fresh_until: age.fresh_until,
             key_id: signature.key_id,
             bundle_digest: archive.digest,
             bytes: archive.bytes,
             manifest_digest: export_json.digest,
             rerun_hash: manifest.rerun_hash,
-            base: delta.map(|Delta { base_export_id, base_manifest_digest, .. }| Base {
-                export_id: base_export_id,
-                manifest_digest: base_manifest_digest,
+            base: manifest.delta.and_then(|delta| {
+                let manifest_digest = delta.base_manifest_digest?;
+                Some(Base { export_id: delta.base_export_id, manifest_digest })
             }),
             files: archive.files,
             records: archive.records,
@@ -204,10 +212,19 @@ fn files(archive: &Archive, proven: &mut Vec<String>, not_proven: &mut Vec<Strin
     }
 }
 
+/// Of which time the evidence is; the last time named is the one that its age counts from.
+fn known(as_of: Option<Timestamp>, refresh: Option<&Refresh>) -> Option<String> {
+    let as_of = as_of.map(|as_of| format!("as of {as_of}"));
+    let Some(Refresh { checked_at, .. }) = refresh else { return as_of };
+    let as_of = as_of.unwrap_or_else(|| "of an empty ledger".to_owned());
+    Some(format!("{as_of} and was confirmed unchanged at {checked_at}"))
+}
+
 /// The two lists of sentences.
 fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
-    let Evidence { manifest, export_json, signature, archive, attestation, others, age, max_age } = evidence;
-    let Manifest { export: manifest, delta } = manifest;
+    let Evidence { manifest, export_json, signature, target, archive, attestation, refresh, others, age, max_age } =
+        evidence;
+    let Manifest { export: manifest } = manifest;
     let (mut proven, mut not_proven) = (Vec::new(), Vec::new());
     proven.push(format!("export.json ({}) is signed by key {}", export_json.digest, signature.key_id));
     files(archive, &mut proven, &mut not_proven);
@@ -231,27 +248,39 @@ fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
         }
         Attestation::Absent => not_proven.push("how the bundle was made: there is no provenance".to_owned()),
     }
-    match (manifest.as_of, age, max_age) {
-        (Some(as_of), Some(age), Some(max_age)) => {
+    if let Some(Refresh { key_id, checked_at, fresh_until, run }) = refresh {
+        proven.push(format!(
+            "a refresh, signed by key {key_id}, says that run {run} found nothing newer in the ledger at {checked_at}, and calls \
+             the bundle fresh until {fresh_until}"
+        ));
+        not_proven.push("that every source was asked before the refresh: it says what the ledger held".to_owned());
+    }
+    match (known(manifest.as_of, refresh.as_ref()), age.seconds, max_age) {
+        (Some(known), Some(age), Some(max_age)) => {
             proven.push(format!(
-                "the evidence is as of {as_of}, {} ago; up to {} is accepted",
-                spoken(*age),
+                "the evidence is {known}, {} ago; up to {} is accepted",
+                spoken(age),
                 spoken(*max_age)
             ));
         }
-        (Some(as_of), Some(age), None) => not_proven.push(format!(
-            "that the evidence is recent: it is as of {as_of}, {} ago, and no maximum age was given",
-            spoken(*age)
+        (Some(known), Some(age), None) => not_proven.push(format!(
+            "that the evidence is recent: it is {known}, {} ago, and no maximum age was given",
+            spoken(age)
         )),
-        (Some(as_of), None, _) => not_proven.push(format!("that the evidence is recent: it is as of {as_of}")),
+        (Some(known), None, _) => not_proven.push(format!("that the evidence is recent: it is {known}")),
         (None, ..) => not_proven.push("that the evidence is recent: the ledger was empty".to_owned()),
     }
-    if let Some(delta) = delta {
-        not_proven.push(format!(
-            "that this delta fits its base: that is run {} with manifest {}, which was not given",
-            shown(&delta.base_export_id),
-            delta.base_manifest_digest
-        ));
+    if let Some(delta) = &manifest.delta {
+        match target {
+            Some(key) => proven.push(format!(
+                "export.json of the mirror that the delta leads to ({}) is signed by key {key}",
+                delta.target_manifest_digest
+            )),
+            None => not_proven.push("who vouches for the mirror that the delta leads to".to_owned()),
+        }
+        if let Some(base) = &delta.base_manifest_digest {
+            not_proven.push(format!("that this delta fits its base: that is the mirror {base}, which was not given"));
+        }
     }
     if !others.is_empty() {
         let (named, more) = others.split_at(others.len().min(MAX_NAMED));

@@ -16,9 +16,9 @@ use export_sealing::{OpenError, Opened, Opener};
 use crate::attestation;
 use crate::container::{ATTESTATION, BUNDLE, Container, PROVENANCE};
 use crate::content::{self, Counted};
-use crate::decrypt::Tee;
 use crate::error::{Problem, VerifyError, shown};
 use crate::policy::Policy;
+use crate::unpack::{Copy, Tee};
 
 /// In which form the files lie in the tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,15 @@ impl Unsealing {
         matches!(self.key, Key::Here { .. })
     }
 
+    /// Why an encrypted file cannot be copied: nobody gave an identity, or the one that was given does not help.
+    pub(crate) fn why_closed(&self, stored: &str) -> VerifyError {
+        let fault = match &self.key {
+            Key::Missing(fault) => fault.take(),
+            Key::None | Key::Here { .. } => None,
+        };
+        fault.unwrap_or_else(|| VerifyError::Closed(shown(stored)))
+    }
+
     /// Reads an encrypted file; with the key also what is inside. `plain` gets what was decrypted.
     pub(crate) fn check(
         &self,
@@ -101,12 +110,10 @@ impl Unsealing {
         stored: &str,
         body: &mut impl Read,
         policy: &Policy,
-        plain: Tee<'_>,
+        plain: Option<Copy<'_>>,
     ) -> Result<(EncryptedFile, Option<Counted>), VerifyError> {
         let mut sealed = DigestingReader::new(body);
         let outcome = match &self.key {
-            // Nothing to write it with: half a tar must not pass for a whole one.
-            Key::None if plain.0.is_some() => return Err(VerifyError::NotForUs(shown(stored))),
             Key::None => Ok(None),
             Key::Missing(fault) => match fault.take() {
                 Some(fault) => return Err(fault),
@@ -135,11 +142,13 @@ fn inside(
     stored: &str,
     sealed: &mut impl Read,
     policy: &Policy,
-    mut plain: Tee<'_>,
+    plain: Option<Copy<'_>>,
 ) -> Result<Counted, VerifyError> {
     let opened = opener.open(&content.path, sealed).map_err(|error| of_open(stored, error))?;
-    let mut told = Told { opened, stored };
-    content::check(content, content.bytes, &mut plain.of(&mut told), policy)
+    let mut told = Tee::new(Told { opened, stored }, plain);
+    let counted = content::check(content, content.bytes, &mut told, policy)?;
+    told.finish()?;
+    Ok(counted)
 }
 
 /// Tells the faults of decryption as ours, so that nobody takes them for those of the machine.

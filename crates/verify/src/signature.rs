@@ -1,13 +1,14 @@
 //! Signatures: whose they are, over which bytes.
 
-use export_canon::digesting::Sha256Digest;
+use export_canon::digesting::{Sha256Digest, sha256};
 use export_contract::Digest;
+use export_contract::manifest::TARGET_PATH;
 use export_signing::PublicKey;
 use export_signing::bundle::{Bundle, from_base64};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::container::{BUNDLED, Container, DETACHED, EXPORT_JSON, ExportJson, KEY};
+use crate::container::{BUNDLED, Container, DETACHED, EXPORT_JSON, ExportJson, KEY, TARGET_BUNDLED, TARGET_DETACHED};
 use crate::error::VerifyError;
 use crate::policy::Policy;
 
@@ -28,41 +29,88 @@ pub(crate) fn check(
         return Err(VerifyError::NoKey);
     }
     let judge = Judge::new(container, policy)?;
-    let missing = |file| VerifyError::SignatureMissing { what: EXPORT_JSON, file };
-    let bundled = container.beside(BUNDLED)?.ok_or_else(|| missing(BUNDLED))?;
-    let detached = container.beside(DETACHED)?.ok_or_else(|| missing(DETACHED))?;
-
-    let key = of_bundle(&judge, &bundled, export_json)?;
-    let not_one = || VerifyError::SignatureInvalid { what: EXPORT_JSON, file: DETACHED, cause: None };
-    let signature = std::str::from_utf8(&detached).ok().and_then(from_base64).ok_or_else(not_one)?;
-    let same = judge.signer(EXPORT_JSON, DETACHED, &export_json.bytes, &signature, None)?;
-    if same != key {
-        return Err(VerifyError::rule(DETACHED, "it is of another key than export.json.sigstore.json"));
-    }
-    Ok(Signature { key_id: key.key_id() })
+    let of_export = Signed { what: EXPORT_JSON, bundled: BUNDLED, detached: DETACHED };
+    let key = of_export.check(container, &judge, &export_json.bytes, &export_json.digest)?;
+    key.map(|key_id| Signature { key_id }).ok_or(VerifyError::SignatureMissing { what: EXPORT_JSON, file: BUNDLED })
 }
 
-fn of_bundle<'a>(judge: &'a Judge<'_>, text: &[u8], export_json: &ExportJson) -> Result<&'a PublicKey, VerifyError> {
-    let bundle = read_bundle(BUNDLED, text)?;
-    let message =
-        bundle.message_signature.ok_or_else(|| VerifyError::rule(BUNDLED, "it holds no message signature"))?;
-    let hint = &bundle.verification_material.public_key.hint;
-    let not_one = || VerifyError::SignatureInvalid { what: EXPORT_JSON, file: BUNDLED, cause: None };
-    let signature = from_base64(&message.signature).ok_or_else(not_one)?;
-    let key = judge.signer(EXPORT_JSON, BUNDLED, &export_json.bytes, &signature, Some(hint))?;
-    if message.message_digest.algorithm != "SHA2_256" {
-        return Err(VerifyError::rule(BUNDLED, "its digest is not SHA2_256"));
+/// Checks the signature over the manifest of the mirror that a delta leads to, and gives the id of its key; `None` where the delta comes
+/// without.
+pub(crate) fn of_target(
+    container: &Container<'_>,
+    target: &[u8],
+    policy: &Policy,
+) -> Result<Option<String>, VerifyError> {
+    let judge = Judge::new(container, policy)?;
+    let digest = Digest::from_bytes(*sha256(target).as_bytes());
+    let signed = Signed { what: TARGET_PATH, bundled: TARGET_BUNDLED, detached: TARGET_DETACHED };
+    signed.check(container, &judge, target, &digest)
+}
+
+/// A file that is signed, and the two forms of its signature.
+struct Signed {
+    what: &'static str,
+    bundled: &'static str,
+    detached: &'static str,
+}
+
+impl Signed {
+    /// The id of the key that made both; `None` where there is neither.
+    fn check(
+        &self,
+        container: &Container<'_>,
+        judge: &Judge<'_>,
+        message: &[u8],
+        digest: &Digest,
+    ) -> Result<Option<String>, VerifyError> {
+        let &Self { what, bundled: bundled_name, detached: detached_name } = self;
+        let missing = |file| VerifyError::SignatureMissing { what, file };
+        let (bundled, detached) = (container.beside(bundled_name)?, container.beside(detached_name)?);
+        if bundled.is_none() && detached.is_none() {
+            return Ok(None);
+        }
+        let bundled = bundled.ok_or_else(|| missing(bundled_name))?;
+        let detached = detached.ok_or_else(|| missing(detached_name))?;
+
+        let key = self.of_bundle(judge, &bundled, message, digest)?;
+        let not_one = || VerifyError::SignatureInvalid { what, file: detached_name, cause: None };
+        let signature = std::str::from_utf8(&detached).ok().and_then(from_base64).ok_or_else(not_one)?;
+        let same = judge.signer(what, detached_name, message, &signature, None)?;
+        if same != key {
+            return Err(VerifyError::rule(detached_name, "it is of another key than the Sigstore bundle beside it"));
+        }
+        Ok(Some(key.key_id()))
     }
-    let named = from_base64(&message.message_digest.digest).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    let named = named.map(Digest::from_bytes).ok_or_else(|| VerifyError::rule(BUNDLED, "its digest is no SHA-256"))?;
-    if named != export_json.digest {
-        return Err(VerifyError::DigestMismatch {
-            what: EXPORT_JSON.to_owned(),
-            expected: named.to_string(),
-            found: export_json.digest.to_string(),
-        });
+
+    fn of_bundle<'a>(
+        &self,
+        judge: &'a Judge<'_>,
+        text: &[u8],
+        signed: &[u8],
+        digest: &Digest,
+    ) -> Result<&'a PublicKey, VerifyError> {
+        let &Self { what, bundled: file, .. } = self;
+        let bundle = read_bundle(file, text)?;
+        let message =
+            bundle.message_signature.ok_or_else(|| VerifyError::rule(file, "it holds no message signature"))?;
+        let hint = &bundle.verification_material.public_key.hint;
+        let not_one = || VerifyError::SignatureInvalid { what, file, cause: None };
+        let signature = from_base64(&message.signature).ok_or_else(not_one)?;
+        let key = judge.signer(what, file, signed, &signature, Some(hint))?;
+        if message.message_digest.algorithm != "SHA2_256" {
+            return Err(VerifyError::rule(file, "its digest is not SHA2_256"));
+        }
+        let named = from_base64(&message.message_digest.digest).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let named = named.map(Digest::from_bytes).ok_or_else(|| VerifyError::rule(file, "its digest is no SHA-256"))?;
+        if named != *digest {
+            return Err(VerifyError::DigestMismatch {
+                what: what.to_owned(),
+                expected: named.to_string(),
+                found: digest.to_string(),
+            });
+        }
+        Ok(key)
     }
-    Ok(key)
 }
 
 /// The one member of a bundle that could take far more memory than its text, read without keeping it.

@@ -160,7 +160,7 @@ fn seeds_are_written() {
     put("seek_table", "good", &table[table.len() - 33..]);
     put("seek_table", "of_none", &[0x5e, 0x2a, 0x4d, 0x18, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0xb1, 0xea, 0x92, 0x8f]);
     put("manifest", "good", &made.0["export.json"]);
-    let delta = "\"delta\":{\"added\":[\"a\"],\"baseExportId\":\"run-0\",\"baseManifestDigest\":\"sha256:";
+    let delta = "\"delta\":{\"added\":[\"a\"],\"baseExportId\":\"\",\"baseManifestDigest\":\"sha256:";
     let delta = format!("{delta}{}\",\"removed\":[\"b\"],\"tombstones\":1}},\"distribution\"", "0".repeat(64));
     let text = String::from_utf8(made.0["export.json"].clone()).unwrap();
     put(
@@ -173,6 +173,9 @@ fn seeds_are_written() {
     put("statement", "good", &made.0["provenance.json"]);
     let envelope = serde_json::from_slice::<serde_json::Value>(&made.0["provenance.sigstore.json"]).unwrap();
     put("statement", "envelope", envelope["dsseEnvelope"].to_string().as_bytes());
+    let refresh = made::refresh(&made.0["export.json"], &made.0["bundle.tar"]);
+    put("refresh", "good", &export_canon::jcs::to_vec(&refresh).unwrap());
+    put("refresh", "provenance", &made.0["provenance.json"]);
     put("public_key", "good", &made.0["cosign.pub"]);
     put("public_key", "ed25519", b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n");
     let signature = std::str::from_utf8(&made.0["export.json.sig"]).unwrap();

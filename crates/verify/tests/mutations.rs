@@ -35,8 +35,9 @@ const SIGNATURE: &str = "export.json.sig";
 const BUNDLED: &str = "export.json.sigstore.json";
 const STATEMENT: &str = "provenance.json";
 const ATTESTED: &str = "provenance.sigstore.json";
+const REFRESHED: &str = "refresh.sigstore.json";
 /// All that is believed. `cosign.pub` comes along for people only.
-const BELIEVED: [&str; 6] = [TAR, MANIFEST, SIGNATURE, BUNDLED, STATEMENT, ATTESTED];
+const BELIEVED: [&str; 7] = [TAR, MANIFEST, SIGNATURE, BUNDLED, STATEMENT, ATTESTED, REFRESHED];
 
 /// Where a byte stands, and the codes that name a change of it.
 struct Place {
@@ -61,15 +62,17 @@ fn places(made: &Made) -> Vec<Place> {
             ("/messageSignature/messageDigest/digest", &[13, 14]),
         ],
     ));
-    places.extend(json_places(
-        ATTESTED,
-        &made.0[ATTESTED],
-        &[
-            ("/dsseEnvelope/payload", &[10]),
-            ("/dsseEnvelope/payloadType", &[10]),
-            ("/dsseEnvelope/signatures/0/sig", &[10]),
-        ],
-    ));
+    for enveloped in [ATTESTED, REFRESHED] {
+        places.extend(json_places(
+            enveloped,
+            &made.0[enveloped],
+            &[
+                ("/dsseEnvelope/payload", &[10]),
+                ("/dsseEnvelope/payloadType", &[10]),
+                ("/dsseEnvelope/signatures/0/sig", &[10]),
+            ],
+        ));
+    }
     places
 }
 
@@ -172,7 +175,7 @@ fn change_bytes(bench: &mut Bench, soak: bool) {
             for to in changes(bench.made.0[place.file][at], at, soak) {
                 let mut bad = bench.made.0[place.file].clone();
                 bad[at] = to;
-                let is_json = [BUNDLED, ATTESTED].contains(&place.file);
+                let is_json = [BUNDLED, ATTESTED, REFRESHED].contains(&place.file);
                 let broken = is_json && serde_json::from_slice::<Value>(&bad).is_err();
                 let codes = if broken { &[14] } else { place.codes };
                 bench.judge(place.file, &bad, codes, &|| {
@@ -192,6 +195,7 @@ fn change_lengths(bench: &mut Bench, soak: bool) {
         (BUNDLED, 14, 14),
         (STATEMENT, 13, 13),
         (ATTESTED, 14, 14),
+        (REFRESHED, 14, 14),
     ] {
         let good = bench.made.0[file].clone();
         for length in (0..good.len()).step_by(if soak { 1 } else { 3 }) {
@@ -265,14 +269,16 @@ fn change_files(bench: &mut Bench, other: &Made) {
     // Over the same bytes, so each of them verifies, but under a key that nobody trusts.
     bench.judge(BUNDLED, &foreign.0[BUNDLED], &[12], &|| "foreign bundle".to_owned());
     bench.judge(ATTESTED, &foreign.0[ATTESTED], &[12], &|| "foreign provenance".to_owned());
+    let foreign_refresh = bench.made.clone().refreshed_as(&FOREIGN, |_| ());
+    bench.judge(REFRESHED, &foreign_refresh.0[REFRESHED], &[12], &|| "foreign refresh".to_owned());
     // Whose a bare signature is only the key that came along can tell, and that is ours.
     bench.judge(SIGNATURE, &foreign.0[SIGNATURE], &[10], &|| "foreign signature".to_owned());
 }
 
 /// Packing is nobody's word, so some of its bytes are free; but then nothing else is proven than without the change.
 fn change_packing(bench: &mut Bench, soak: bool) {
-    let mut expected = verify(bench.folder.path(), &trusting()).unwrap();
-    let order = [MANIFEST, SIGNATURE, BUNDLED, STATEMENT, ATTESTED, TAR];
+    let expected = verify(bench.folder.path(), &trusting()).unwrap();
+    let order = [MANIFEST, SIGNATURE, BUNDLED, STATEMENT, ATTESTED, REFRESHED, TAR];
     let plain = packed::delivery(&bench.made, &order);
     for (name, packed) in [("tar", plain.clone()), ("tar.zst", packed::zst(&plain))] {
         for at in (0..packed.len()).step_by(if soak { 1 } else { 11 }) {
@@ -294,13 +300,11 @@ fn change_packing(bench: &mut Bench, soak: bool) {
             let outcome = outcome(&what, || verify(folder.path(), &trusting()));
             bench.judged += 1;
             match outcome {
-                Ok(mut report) if name == "index.json" || name == "oci-layout" => {
-                    // Without the manifest that refers to it, provenance is not there.
-                    std::mem::swap(&mut report.not_proven, &mut expected.not_proven);
-                    std::mem::swap(&mut report.proven, &mut expected.proven);
-                    assert_eq!(report, expected, "{}", what());
-                    std::mem::swap(&mut report.not_proven, &mut expected.not_proven);
-                    std::mem::swap(&mut report.proven, &mut expected.proven);
+                Ok(report) if name == "index.json" || name == "oci-layout" => {
+                    // Without the manifest that refers to it, neither provenance nor refresh is there.
+                    let Report { proven, not_proven, .. } = report.clone();
+                    let less = Report { proven, not_proven, confirmed_at: None, fresh_until: None, ..expected.clone() };
+                    assert!(report == expected || report == less, "{}: {report:?}", what());
                 }
                 Ok(report) => panic!("{} passed: {report:?}", what()),
                 Err(error) => assert!((10..=17).contains(&error.exit_code()), "{}: {error:?}", what()),
@@ -337,13 +341,13 @@ fn another() -> Made {
     files[0] = File::plain("README.md", b"# Another\n");
     files[1] = File::lines("data/raw/advisories.jsonl.zst", &["{\"id\":\"X\"}\n", "{\"id\":\"Y\"}\n"]);
     files[2] = File::lines("data/raw/vex.jsonl.zst", &["{\"id\":\"Z\"}\n"]);
-    Made::of(&files)
+    Made::of(&files).refreshed()
 }
 
 #[test]
 fn no_mutation_passes_and_each_is_called_what_it_is() {
     let soak = std::env::var_os("EXPORT_TESTS_SOAK").is_some();
-    let mut bench = Bench::of(Made::good());
+    let mut bench = Bench::of(Made::good().refreshed());
     let other = another();
     verify_once(&other);
     // Making a key takes the memory that scrypt asks for.

@@ -60,6 +60,8 @@ fn every_fault_has_its_exit_code() {
     let mut stale = manifest(&files());
     stale.fresh_until = Some(Timestamp::from_micros(1_000_000_000_000_000).unwrap());
     let stale = Made::saying(&files(), &stale);
+    let lasting = |statement: &mut Value| statement["predicate"]["freshUntil"] = "2999-01-01T00:00:00Z".into();
+    let of_another = |statement: &mut Value| statement["subject"][0]["digest"]["sha256"] = "0".repeat(64).into();
     let with = |more: &[&'static str]| [&KEY[..], more].concat();
     for (expected, name, made, arguments) in [
         (0, "good", good(), with(&[])),
@@ -67,6 +69,7 @@ fn every_fault_has_its_exit_code() {
         (0, "attested", good(), with(&["--require-attestation"])),
         (0, "failed source, allowed", failed.clone(), with(&["--allow-failed-sources"])),
         (0, "young enough", good(), with(&["--max-age", "5000w"])),
+        (0, "stale and confirmed", stale.clone().refreshed_as(&OURS, lasting), with(&[])),
         (2, "no key", good(), vec![]),
         (2, "no age", good(), with(&["--max-age", "soon"])),
         (2, "a key that is none", good(), vec!["--key", "bundle/export.json"]),
@@ -75,12 +78,15 @@ fn every_fault_has_its_exit_code() {
         (11, "no signature", good().without(&["export.json.sig"]), with(&[])),
         (11, "not attested", good().without(&["provenance.sigstore.json"]), with(&["--require-attestation"])),
         (12, "another signer", foreign, with(&[])),
+        (12, "confirmed by another", stale.clone().refreshed_as(&FOREIGN, lasting), with(&[])),
         (12, "another key", good(), vec!["--key", "foreign.pub"]),
         (13, "changed file", good().with("bundle.tar", |tar| tar[512] ^= 1), with(&[])),
+        (13, "a refresh of another bundle", good().refreshed_as(&OURS, of_another), with(&[])),
         (14, "changed header", good().with("bundle.tar", |tar| tar[3] ^= 1), with(&[])),
         (14, "more plain bytes than allowed", good(), with(&["--max-plain-bytes", "10"])),
         (15, "too old", good(), with(&["--max-age", "1s"])),
         (15, "not fresh", stale, with(&[])),
+        (15, "confirmed too long ago", good().refreshed(), with(&[])),
         (17, "cut", good().with("bundle.tar", |tar| tar.truncate(3000)), with(&[])),
         (17, "failed source", failed, with(&[])),
     ] {
@@ -185,7 +191,8 @@ fn nothing_of_it_needs_a_network() {
 
 #[test]
 fn a_packed_bundle_is_one_file_that_verifies_and_always_the_same() {
-    let place = Place::of(&Made::good());
+    let lasting = |statement: &mut Value| statement["predicate"]["freshUntil"] = "2999-01-01T00:00:00Z".into();
+    let place = Place::of(&Made::good().refreshed_as(&OURS, lasting));
     let pack = |out: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_exportctl"));
         command.current_dir(place.0.path()).args(["bundle", "pack", "bundle", "--out", out]).output().unwrap()
@@ -194,6 +201,7 @@ fn a_packed_bundle_is_one_file_that_verifies_and_always_the_same() {
     let one = std::fs::read(place.0.path().join("one.tar")).unwrap();
     let out = place.verify(&["one.tar", "--key", "ours.pub", "--require-attestation"]);
     assert_eq!(out.status.code(), Some(0), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stdout).contains("confirmed unchanged"), "{out:?}");
     assert_eq!(piped(&place, &one).status.code(), Some(0), "from a pipe");
     assert_eq!(pack("-").stdout, one);
     let listed = Command::new("tar").args(["-tf", "one.tar"]).current_dir(place.0.path()).output().unwrap();

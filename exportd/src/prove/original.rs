@@ -6,10 +6,11 @@ use anyhow::{Context as _, bail, ensure};
 use export_blobs::{BlobStore, Workspace};
 use export_canon::digesting::sha256;
 use export_contract::manifest::ExportManifest;
+use export_contract::message::BaseRun;
 use export_contract::profile::Profile;
 use export_contract::run::{RunRef, RunStatus};
 use export_contract::selectors::Selectors;
-use export_contract::{Digest, ProfileId, Sequence};
+use export_contract::{Digest, ProfileId, RunId, Sequence};
 use export_signing::bundle::Bundle;
 use export_signing::dsse::{IN_TOTO, pre_authentication};
 use export_signing::statement::Statement;
@@ -32,6 +33,8 @@ pub(crate) struct Original {
     pub(crate) profile: Profile,
     pub(crate) selectors: Selectors,
     pub(crate) watermark: Sequence,
+    /// What a delta builds upon.
+    pub(crate) base: Option<BaseRun>,
     /// Digest of `bundle.tar`.
     pub(crate) bundle: Digest,
     /// Digest of `export.json`.
@@ -46,6 +49,16 @@ pub(crate) struct Original {
 struct External {
     selectors: Selectors,
     watermark: Sequence,
+    #[serde(default)]
+    base: Option<ExternalBase>,
+}
+
+/// The base of a delta as provenance names it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExternalBase {
+    run: RunId,
+    manifest_digest: Digest,
 }
 
 impl Original {
@@ -62,8 +75,7 @@ impl Original {
         );
         let bundle = run.bundle.as_ref().context("the run has no bundle")?;
         let staging = stores::staging(config).await?;
-        let reference = run.reference();
-        let workspace = Workspace::new(staging.clone(), reference.clone());
+        let workspace = Workspace::new(staging.clone(), run.reference());
         let read = async |name: &str, digest: &Digest| -> anyhow::Result<Vec<u8>> {
             let bytes = workspace.get_artefact(digest, MAX_SIDECAR).await;
             let bytes = bytes.with_context(|| format!("cannot read the run's {name}"))?;
@@ -83,18 +95,30 @@ impl Original {
             "the provenance is about another bundle"
         );
         let external = External::deserialize(statement.predicate.build_definition.external_parameters);
-        let External { selectors, watermark } = external.context("the provenance does not say what was asked for")?;
+        let External { selectors, watermark, base } =
+            external.context("the provenance does not say what was asked for")?;
+        let base = match base {
+            Some(base) => {
+                let found = runs.run(&wanted.tenant, &base.run).await?;
+                let found = found.with_context(|| format!("the base, run {}, is gone", base.run))?;
+                Some(BaseRun { run: found.reference(), state_digest: base.manifest_digest })
+            }
+            None => None,
+        };
         let profile = runs.profile(&run.tenant, &run.profile_id, Some(run.profile_revision)).await?;
         let mut profile =
             profile.with_context(|| format!("revision {} of the profile is gone", run.profile_revision))?;
         // Its name may have changed since, and is no part of the revision.
         profile.name.clone_from(&manifest.profile.name);
+        // A run that only confirmed a bundle is proven by proving the one that made it.
+        let made_by = bundle.refreshes.clone().unwrap_or_else(|| run.id.clone());
         Ok(Self {
-            run: reference,
+            run: RunRef { run: made_by, ..run.reference() },
             profile_id: run.profile_id.clone(),
             profile,
             selectors,
             watermark,
+            base,
             bundle: bundle.digest.clone(),
             export_json: bundle.manifest_digest.clone(),
             manifest,

@@ -5,19 +5,21 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
 use export_adapt::{AdaptPart, Assemble};
-use export_blobs::Workspace;
 use export_blobs::folder::FolderBlobs;
+use export_blobs::{BlobKey, BlobStore, Workspace};
 use export_contract::event::ProgressTick;
 use export_contract::manifest::ExportManifest;
-use export_contract::message::{PartsResolved, RunAdmitted, RunRequest};
-use export_contract::run::{Phase, RunOptions};
+use export_contract::message::{BaseRun, PartsResolved, RunAdmitted, RunRequest};
+use export_contract::run::{Phase, RunOptions, RunRef};
 use export_contract::{Digest, PartIndex, Timestamp, Version};
+use export_evidence::policy::{NoPolicy, PolicySource};
 use export_manifest::Manifest;
 use export_pipeline::context::ProgressSink;
 use export_pipeline::stage::PartResolved;
 use export_pipeline::{Stage, StageContext};
 use export_plan::Plan;
 use export_resolve::Resolve;
+use futures::TryStreamExt as _;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +48,12 @@ impl ProgressSink for Silent {
 /// Runs plan, resolve, adapt and manifest.
 pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Result<Rebuilt> {
     let ledger = stores::evidence(config).await?;
-    let registry = roles::adapters(config, ledger.clone())?;
+    // A bundle without a snapshot is made again without one, whatever there is by now.
+    let policy: Arc<dyn PolicySource> = match &original.manifest.policy_snapshot {
+        Some(_) => stores::policy_source(config).await?,
+        None => Arc::new(NoPolicy),
+    };
+    let registry = roles::adapters(config, ledger.clone(), policy.clone())?;
     let adapter = &original.manifest.adapter;
     ensure!(
         registry.references().contains(adapter),
@@ -58,16 +65,23 @@ pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Res
     let folder = tempfile::Builder::new().prefix("export-prove-").tempdir_in(&scratch);
     let folder = folder.with_context(|| format!("cannot make a workspace in `{}`", scratch.display()))?;
     let blobs = Arc::new(FolderBlobs::open(folder.path()).await.context("cannot open the workspace")?);
+    if let Some(base) = &original.base {
+        copy(base, &original.staging, &*blobs).await.context("cannot copy what the base is made of")?;
+    }
     let workspace = Workspace::new(blobs, original.run.clone());
     let cx = |phase: Phase, part: Option<PartIndex>| {
         StageContext::new(workspace.clone(), phase, part, 1, CancellationToken::new(), Arc::new(Silent))
     };
 
-    let plan = Plan::new(ledger.clone(), registry.references(), original.profile.config.distribution.clone());
+    let plan = Plan::new(ledger.clone(), policy, registry.references(), original.profile.config.distribution.clone());
     let plan = plan.handle(admitted(original), &cx(Phase::Plan, None)).await.context("plan failed")?;
     ensure!(
         plan.config_digest == original.manifest.profile.config_digest,
         "the profile's revision is not the one that the bundle was made with"
+    );
+    ensure!(
+        plan.policy_snapshot == original.manifest.policy_snapshot,
+        "the policy snapshot that the bundle holds was replaced since: its text or its findings are others"
     );
     let resolved = Resolve::new(ledger).handle(plan, &cx(Phase::Resolve, None)).await.context("resolve failed")?;
     adapt(&AdaptPart::new(registry.clone()), &resolved, &workspace, &cx).await?;
@@ -84,6 +98,21 @@ pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Res
         workspace,
         _folder: folder,
     })
+}
+
+/// Copies what the base's run left: a delta is compared with the very bytes that its base has.
+async fn copy(base: &BaseRun, from: &Arc<dyn BlobStore>, to: &FolderBlobs) -> anyhow::Result<()> {
+    let RunRef { tenant, run, .. } = &base.run;
+    let prefix: BlobKey = format!("{tenant}/{run}").parse()?;
+    for key in from.list(&prefix).await? {
+        let mut pieces = from.read(&key, None).await?;
+        let mut writer = to.writer().await?;
+        while let Some(piece) = pieces.try_next().await? {
+            writer.write(piece).await?;
+        }
+        writer.finish(&key).await?;
+    }
+    Ok(())
 }
 
 async fn adapt(
@@ -109,7 +138,15 @@ fn admitted(original: &Original) -> RunAdmitted {
         run: original.run.clone(),
         profile: original.profile.clone(),
         selectors: original.selectors.clone(),
-        options: RunOptions { watermark: Some(original.watermark), ..RunOptions::default() },
+        options: RunOptions {
+            watermark: Some(original.watermark),
+            reset_baseline: original.manifest.delta.as_ref().is_some_and(|delta| delta.reset_baseline),
+            policy_snapshot_id: original.manifest.policy_snapshot.as_ref().map(|snapshot| snapshot.id.clone()),
+            ..RunOptions::default()
+        },
         request: RunRequest { by: "prove".to_owned(), at, admitted_at: at, correlation_id: "prove".to_owned() },
+        base: original.base.clone(),
+        // A confirmation would prove nothing: the bundle is made again, whatever there is.
+        previous: None,
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use export_adapt::Registry;
 use export_adapt::adapter::{FAN_IN, Tools};
 use export_authority::LocalAuthority;
+use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::{Gateway, Limits, routes, server};
 use export_jetstream::{NatsFeed, NatsQueue};
@@ -35,6 +36,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
         threads: std::num::NonZeroUsize::MIN,
         scratch: std::path::PathBuf::new(),
         fan_in: FAN_IN,
+        policy: Arc::new(NoPolicy),
     };
     let registry = Registry::new(&tools, &config.allow.profiles);
     let dependencies = || {

@@ -11,6 +11,7 @@ use export_adapt::{AdaptPart, Assemble, Registry};
 use export_contract::Timestamp;
 use export_distribute::{Distribute, registered};
 use export_evidence::EvidenceLedger;
+use export_evidence::policy::PolicySource;
 use export_jetstream::{Step, Worker};
 use export_manifest::Manifest;
 use export_pipeline::Stage;
@@ -35,8 +36,9 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
         Role::Plan => {
             let registry = registry(&process.config, &mut parts).await?;
             let ledger = stores::evidence(&process.config).await?;
+            let policy = stores::policy_source(&process.config).await?;
             let ways = registered(&process.config.allow.distribution).iter().map(|target| target.kind()).collect();
-            work(process, Plan::new(ledger, registry.references(), ways), Step::Plan, slots).await
+            work(process, Plan::new(ledger, policy, registry.references(), ways), Step::Plan, slots).await
         }
         Role::Resolve => {
             let ledger = stores::evidence(&process.config).await?;
@@ -82,18 +84,22 @@ async fn work<S: Stage>(process: &mut Process, stage: S, step: Step, slots: usiz
 async fn registry(config: &Config, parts: &mut Parts) -> anyhow::Result<Registry> {
     let ledger = stores::evidence(config).await?;
     parts.probes.push(Dependency::EvidenceLedger(ledger.clone()));
-    let registry = adapters(config, ledger)?;
+    let registry = adapters(config, ledger, stores::policy_source(config).await?)?;
     parts.adapters = Some(registry.digest().to_string());
     Ok(registry)
 }
 
-/// The adapters that the configuration allows, over `ledger`.
-pub(crate) fn adapters(config: &Config, ledger: Arc<dyn EvidenceLedger>) -> anyhow::Result<Registry> {
+/// The adapters that the configuration allows, over `ledger` and `policy`.
+pub(crate) fn adapters(
+    config: &Config,
+    ledger: Arc<dyn EvidenceLedger>,
+    policy: Arc<dyn PolicySource>,
+) -> anyhow::Result<Registry> {
     let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = NonZeroUsize::new(config.workers.adapt_threads).unwrap_or(cores);
     let scratch = config.path_or(&config.workers.scratch_dir, "scratch");
     std::fs::create_dir_all(&scratch).with_context(|| format!("cannot create `{}`", scratch.display()))?;
-    let tools = Tools { ledger, threads, scratch, fan_in: FAN_IN };
+    let tools = Tools { ledger, threads, scratch, fan_in: FAN_IN, policy };
     let registry = Registry::new(&tools, &config.allow.profiles);
     tracing::info!(adapters = %registry.digest(), kinds = ?registry.kinds(), "adapters are registered");
     Ok(registry)

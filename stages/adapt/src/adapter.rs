@@ -11,12 +11,14 @@ use export_contract::Digest;
 use export_contract::message::{AdapterRef, PartAdapted, PartsResolved, RunAdapted};
 use export_contract::profile::ProfileKind;
 use export_evidence::EvidenceLedger;
+use export_evidence::policy::PolicySource;
 use export_pipeline::StageContext;
 use export_pipeline::stage::PartResolved;
 use futures::future::BoxFuture;
 
 use crate::error::AdaptError;
 use crate::json;
+use crate::mirror;
 use crate::trivy;
 
 /// Writes one kind of bundle.
@@ -61,6 +63,8 @@ pub struct Tools {
     pub scratch: PathBuf,
     /// Sorted runs that are merged at once, at least 2; bytes do not depend on it.
     pub fan_in: usize,
+    /// Where policy snapshots and their findings are read.
+    pub policy: Arc<dyn PolicySource>,
 }
 
 /// Sorted runs that are merged at once, if nothing else is wanted: each holds a file and a frame open.
@@ -70,8 +74,14 @@ pub const FAN_IN: usize = 64;
 type Make = fn(&Tools) -> Arc<dyn Adapter>;
 
 /// The list. A new adapter is a line here.
-const ADAPTERS: &[Make] =
-    &[|tools| Arc::new(json::JsonRaw::new(tools.clone())), trivy::Trivy::vulnerabilities, trivy::Trivy::archives];
+const ADAPTERS: &[Make] = &[
+    |tools| Arc::new(json::Json::raw(tools.clone())),
+    |tools| Arc::new(json::Json::policy(tools.clone())),
+    trivy::Trivy::vulnerabilities,
+    trivy::Trivy::archives,
+    mirror::Mirror::full,
+    mirror::Mirror::delta,
+];
 
 /// The adapters of this deployment, fixed at start.
 #[derive(Clone, Debug)]

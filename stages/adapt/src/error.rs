@@ -1,10 +1,12 @@
 //! How adapt fails.
 
 use export_blobs::{BlobError, ResultError};
+use export_canon::CanonError;
 use export_canon::zst::ZstError;
 use export_contract::message::AdapterRef;
 use export_contract::{ErrorCode, PartIndex, RecordKind};
 use export_evidence::LedgerError;
+use export_mirror::MirrorError;
 use export_pipeline::{Cancelled, Judged, Verdict};
 
 /// Why a part or a run was not adapted.
@@ -92,6 +94,9 @@ pub enum AdaptError {
     /// A database could not be built.
     #[error("cannot build the database")]
     Trivy(#[from] crate::trivy::TrivyError),
+    /// The policy snapshot or its findings could not be exported.
+    #[error("cannot export the policy snapshot")]
+    Policy(#[from] crate::json::policy::PolicyExportError),
     /// Staging failed.
     #[error("cannot stage {what}")]
     Stage {
@@ -116,6 +121,49 @@ pub enum AdaptError {
         /// Which part.
         part: PartIndex,
     },
+    /// A document of ours has no canonical form.
+    #[error("cannot write `{path}`")]
+    Canonical {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        cause: CanonError,
+    },
+    /// A mirror would have too many files.
+    #[error(
+        "the mirror would hold {count} SBOM documents, at most {limit} are files of their own; select fewer, or set mirrorSboms in the profile to `lines`"
+    )]
+    TooManyDocuments {
+        /// How many there are.
+        count: usize,
+        /// Most.
+        limit: usize,
+    },
+    /// The record of a delta's base cannot be had.
+    #[error("cannot read what the base of the delta is made of")]
+    Base(#[source] ResultError),
+    /// The record of a delta's base cannot be read.
+    #[error("cannot read what the base of the delta is made of")]
+    BaseRecord(#[source] serde_json::Error),
+    /// A file of a delta's base, or of the new mirror, cannot be had.
+    #[error("cannot read `{path}` to compare it")]
+    BaseFile {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        cause: BlobError,
+    },
+    /// Base and new mirror cannot be compared.
+    #[error("cannot compare the mirror with its base")]
+    Mirror(#[source] MirrorError),
+    /// Work that was done is not there.
+    #[error("the work on `{path}` broke off")]
+    BrokeOff {
+        /// Which file.
+        path: String,
+    },
     /// The run was cancelled.
     #[error(transparent)]
     Cancelled(Cancelled),
@@ -132,8 +180,17 @@ impl Judged for AdaptError {
                 Verdict::FailRun(ErrorCode::AdapterFailed)
             }
             Self::Stage { cause, .. } => cause.verdict(),
+            Self::Canonical { .. } => Verdict::FailRun(ErrorCode::Internal),
+            Self::TooManyDocuments { .. } => Verdict::FailRun(ErrorCode::InvalidProfile),
+            Self::Base(ResultError::Store { cause, .. }) | Self::BaseFile { cause, .. } if cause.is_transient() => {
+                Verdict::Redeliver { after: None }
+            }
+            Self::Base(_) | Self::BaseRecord(_) | Self::BaseFile { .. } => Verdict::FailRun(ErrorCode::BaseMissing),
+            Self::Mirror(cause) if cause.is_hostile() => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
+            Self::Mirror(_) | Self::BrokeOff { .. } => Verdict::Redeliver { after: None },
             Self::Part { cause, .. } => cause.verdict(),
             Self::Trivy(cause) => cause.verdict(),
+            Self::Policy(cause) => cause.verdict(),
             Self::Segment { .. } => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
             Self::Cancelled(_) => Verdict::Cancelled,
         }

@@ -1,7 +1,9 @@
-//! `json:raw`: canonical JSON lines of advisories, VEX and SBOMs, in independent zstd frames.
+//! `json:raw`: canonical JSON lines of advisories, VEX and SBOMs, in independent zstd frames. `json:policy`: the same with a policy
+//! snapshot and its findings.
 
-mod files;
-mod part;
+pub(crate) mod files;
+pub(crate) mod part;
+pub(crate) mod policy;
 mod readme;
 
 use export_contract::message::{PartAdapted, PartsResolved, RunAdapted};
@@ -14,23 +16,33 @@ use futures::future::BoxFuture;
 use crate::adapter::{Adapter, Tools};
 use crate::error::AdaptError;
 
-/// The adapter of `json:raw`.
+/// The adapter of `json:raw` or `json:policy`.
 #[derive(Clone, Debug)]
-pub(crate) struct JsonRaw {
+pub(crate) struct Json {
+    kind: ProfileKind,
     tools: Tools,
     /// One for all parts that this process writes at once, so that more of them take no more memory.
     workshop: part::Workshop,
 }
 
-impl JsonRaw {
-    pub(crate) fn new(tools: Tools) -> Self {
-        Self { tools, workshop: part::Workshop::default() }
+impl Json {
+    pub(crate) fn raw(tools: Tools) -> Self {
+        Self { kind: ProfileKind::JsonRaw, tools, workshop: part::Workshop::default() }
+    }
+
+    pub(crate) fn policy(tools: Tools) -> Self {
+        Self { kind: ProfileKind::JsonPolicy, ..Self::raw(tools) }
+    }
+
+    async fn join(&self, input: PartsResolved, cx: &StageContext) -> Result<RunAdapted, AdaptError> {
+        let policy = policy::export(&self.tools, &self.workshop, &input.plan, cx).await?;
+        files::join(input, policy, cx).await
     }
 }
 
-impl Adapter for JsonRaw {
+impl Adapter for Json {
     fn kind(&self) -> ProfileKind {
-        ProfileKind::JsonRaw
+        self.kind
     }
 
     fn version(&self) -> &'static str {
@@ -42,7 +54,7 @@ impl Adapter for JsonRaw {
         input: PartResolved,
         cx: &'a StageContext,
     ) -> BoxFuture<'a, Result<PartAdapted, AdaptError>> {
-        part::write(&self.tools, &self.workshop, input, cx).boxed()
+        part::write(&self.tools, &self.workshop, input, false, cx).boxed()
     }
 
     fn assemble<'a>(
@@ -50,6 +62,6 @@ impl Adapter for JsonRaw {
         input: PartsResolved,
         cx: &'a StageContext,
     ) -> BoxFuture<'a, Result<RunAdapted, AdaptError>> {
-        files::join(input, cx).boxed()
+        self.join(input, cx).boxed()
     }
 }

@@ -10,11 +10,13 @@ mod encrypted;
 mod error;
 mod guard;
 mod json;
+mod mirror;
 mod parts;
 mod stage;
 mod trivy;
 
 pub use adapter::{Adapter, Registry};
 pub use error::AdaptError;
+pub use json::policy::PolicyExportError;
 pub use stage::{AdaptPart, Assemble};
 pub use trivy::TrivyError;

@@ -3,12 +3,28 @@
 use std::collections::BTreeMap;
 
 use export_canon::digesting::sha256;
-use export_contract::message::{Part, PartAdapted, SourceRead};
+use export_contract::message::{Part, PartAdapted, RunPlanned, SourceRead};
 use export_contract::run::Phase;
-use export_contract::{Digest, RecordKind};
+use export_contract::{Digest, RecordKey, RecordKind};
+use export_evidence::{ReadRange, Selection};
 use export_pipeline::StageContext;
 
 use crate::error::AdaptError;
+
+/// What a part reads, after `after` where an earlier worker came so far.
+pub(crate) fn range(plan: &RunPlanned, part: &Part, after: Option<RecordKey>) -> ReadRange {
+    ReadRange {
+        selection: Selection {
+            tenant: plan.run.tenant.clone(),
+            watermark: plan.watermark,
+            selectors: plan.selectors.clone(),
+        },
+        kind: part.kind,
+        first: Some(part.first.clone()),
+        last: Some(part.last.clone()),
+        after,
+    }
+}
 
 /// The results of `parts`, in their order.
 pub(crate) async fn results<'p>(

@@ -1,5 +1,6 @@
 //! The two stages of the phase.
 
+use export_contract::Version;
 use export_contract::message::{PartAdapted, PartsResolved, RunAdapted};
 use export_contract::run::Phase;
 use export_pipeline::stage::PartResolved;
@@ -53,6 +54,10 @@ impl Stage for Assemble {
     type Error = AdaptError;
 
     async fn handle(&self, input: PartsResolved, cx: &StageContext) -> Result<RunAdapted, AdaptError> {
+        if let Some(refresh) = &input.plan.refresh {
+            let sources = refresh.sources.clone();
+            return Ok(RunAdapted { v: Version, plan: input.plan, files: Vec::new(), sources, target: None });
+        }
         let adapter = self.registry.find(&input.plan.adapter)?;
         adapter.assemble(input, cx).await
     }

@@ -43,8 +43,13 @@ impl Stage for Distribute {
     type Error = DistributeError;
 
     async fn handle(&self, signed: RunSigned, cx: &StageContext) -> Result<RunDistributed, DistributeError> {
-        let config = &signed.manifest.plan.profile.config;
-        let expires_at = config.retention_days.map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY));
+        let plan = &signed.manifest.plan;
+        let config = &plan.profile.config;
+        let expires_at = match &plan.refresh {
+            // A bundle that was only confirmed is kept as long as the run that made it.
+            Some(refresh) => refresh.expires_at,
+            None => config.retention_days.map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY)),
+        };
         // All ways are looked up first: a run that cannot be handed over whole is not handed over in part.
         let find = |kind| self.targets.iter().find(|target| target.kind() == kind).ok_or_else(|| refusal(kind));
         let targets = config.distribution.iter().copied().map(find).collect::<Result<Vec<_>, _>>()?;

@@ -29,6 +29,9 @@ pub trait Target: Send + Sync + fmt::Debug {
     fn kind(&self) -> DistributionKind;
 
     /// Hands the bundle over and says where it is. May be called again for the same run, and then gives the same answer.
+    ///
+    /// Of a run that confirms an earlier bundle (`plan.refresh`), the tar lies in that run's corner of staging, and is where that run
+    /// handed it over; the files beside it are the run's own.
     async fn distribute(&self, signed: &RunSigned, expires_at: Option<Timestamp>) -> Result<Distribution, TargetError>;
 }
 

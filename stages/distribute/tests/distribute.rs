@@ -122,3 +122,17 @@ async fn a_target_that_is_away_is_tried_again_and_one_that_refuses_fails_the_run
     let refused = refusal(stage(vec![Arc::new(Failing(|cause| TargetError::Refused(cause)))]), signed()).await;
     assert_eq!(refused.verdict(), Verdict::FailRun(ErrorCode::DistributionFailed));
 }
+
+#[tokio::test]
+async fn a_confirmed_bundle_is_kept_as_long_as_the_run_that_made_it() {
+    let (_folder, store) = store().await;
+    let planned = include_str!("../../../crates/contract/tests/wire/run_planned.refresh.v1.json");
+    let mut signed = signed();
+    signed.manifest.plan = serde_json::from_str(planned).unwrap();
+    let run = signed.manifest.plan.run.clone();
+    let stage = stage(registered(&BTreeSet::from([DistributionKind::Http])));
+    let distributed = contract_check(&stage, store, run.clone(), None, || signed.clone()).await;
+    let [distribution] = distributed.distributions.as_slice() else { panic!("{distributed:?}") };
+    assert_eq!(distribution.location, format!("/api/export/runs/{}/download", run.run));
+    assert_eq!(distribution.expires_at, Some("2026-02-15T12:00:00Z".parse().unwrap()));
+}

@@ -5,15 +5,53 @@ use std::collections::BTreeMap;
 use export_canon::digesting::sha256;
 use export_contract::encryption::{EncryptionScope, ManifestEncryption};
 use export_contract::manifest::{
-    ExportManifest, ManifestCompression, ManifestContent, ManifestProfile, ManifestSource, SCHEMA, SourceState, VERSION,
+    ExportManifest, ManifestCompression, ManifestContent, ManifestDelta, ManifestProfile, ManifestSource, SCHEMA,
+    SourceState, VERSION,
 };
-use export_contract::message::{BundleFile, RunAdapted, RunPlanned, SourceRead};
-use export_contract::{Digest, RecordKind, Timestamp};
+use export_contract::message::{
+    AdapterRef, Artefact, BundleFile, Difference, RunAdapted, RunPlanned, SourceRead, Target,
+};
+use export_contract::profile::Profile;
+use export_contract::{Digest, RecordKind};
 
-/// The manifest of what adapt wrote.
+/// The manifest of what adapt wrote: of the bundle as it is shipped, and of a mirror that ships whole.
 pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
     let RunAdapted { plan, files, sources, .. } = adapted;
-    let profile = &plan.profile;
+    manifest(plan, &plan.profile, &plan.config_digest, plan.adapter.clone(), files, sources)
+}
+
+/// The manifest of the mirror that a delta leads to, as a full mirror of the base's profile would have it.
+pub fn target_json(plan: &RunPlanned, target: &Target, sources: &[SourceRead]) -> ExportManifest {
+    let (profile, config_digest) = plan.mirror_profile();
+    let adapter = AdapterRef { name: profile.kind.to_string(), ..plan.adapter.clone() };
+    manifest(plan, &profile, &config_digest, adapter, &target.files, sources)
+}
+
+/// The manifest of a delta, whose target's `export.json` is `target_json`.
+pub fn delta_json(adapted: &RunAdapted, target: &Target, target_json: &Artefact) -> ExportManifest {
+    let base = adapted.plan.base.as_ref().map(|base| &base.manifest_digest);
+    let Difference { added, changed, removed, tombstones, .. } = target.difference.clone();
+    let delta = ManifestDelta {
+        base_export_id: base.map(|digest| digest.hex().to_owned()).unwrap_or_default(),
+        base_manifest_digest: base.cloned(),
+        target_manifest_digest: target_json.digest.clone(),
+        reset_baseline: base.is_none(),
+        added,
+        changed,
+        removed,
+        tombstones,
+    };
+    ExportManifest { delta: Some(delta), ..export_json(adapted) }
+}
+
+fn manifest(
+    plan: &RunPlanned,
+    profile: &Profile,
+    config_digest: &Digest,
+    adapter: AdapterRef,
+    files: &[BundleFile],
+    sources: &[SourceRead],
+) -> ExportManifest {
     let mut contents: Vec<ManifestContent> = files.iter().map(content).collect();
     contents.sort_by(|a, b| a.path.cmp(&b.path));
     ExportManifest {
@@ -25,14 +63,15 @@ pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
             variant: profile.kind.variant().to_owned(),
             name: profile.name.clone(),
             revision: format!("r{}", profile.revision),
-            config_digest: plan.config_digest.clone(),
+            config_digest: config_digest.clone(),
         },
         selectors: plan.selectors.clone(),
         as_of: plan.as_of,
-        fresh_until: fresh_until(plan),
+        // Counted from the newest observation and not from now: the same inputs make the same bytes on every day.
+        fresh_until: plan.as_of.and_then(|as_of| profile.config.fresh_until(as_of)),
         sources: states(plan, sources),
         policy_snapshot: plan.policy_snapshot.clone(),
-        adapter: plan.adapter.clone(),
+        adapter,
         compression: ManifestCompression {
             codec: "zstd".to_owned(),
             level: profile.config.compression.level,
@@ -42,18 +81,11 @@ pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
             mode: wanted.mode,
             scope: wanted.scope.unwrap_or_else(|| EncryptionScope::of(profile.kind)),
         }),
+        delta: None,
         rerun_hash: rerun_hash(&contents),
         contents,
         distribution: profile.config.distribution.iter().copied().collect(),
     }
-}
-
-/// Counted from the newest observation and not from now: the same inputs make the same bytes on every day. Behind the last time that
-/// can be written there is none.
-fn fresh_until(plan: &RunPlanned) -> Option<Timestamp> {
-    let (as_of, hours) = plan.as_of.zip(plan.profile.config.fresh_for_hours)?;
-    let until = as_of.as_micros().checked_add(i64::from(hours) * 3_600_000_000)?;
-    Timestamp::from_micros(until).ok()
 }
 
 fn content(file: &BundleFile) -> ManifestContent {

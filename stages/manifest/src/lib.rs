@@ -10,5 +10,5 @@ mod export_json;
 mod stage;
 
 pub use error::ManifestError;
-pub use export_json::export_json;
+pub use export_json::{delta_json, export_json, target_json};
 pub use stage::Manifest;

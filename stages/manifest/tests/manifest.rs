@@ -263,3 +263,18 @@ async fn freshness_counts_from_the_newest_observation_and_not_from_today() {
         assert_eq!(found.as_deref(), until, "{as_of:?} and {hours:?} h");
     }
 }
+
+#[tokio::test]
+async fn a_run_that_confirms_an_earlier_bundle_hands_its_manifest_and_tar_on() {
+    let world = World::new().await;
+    let planned = include_str!("../../../crates/contract/tests/wire/run_planned.refresh.v1.json");
+    let mut adapted: RunAdapted = serde_json::from_str(SAMPLE).unwrap();
+    adapted.plan = serde_json::from_str(planned).unwrap();
+    adapted.files.clear();
+    let run = adapted.plan.run.clone();
+    let written = contract_check(&Manifest::default(), world.store.clone(), run, None, || adapted.clone()).await;
+    let refresh = adapted.plan.refresh.clone().unwrap();
+    assert_eq!((&written.export_json, &written.bundle), (&refresh.export_json, &refresh.bundle));
+    assert_eq!((&written.rerun_hash, written.records), (&refresh.rerun_hash, refresh.records));
+    assert_eq!(world.artefacts(&adapted).await, 0, "no tar is made");
+}

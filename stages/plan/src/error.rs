@@ -1,10 +1,12 @@
 //! How plan fails.
 
+use export_blobs::{BlobError, ResultError};
 use export_canon::CanonError;
 use export_contract::profile::{DistributionKind, ProfileError, ProfileKind};
-use export_contract::{ErrorCode, Sequence};
+use export_contract::{ErrorCode, ProfileId, RunId, Sequence, TenantId};
 use export_evidence::LedgerError;
-use export_pipeline::{Judged, Verdict};
+use export_evidence::policy::PolicyError;
+use export_pipeline::{Cancelled, Judged, Verdict};
 
 /// Why a run was not planned.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,71 @@ pub enum PlanError {
     /// The profile wants a policy snapshot, and its adapter takes none.
     #[error("the profile's policySnapshotMode is `required`, and `{0}` takes no policy snapshot")]
     NoSnapshot(ProfileKind),
+    /// A delta without a base.
+    #[error("a delta needs a base: name one in options.baseExportId, or set options.resetBaseline")]
+    NoBase,
+    /// The base's artefacts are no longer what the run ledger says they are.
+    #[error("the base, run {run}, is no longer in staging; name a later one, or set options.resetBaseline")]
+    BaseGone {
+        /// The run that made it.
+        run: RunId,
+    },
+    /// The base's records cannot be read.
+    #[error("cannot read what the base is made of")]
+    Base(#[source] ResultError),
+    /// The base's record is not one that this build reads.
+    #[error("cannot read what the base is made of")]
+    BaseRecord(#[source] serde_json::Error),
+    /// The base is no mirror.
+    #[error("the base is `{0}`, a delta builds upon `mirror:full` or `mirror:delta`")]
+    BaseKind(ProfileKind),
+    /// The base holds other things than the profile says.
+    #[error("the profile's {member} is not that of profile `{base}`, for which the base was made")]
+    BaseProfile {
+        /// Member of the configuration.
+        member: &'static str,
+        /// The base's profile.
+        base: ProfileId,
+    },
+    /// The base holds other records than the selectors choose.
+    #[error("the selectors are not those of the base; leave them out, a delta takes those of its base")]
+    BaseSelectors,
+    /// The base is newer than the delta would be.
+    #[error("the base is at ledger position {}, behind position {} that the run asks for", .base.0, .asked.0)]
+    BaseNewer {
+        /// The base's watermark.
+        base: Sequence,
+        /// The run's.
+        asked: Sequence,
+    },
+    /// The run names a policy snapshot, and nothing of it would be in the bundle.
+    #[error("the run names a policySnapshotId, and {by}; leave it out, or use a profile that takes a snapshot")]
+    SnapshotNotTaken {
+        /// Why not.
+        by: String,
+    },
+    /// The run names a policy snapshot that is not there.
+    #[error(
+        "tenant `{tenant}` has no policy snapshot `{id}`; name one that is there, or leave policySnapshotId out to take the newest"
+    )]
+    SnapshotMissing {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        id: String,
+    },
+    /// The profile wants a policy snapshot, and there is none at all.
+    #[error(
+        "tenant `{0}` has no policy snapshot, and the profile's policySnapshotMode is `required`; import one with `exportd evidence \
+         import`, name a policy engine in `[policy]`, or set policySnapshotMode to `optional`"
+    )]
+    SnapshotsMissing(TenantId),
+    /// The policy source cannot be read.
+    #[error("cannot pin the policy snapshot")]
+    Policy(#[source] PolicyError),
+    /// The run was cancelled.
+    #[error(transparent)]
+    Cancelled(Cancelled),
     /// The run asks for a position that the ledger has not reached.
     #[error("the run asks for ledger position {}, the ledger is at {}", .asked.0, .committed.0)]
     Watermark {
@@ -45,6 +112,9 @@ pub enum PlanError {
     /// The ledger cannot be looked at.
     #[error("cannot pin the ledger's position")]
     Ledger(#[source] LedgerError),
+    /// Staging does not say whether an earlier bundle is still there.
+    #[error("cannot look at the earlier run's bundle")]
+    Previous(#[source] BlobError),
     /// The profile's configuration cannot be digested.
     #[error("cannot digest the profile's configuration")]
     Digest(#[source] CanonError),
@@ -58,9 +128,22 @@ impl Judged for PlanError {
             Self::Schema { .. } => Verdict::FailRun(ErrorCode::SchemaUnsupported),
             Self::Distribution(_) => Verdict::FailRun(ErrorCode::DistributionRefused),
             Self::NoKinds | Self::Watermark { .. } => Verdict::FailRun(ErrorCode::InvalidSelector),
-            Self::NoSnapshot(_) => Verdict::FailRun(ErrorCode::SnapshotMissing),
+            Self::NoSnapshot(_) | Self::SnapshotMissing { .. } | Self::SnapshotsMissing(_) => {
+                Verdict::FailRun(ErrorCode::SnapshotMissing)
+            }
+            Self::SnapshotNotTaken { .. } => Verdict::FailRun(ErrorCode::InvalidRequest),
+            Self::Policy(cause) if cause.is_transient() => Verdict::Redeliver { after: None },
+            Self::Policy(_) => Verdict::FailRun(ErrorCode::SourceUnreadable),
+            Self::Cancelled(_) => Verdict::Cancelled,
+            Self::NoBase | Self::BaseGone { .. } | Self::BaseRecord(_) => Verdict::FailRun(ErrorCode::BaseMissing),
+            Self::Base(ResultError::Store { cause, .. }) if cause.is_transient() => Verdict::Redeliver { after: None },
+            Self::Base(_) => Verdict::FailRun(ErrorCode::BaseMissing),
+            Self::BaseKind(_) | Self::BaseProfile { .. } | Self::BaseSelectors | Self::BaseNewer { .. } => {
+                Verdict::FailRun(ErrorCode::BaseMismatch)
+            }
             Self::Ledger(cause) if cause.is_transient() => Verdict::Redeliver { after: None },
             Self::Ledger(_) => Verdict::FailRun(ErrorCode::SourceUnreadable),
+            Self::Previous(cause) => cause.verdict(),
             Self::Digest(_) => Verdict::FailRun(ErrorCode::Internal),
         }
     }

@@ -6,30 +6,36 @@ use std::sync::Arc;
 use export_canon::digesting::sha256;
 use export_canon::jcs;
 use export_contract::message::{AdapterRef, RunAdmitted, RunPlanned};
-use export_contract::profile::{DistributionKind, PolicySnapshotMode};
+use export_contract::profile::{DistributionKind, ProfileKind};
 use export_contract::run::Phase;
 use export_contract::{Digest, Version};
 use export_evidence::EvidenceLedger;
+use export_evidence::policy::PolicySource;
 use export_pipeline::{Stage, StageContext};
 
+use crate::base::Base;
 use crate::error::PlanError;
+use crate::refresh;
+use crate::snapshot;
 
 /// Plans runs. Holds what the deployment can make and hand over, fixed at start.
 #[derive(Debug)]
 pub struct Plan {
     ledger: Arc<dyn EvidenceLedger>,
+    policy: Arc<dyn PolicySource>,
     adapters: Vec<AdapterRef>,
     distribution: BTreeSet<DistributionKind>,
 }
 
 impl Plan {
-    /// A planner over `ledger` for the registered `adapters` and the allowed ways of `distribution`.
+    /// A planner over `ledger` and `policy` for the registered `adapters` and the allowed ways of `distribution`.
     pub fn new(
         ledger: Arc<dyn EvidenceLedger>,
+        policy: Arc<dyn PolicySource>,
         adapters: Vec<AdapterRef>,
         distribution: BTreeSet<DistributionKind>,
     ) -> Self {
-        Self { ledger, adapters, distribution }
+        Self { ledger, policy, adapters, distribution }
     }
 }
 
@@ -39,8 +45,8 @@ impl Stage for Plan {
     type Output = RunPlanned;
     type Error = PlanError;
 
-    async fn handle(&self, input: RunAdmitted, _cx: &StageContext) -> Result<RunPlanned, PlanError> {
-        let RunAdmitted { run, profile, mut selectors, options, request, .. } = input;
+    async fn handle(&self, input: RunAdmitted, cx: &StageContext) -> Result<RunPlanned, PlanError> {
+        let RunAdmitted { run, profile, mut selectors, options, request, base, previous, .. } = input;
         profile.config.check().map_err(PlanError::Profile)?;
         profile.config.check_for(profile.kind).map_err(PlanError::Profile)?;
         let made = profile.kind.schema_version();
@@ -56,23 +62,34 @@ impl Stage for Plan {
         if let Some(refused) = profile.config.distribution.difference(&self.distribution).next() {
             return Err(PlanError::Distribution(*refused));
         }
-        if profile.config.policy_snapshot_mode == PolicySnapshotMode::Required {
-            return Err(PlanError::NoSnapshot(profile.kind));
+        let base = match profile.kind {
+            ProfileKind::MirrorDelta if !options.reset_baseline => {
+                let base = base.ok_or(PlanError::NoBase)?;
+                Some(Base::open(&base, cx.workspace().store()).await?)
+            }
+            _ => None,
+        };
+        if let Some(base) = &base {
+            selectors = base.selectors(&profile, selectors)?;
         }
         let included = &(&profile.config.include & &profile.kind.record_kinds());
         selectors.kinds = if selectors.kinds.is_empty() { included.clone() } else { &selectors.kinds & included };
         if selectors.kinds.is_empty() {
             return Err(PlanError::NoKinds);
         }
+        let policy_snapshot = snapshot::pin(&*self.policy, &profile, &options, cx).await?;
         let committed = self.ledger.watermark(&run.tenant).await.map_err(PlanError::Ledger)?.sequence;
         let watermark = options.watermark.unwrap_or(committed);
         if watermark > committed {
             return Err(PlanError::Watermark { asked: watermark, committed });
         }
+        if let Some(base) = &base {
+            base.is_not_ahead_of(watermark)?;
+        }
         let as_of = self.ledger.as_of(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
         let sources = self.ledger.sources(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
         let config = jcs::to_vec(&profile.config).map_err(PlanError::Digest)?;
-        Ok(RunPlanned {
+        let mut plan = RunPlanned {
             v: Version,
             run,
             config_digest: Digest::from_bytes(*sha256(&config).as_bytes()),
@@ -81,9 +98,17 @@ impl Stage for Plan {
             watermark,
             as_of,
             sources,
-            policy_snapshot: None,
+            policy_snapshot,
+            base: base.map(Base::into_export),
             adapter,
             request,
-        })
+            refresh: None,
+        };
+        // Of an older position nobody can say that nothing changed since; and a delta of nothing is small already.
+        let may_stand = watermark == committed && plan.profile.kind != ProfileKind::MirrorDelta;
+        if let Some(previous) = previous.filter(|_| may_stand) {
+            plan.refresh = refresh::of(&plan, previous, cx).await?;
+        }
+        Ok(plan)
     }
 }

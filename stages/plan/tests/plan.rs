@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "plan/refreshes.rs"]
+mod refreshes;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,6 +19,9 @@ use export_contract::profile::{DistributionKind, PolicySnapshotMode, Profile, Pr
 use export_contract::run::{Phase, RunOptions, RunRef};
 use export_contract::selectors::Selectors;
 use export_contract::{ErrorCode, Generation, RecordKey, RecordKind, RunId, Sequence, TenantId, Timestamp, Version};
+use export_evidence::policy::suite::{finding, snapshot};
+use export_evidence::policy::{FindingStream, PolicySnapshot, SnapshotName};
+use export_evidence::policy::{Findings, NoPolicy, PolicyError, PolicySource, PolicyStore as _, SqlitePolicyStore};
 use export_evidence::{
     EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, ReadRange, Selection, SqliteLedger,
     Watermark,
@@ -64,9 +70,30 @@ impl EvidenceLedger for Away {
     }
 }
 
+/// A policy engine that does not answer.
+#[derive(Debug)]
+struct EngineAway;
+
+#[async_trait]
+impl PolicySource for EngineAway {
+    async fn snapshots(&self, _: &TenantId) -> Result<Vec<SnapshotName>, PolicyError> {
+        Err(away().into())
+    }
+    async fn snapshot(&self, _: &TenantId, _: &str) -> Result<Option<PolicySnapshot>, PolicyError> {
+        Err(away().into())
+    }
+    async fn newest(&self, _: &TenantId) -> Result<Option<PolicySnapshot>, PolicyError> {
+        Err(away().into())
+    }
+    async fn findings(&self, _: &TenantId, _: &str) -> Result<FindingStream, PolicyError> {
+        Err(away().into())
+    }
+}
+
 struct World {
     folder: tempfile::TempDir,
     ledger: Arc<SqliteLedger>,
+    policy: Arc<dyn PolicySource>,
 }
 
 fn tenant() -> TenantId {
@@ -107,7 +134,20 @@ impl World {
     fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Arc::new(SqliteLedger::open(&folder.path().join("evidence.db")).unwrap());
-        Self { folder, ledger }
+        Self { folder, ledger, policy: Arc::new(NoPolicy) }
+    }
+
+    /// The same with snapshots `old` of one finding and `new` of two.
+    async fn with_policy() -> Self {
+        let mut world = Self::new().await;
+        let store = SqlitePolicyStore::open(&world.folder.path().join("policy.db")).unwrap();
+        let findings = [("old", "pkg:a"), ("new", "pkg:a"), ("new", "pkg:b")];
+        let findings = findings.map(|(id, subject)| finding(id, subject, "CVE-1", "blocked"));
+        store.put_findings(&tenant(), findings.to_vec()).await.unwrap();
+        store.put_snapshot(&tenant(), snapshot("new", 2, "x")).await.unwrap();
+        store.put_snapshot(&tenant(), snapshot("old", 1, "x")).await.unwrap();
+        world.policy = Arc::new(store);
+        world
     }
 
     async fn import(&self, records: Vec<NewRecord>) {
@@ -121,11 +161,16 @@ impl World {
     }
 
     async fn plan_over(&self, ledger: Arc<dyn EvidenceLedger>, admitted: RunAdmitted) -> Result<RunPlanned, PlanError> {
-        let adapters = vec![AdapterRef { name: "json:raw".to_owned(), version: "7".to_owned() }];
         let blobs = FolderBlobs::open(&self.folder.path().join("staging")).await.unwrap();
         let workspace = Workspace::new(Arc::new(blobs), admitted.run.clone());
         let cx = StageContext::new(workspace, Phase::Plan, None, 1, CancellationToken::new(), Arc::new(Unwatched));
-        Plan::new(ledger, adapters, BTreeSet::from([DistributionKind::Http])).handle(admitted, &cx).await
+        self.stage(ledger).handle(admitted, &cx).await
+    }
+
+    fn stage(&self, ledger: Arc<dyn EvidenceLedger>) -> Plan {
+        let adapters =
+            ["json:raw", "json:policy"].map(|name| AdapterRef { name: name.to_owned(), version: "7".to_owned() });
+        Plan::new(ledger, self.policy.clone(), adapters.into(), BTreeSet::from([DistributionKind::Http]))
     }
 }
 
@@ -138,6 +183,8 @@ fn admitted() -> RunAdmitted {
         selectors: Selectors::default(),
         options: RunOptions::default(),
         request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
+        base: None,
+        previous: None,
     }
 }
 
@@ -241,4 +288,71 @@ async fn what_cannot_be_exported_fails_with_its_code() {
 async fn a_ledger_that_is_away_is_asked_again() {
     let error = World::empty().plan_over(Arc::new(Away), admitted()).await.unwrap_err();
     assert_eq!(error.verdict(), Verdict::Redeliver { after: None });
+}
+
+fn with_snapshot(mode: PolicySnapshotMode, id: Option<&str>) -> RunAdmitted {
+    let mut run = admitted();
+    run.profile = Profile::built_in(tenant(), ProfileKind::JsonPolicy, run.request.at);
+    run.profile.config.policy_snapshot_mode = mode;
+    run.options.policy_snapshot_id = id.map(str::to_owned);
+    run
+}
+
+#[tokio::test]
+async fn the_newest_snapshot_is_pinned_with_its_findings_unless_the_run_names_one() {
+    let world = World::with_policy().await;
+    for (mode, asked, expected, count) in [
+        (PolicySnapshotMode::Required, None, "new", 2),
+        (PolicySnapshotMode::Optional, None, "new", 2),
+        (PolicySnapshotMode::Required, Some("old"), "old", 1),
+        (PolicySnapshotMode::Optional, Some("old"), "old", 1),
+    ] {
+        let pinned = world.plan(with_snapshot(mode, asked)).await.unwrap().policy_snapshot.unwrap();
+        let snapshot = world.policy.snapshot(&tenant(), expected).await.unwrap().unwrap();
+        assert_eq!((&pinned.id, &pinned.digest), (&snapshot.snapshot_id, &snapshot.digest));
+        assert_eq!((pinned.policy_version.as_str(), pinned.inputs_hash.as_str()), ("7", "sha256:inputs"));
+        assert_eq!(pinned.decision_trace.as_deref(), Some("sha256:trace"));
+        let findings = Findings::read(&*world.policy, &tenant(), expected, |_, _| {}).await.unwrap();
+        assert_eq!((pinned.findings, findings.reference.count), (Some(findings.reference.clone()), count));
+    }
+    let none = world.plan(with_snapshot(PolicySnapshotMode::None, None)).await.unwrap();
+    assert_eq!(none.policy_snapshot, None);
+    assert_eq!(world.plan(admitted()).await.unwrap().policy_snapshot, None, "json:raw takes none");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_missing_fails_where_it_is_required_or_named() {
+    let missing = Verdict::FailRun(ErrorCode::SnapshotMissing);
+    let without = World::new().await;
+    let error = without.plan(with_snapshot(PolicySnapshotMode::Required, None)).await.unwrap_err();
+    assert_eq!(error.verdict(), missing);
+    assert!(error.to_string().contains("exportd evidence import"), "{error}");
+    let optional = without.plan(with_snapshot(PolicySnapshotMode::Optional, None)).await.unwrap();
+    assert_eq!(optional.policy_snapshot, None);
+    let world = World::with_policy().await;
+    for mode in [PolicySnapshotMode::Required, PolicySnapshotMode::Optional] {
+        let error = world.plan(with_snapshot(mode, Some("gone"))).await.unwrap_err();
+        assert_eq!(error.verdict(), missing);
+        assert!(error.to_string().contains("no policy snapshot `gone`"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_would_not_be_in_the_bundle_is_not_taken_silently() {
+    let world = World::with_policy().await;
+    let mut raw = admitted();
+    raw.options.policy_snapshot_id = Some("new".to_owned());
+    for run in [raw, with_snapshot(PolicySnapshotMode::None, Some("new"))] {
+        let error = world.plan(run).await.unwrap_err();
+        assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::InvalidRequest), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_engine_that_is_away_is_asked_again() {
+    let mut world = World::new().await;
+    world.policy = Arc::new(EngineAway);
+    let error = world.plan(with_snapshot(PolicySnapshotMode::Required, None)).await.unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Redeliver { after: None });
+    world.plan(admitted()).await.expect("who takes no snapshot does not wait for the engine");
 }

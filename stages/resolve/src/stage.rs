@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use export_contract::event::ProgressStep;
 use export_contract::message::{Part, PartsResolved, RunPlanned};
+use export_contract::profile::ProfileKind;
 use export_contract::run::Phase;
 use export_contract::{PartIndex, Version};
-use export_evidence::{EvidenceLedger, PartSize, Selection};
+use export_evidence::{Cut, EvidenceLedger, PartSize, Selection};
 use export_pipeline::{Cancelled, Stage, StageContext};
 use futures::future::try_join_all;
 
@@ -40,10 +41,21 @@ impl Stage for Resolve {
     type Error = ResolveError;
 
     async fn handle(&self, plan: RunPlanned, cx: &StageContext) -> Result<PartsResolved, ResolveError> {
+        if plan.refresh.is_some() {
+            // The parts were written for the bundle that the plan confirms.
+            return Ok(PartsResolved { v: Version, plan, parts: Vec::new() });
+        }
         let selection =
             Selection { tenant: plan.run.tenant.clone(), watermark: plan.watermark, selectors: plan.selectors.clone() };
         let every = plan.profile.config.partition_records;
-        let size = PartSize { records: every, bytes: PART_BYTES };
+        let cut = match plan.profile.kind {
+            // A delta is small only if an unchanged neighbourhood is cut as it was.
+            ProfileKind::MirrorFull | ProfileKind::MirrorDelta => Cut::Key,
+            ProfileKind::JsonRaw | ProfileKind::JsonPolicy | ProfileKind::TrivyDb | ProfileKind::TrivyJavaDb => {
+                Cut::Full
+            }
+        };
+        let size = PartSize { records: every, bytes: PART_BYTES, cut };
         let kinds = &plan.selectors.kinds;
         // The cut of a large ledger takes its time: the kinds are cut side by side, and a cancelled run does not wait for it.
         let cuts = kinds.iter().map(|&kind| {

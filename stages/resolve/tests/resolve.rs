@@ -127,8 +127,10 @@ impl World {
             as_of: Some(at),
             sources: self.ledger.sources(&tenant(), watermark).await.unwrap(),
             policy_snapshot: None,
+            base: None,
             adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },
             request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
+            refresh: None,
         }
     }
 
@@ -284,4 +286,14 @@ async fn a_cut_that_is_too_fine_is_refused() {
             Err(error) => assert!(!good && error.verdict() == Verdict::FailRun(ErrorCode::InvalidProfile), "{error}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_run_that_confirms_an_earlier_bundle_has_no_parts() {
+    let world = World::new().await;
+    let planned = include_str!("../../../crates/contract/tests/wire/run_planned.refresh.v1.json");
+    let mut plan = world.plan(Selectors::default()).await;
+    plan.refresh = serde_json::from_str::<RunPlanned>(planned).unwrap().refresh;
+    let resolved = world.resolve(plan.clone()).await.unwrap();
+    assert_eq!(resolved, PartsResolved { v: Version, plan, parts: Vec::new() });
 }

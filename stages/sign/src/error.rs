@@ -12,9 +12,12 @@ pub enum SignStageError {
     /// `export.json` cannot be read back.
     #[error("cannot read export.json back")]
     Manifest(#[source] BlobError),
-    /// The staged `export.json` is not the one that manifest wrote; signing it would vouch for the damage.
-    #[error("the staged export.json does not have the digest that manifest promised")]
-    Corrupt,
+    /// A staged file is not the one that was promised; signing it would vouch for the damage.
+    #[error("the staged {what} does not have the digest that was promised")]
+    Corrupt {
+        /// Which file.
+        what: String,
+    },
     /// The staged `export.json` is not one.
     #[error("the staged export.json cannot be read")]
     Parse(#[source] serde_json::Error),
@@ -50,11 +53,28 @@ pub enum SignStageError {
         #[source]
         cause: serde_json::Error,
     },
+    /// A file of the bundle that is to be confirmed was there when the run was planned.
+    #[error(
+        "the earlier run's {what} is gone since this run was planned; run the profile again, which then makes a bundle"
+    )]
+    Gone {
+        /// Which file.
+        what: String,
+    },
+    /// A file of the bundle that is to be confirmed cannot be read.
+    #[error("cannot read the earlier run's {what}")]
+    Earlier {
+        /// Which file.
+        what: String,
+        /// Why.
+        #[source]
+        cause: BlobError,
+    },
     /// Staging failed.
     #[error("cannot stage {what}")]
     Stage {
         /// Which file.
-        what: &'static str,
+        what: String,
         /// Why.
         #[source]
         cause: BlobError,
@@ -67,8 +87,8 @@ pub enum SignStageError {
 impl Judged for SignStageError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Manifest(cause) | Self::Stage { cause, .. } => cause.verdict(),
-            Self::Corrupt | Self::Parse(_) => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
+            Self::Manifest(cause) | Self::Earlier { cause, .. } | Self::Stage { cause, .. } => cause.verdict(),
+            Self::Corrupt { .. } | Self::Gone { .. } | Self::Parse(_) => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
             Self::NoBuilder => Verdict::FailRun(ErrorCode::ProfileUnsupported),
             Self::Sign { cause: SignError::Unavailable(_), .. } => Verdict::Redeliver { after: None },
             Self::Sign { cause: SignError::Refused(_) | SignError::Invalid(_), .. } => {

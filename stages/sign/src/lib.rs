@@ -6,6 +6,7 @@
 
 mod error;
 mod provenance;
+mod refresh;
 mod stage;
 
 pub use error::SignStageError;

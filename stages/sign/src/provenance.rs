@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use export_contract::manifest::ExportManifest;
-use export_contract::message::{ManifestWritten, SourceRead};
+use export_contract::message::{ManifestWritten, PolicySnapshotRef, SourceRead};
 use export_contract::{Digest, Timestamp};
 use export_signing::statement::{
     BuildDefinition, Builder, Dependency, Metadata, PROVENANCE_TYPE, Provenance, RunDetails, STATEMENT_TYPE, Statement,
@@ -36,7 +36,7 @@ pub(crate) fn statement(
     finished: Timestamp,
 ) -> Statement {
     let plan = &manifest.plan;
-    let external = json!({
+    let mut external = json!({
         "tenant": plan.run.tenant,
         "profile": {
             "id": plan.profile.id,
@@ -47,6 +47,10 @@ pub(crate) fn statement(
         "selectors": plan.selectors,
         "watermark": plan.watermark,
     });
+    // What only some runs have stands there for them alone: the statements of all others stay as they were.
+    if let (Some(base), Some(external)) = (&plan.base, external.as_object_mut()) {
+        external.insert("base".to_owned(), json!({ "run": base.run.run, "manifestDigest": base.manifest_digest }));
+    }
     let mut internal = json!({
         "requestedBy": plan.request.by,
         "requestedAt": plan.request.at,
@@ -117,9 +121,35 @@ fn inputs(manifest: &ManifestWritten) -> Vec<Dependency> {
     let snapshot = manifest.plan.policy_snapshot.iter().map(|snapshot| Dependency {
         uri: format!("urn:export-center:policy-snapshot:{}", snapshot.id),
         digest: BTreeMap::from([("sha256".to_owned(), snapshot.digest.hex().to_owned())]),
+        annotations: policy(snapshot),
+    });
+    let base = manifest.plan.base.iter().map(|base| Dependency {
+        uri: "urn:export-center:mirror".to_owned(),
+        digest: BTreeMap::from([("sha256".to_owned(), base.manifest_digest.hex().to_owned())]),
         annotations: BTreeMap::new(),
     });
-    manifest.sources.iter().map(|source| dependency(manifest, source)).chain(snapshot).collect()
+    manifest.sources.iter().map(|source| dependency(manifest, source)).chain(snapshot).chain(base).collect()
+}
+
+/// What the engine says of a snapshot, and the findings that were read.
+fn policy(snapshot: &PolicySnapshotRef) -> BTreeMap<String, Value> {
+    let PolicySnapshotRef { id: _, digest: _, policy_version, inputs_hash, decision_trace, findings } = snapshot;
+    let texts = [
+        ("policyVersion", Some(policy_version)),
+        ("inputsHash", Some(inputs_hash)),
+        ("decisionTrace", decision_trace.as_ref()),
+    ];
+    let texts = texts.into_iter().filter_map(|(name, text)| {
+        let text = text.filter(|text| !text.is_empty())?;
+        Some((name.to_owned(), Value::from(text.as_str())))
+    });
+    let findings = findings.iter().flat_map(|findings| {
+        [
+            ("findings".to_owned(), Value::from(findings.count)),
+            ("findingsDigest".to_owned(), Value::from(findings.digest.as_str())),
+        ]
+    });
+    texts.chain(findings).collect()
 }
 
 /// A source of the ledger: what was read of it, by digest.

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "sign/refreshes.rs"]
+mod refreshes;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -200,7 +203,7 @@ async fn a_damaged_manifest_is_not_signed() {
     let key = Workspace::artefact_key(&run.tenant, &run.run, &world.manifest.export_json.digest);
     world.store.put(&key, Bytes::from_static(br#"{"schema":"urn:export-center:forgery!!"}"#)).await.unwrap();
     let error = world.handle(world.signer.clone(), false).await.unwrap_err();
-    assert!(matches!(error, SignStageError::Corrupt), "{error}");
+    assert!(matches!(error, SignStageError::Corrupt { .. }), "{error}");
     assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::ArtefactCorrupt));
     assert_eq!(world.artefacts().await, 1);
 }

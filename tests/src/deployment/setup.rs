@@ -30,6 +30,28 @@ pub enum Staging {
     S3,
 }
 
+/// What is around the processes and must not reach a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surroundings {
+    /// Whatever the tests run in.
+    Here,
+    /// Another time zone and locale, files for the owner only, one processor.
+    Elsewhere,
+}
+
+impl Surroundings {
+    /// Puts a program there.
+    pub(super) fn command(self, program: &std::path::Path) -> std::process::Command {
+        if self == Self::Here {
+            return std::process::Command::new(program);
+        }
+        let mut command = std::process::Command::new("sh");
+        command.arg("-c").arg("umask 077; exec taskset -c 0 \"$0\" \"$@\"").arg(program);
+        command.env("TZ", "Asia/Kathmandu").env("LC_ALL", "tr_TR.UTF-8").env("LANG", "tr_TR.UTF-8");
+        command
+    }
+}
+
 /// What a deployment is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
@@ -41,13 +63,21 @@ pub struct Setup {
     pub staging: Staging,
     /// Threads that compress; 0: one per core.
     pub adapt_threads: usize,
+    /// What is around it.
+    pub surroundings: Surroundings,
 }
 
 impl Setup {
     /// `exportd all` on SQLite and a folder.
     #[must_use]
     pub fn together() -> Self {
-        Self { roles: Roles::Together, store: Store::Sqlite, staging: Staging::Folder, adapt_threads: 0 }
+        Self {
+            roles: Roles::Together,
+            store: Store::Sqlite,
+            staging: Staging::Folder,
+            adapt_threads: 0,
+            surroundings: Surroundings::Here,
+        }
     }
 
     /// Every role a process, adapt so many, on a folder.

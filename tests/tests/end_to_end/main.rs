@@ -9,6 +9,7 @@ mod crash;
 mod determinism;
 mod evidence;
 mod evidence_equality;
+mod json_policy;
 mod json_raw;
 mod memory;
 mod roles_apart;

@@ -28,7 +28,12 @@ async fn every_command_that_a_run_names_verifies_its_bundle_and_no_changed_one()
     deployment.generate(LOCAL_TENANT, 4, 200).unwrap();
     let plain = json!({ "id": "plain", "name": "plain", "kind": "json:raw", "config": { "attestation": false } });
     deployment.client().unwrap().create_profile(&plain).await.unwrap();
-    for (profile, count) in [("json-raw", 4), ("plain", 3)] {
+    let config = json!({ "freshForHours": 1, "refreshWhenUnchanged": true });
+    let nightly = json!({ "id": "nightly", "name": "nightly", "kind": "json:raw", "config": config });
+    deployment.client().unwrap().create_profile(&nightly).await.unwrap();
+    // The next one confirms its bundle, which is only fresh by that.
+    deployment.run("nightly").await.unwrap();
+    for (profile, count) in [("json-raw", 4), ("plain", 3), ("nightly", 5)] {
         let finished = deployment.run(profile).await.unwrap();
         let hints = finished.bundle().verification.clone().unwrap();
         assert_eq!(hints.key_id, finished.bundle().key_id);

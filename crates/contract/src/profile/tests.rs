@@ -16,6 +16,7 @@ fn every_option_is_documented_with_its_default() {
         attestation: false,
         retention_days: Some(1),
         fresh_for_hours: Some(1),
+        refresh_when_unchanged: true,
         provenance: super::ProvenanceDetail::Full,
         encryption: serde_json::from_str(r#"{"mode":"age","scope":"data","strict":true}"#).ok(),
         ..ProfileConfig::default()
@@ -38,6 +39,7 @@ fn every_option_is_documented_with_its_default() {
         ("partitionRecords", default.partition_records.to_string()),
         ("allowEmpty", default.allow_empty.to_string()),
         ("attestation", default.attestation.to_string()),
+        ("refreshWhenUnchanged", default.refresh_when_unchanged.to_string()),
     ] {
         assert!(page.contains(&format!("| `{name}` | `{value}` |")), "{name} is {value}");
     }
@@ -53,6 +55,23 @@ fn a_configuration_out_of_bounds_names_each_member() {
     let faults = config.check().unwrap_err();
     let paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
     assert_eq!(paths, ["config.include", "config.compression.level", "config.partitionRecords"]);
+}
+
+#[test]
+fn a_refresh_needs_a_freshness_that_it_extends() {
+    let mut config = ProfileConfig { refresh_when_unchanged: true, ..ProfileConfig::default() };
+    let faults = config.check().unwrap_err();
+    assert_eq!(
+        faults[0].to_string(),
+        "config.refreshWhenUnchanged: set freshForHours too, which is what a refresh extends"
+    );
+    config.fresh_for_hours = Some(36);
+    assert!(config.check().is_ok());
+    let at = "2026-01-31T12:00:00.5Z".parse().unwrap();
+    assert_eq!(config.fresh_until(at).unwrap().to_string(), "2026-02-02T00:00:00.5Z");
+    assert_eq!(config.fresh_until("9999-12-30T12:00:00Z".parse().unwrap()), None);
+    let default = serde_json::to_value(ProfileConfig::default()).unwrap();
+    assert!(default.get("refreshWhenUnchanged").is_none(), "{default}");
 }
 
 #[test]

@@ -39,6 +39,13 @@ pub(crate) enum Outcome {
     Skipped(String),
 }
 
+/// A policy document.
+#[derive(Debug)]
+pub(crate) enum PolicyDocument {
+    Snapshot(PolicySnapshot),
+    Finding(PolicyFinding),
+}
+
 /// Turns items into outcomes; keeps working memory from one to the next.
 #[derive(Debug)]
 pub(crate) struct Converter {
@@ -134,6 +141,27 @@ impl Converter {
             Recognised::Unknown(reason) => return Err((RefusalCode::UnknownFormat, reason)),
         };
         Err((RefusalCode::UnknownFormat, format!("it is {found}, and no evidence; import it from a file")))
+    }
+
+    /// A policy document as an engine gives it, and whose it says that it is.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(crate) fn policy(&mut self, text: Bytes) -> Result<(PolicyDocument, Option<String>), String> {
+        let raw = self.canonical(text).map_err(|(_, reason)| reason)?;
+        let tape = Tape::new(std::str::from_utf8(&raw).unwrap_or_default());
+        match recognise(tape.root(), "", None) {
+            Recognised::Snapshot(mut fields) => {
+                let owner = fields.tenant.take();
+                Ok((PolicyDocument::Snapshot(self.snapshot(fields, raw.clone())), owner))
+            }
+            Recognised::Finding(mut fields) => {
+                let owner = fields.tenant.take();
+                Ok((PolicyDocument::Finding(finding(fields, raw.clone())), owner))
+            }
+            Recognised::Record(_) | Recognised::Enrichment(_) => Err("it is evidence, and no policy".to_owned()),
+            Recognised::Unknown(reason) => Err(reason),
+        }
     }
 
     /// The canonical text. A byte order mark at the beginning is white space to us: common tools write one,

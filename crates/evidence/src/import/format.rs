@@ -49,9 +49,9 @@ pub const CYCLONEDX: &str = "cyclonedx";
 pub const SPDX: &str = "spdx";
 /// CISA's catalogue of known exploited vulnerabilities: enrichment, no evidence.
 pub const CISA_KEV: &str = "cisa-kev";
-/// A policy snapshot in its simple form.
+/// A policy snapshot, in its simple form or as the policy engine lists it.
 pub const POLICY_SNAPSHOT: &str = "policy-snapshot";
-/// A policy finding in its simple form.
+/// A policy finding: in its simple form, an explain trace, or a line of the policy engine's ledger.
 pub const POLICY_FINDING: &str = "policy-finding";
 
 /// What the record of a document will say.
@@ -95,6 +95,8 @@ pub(crate) struct PolicyFields {
     pub(crate) policy_version: String,
     pub(crate) inputs_hash: String,
     pub(crate) generated_at: Option<String>,
+    /// Whose it is, at the policy engine.
+    pub(crate) tenant: Option<String>,
     pub(crate) finding_id: Option<String>,
     pub(crate) subject: String,
     pub(crate) advisory: String,
@@ -134,6 +136,8 @@ pub(crate) fn recognise(doc: Value<'_>, path: &str, folder_kind: Option<RecordKi
         record(cve5::extract(doc))
     } else if cisa_kev::matches(doc) {
         Recognised::Enrichment(CISA_KEV)
+    } else if policy::is_explain_trace(doc) {
+        Recognised::Finding(policy::explained(doc))
     } else if policy::is_snapshot(doc) {
         Recognised::Snapshot(policy::fields(doc))
     } else if policy::is_finding(doc) {

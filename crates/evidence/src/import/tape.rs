@@ -21,7 +21,7 @@ enum Kind {
 #[derive(Clone, Copy, Debug)]
 struct Node {
     kind: Kind,
-    /// Text of a string or name without its quotes, or of a literal.
+    /// Text of a string or name without its quotes, of a literal, or of a container with its brackets.
     start: u32,
     end: u32,
     /// The first node after this value and all it holds.
@@ -67,6 +67,7 @@ impl<'a> Tape<'a> {
                 b'}' | b']' => {
                     if let Some(container) = open.pop() {
                         self.nodes[container].next = place(self.nodes.len());
+                        self.nodes[container].end = place(at + 1);
                     }
                     at += 1;
                 }
@@ -166,6 +167,11 @@ impl<'t> Value<'t> {
     /// The text of a string.
     pub(crate) fn text(self) -> Option<Cow<'t, str>> {
         self.node().filter(|node| node.kind == Kind::String).and_then(|node| self.tape.decoded(node))
+    }
+
+    /// The canonical text of an object or array.
+    pub(crate) fn nested(self) -> Option<&'t str> {
+        self.node().filter(|node| matches!(node.kind, Kind::Object | Kind::Array)).map(|node| self.tape.slice(node))
     }
 
     /// The text of a string that is not blank, without white space around it.
@@ -274,6 +280,8 @@ mod tests {
         assert_eq!(root.get("d").text().unwrap(), "q\"é");
         assert_eq!(root.get("e").text_or_number().unwrap(), "-1.50");
         assert_eq!(root.get("f").each().count(), 0);
+        assert_eq!(root.get("a").nested(), Some(r#"{"b":[1,"x",{"c":null}]}"#));
+        assert_eq!((root.get("f").nested(), root.get("e").nested()), (Some("[]"), None));
         assert_eq!(root.members().map(|(name, _)| name.into_owned()).collect::<Vec<_>>(), ["a", "d", "e", "f"]);
     }
 

@@ -3,6 +3,7 @@
 //! Documents keep their text as a zstd frame. Writes go to rows that a unique index names, so two imports at
 //! once cannot double one.
 
+mod read;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -191,61 +192,6 @@ impl PolicyStore for MongoPolicyStore {
         self.put(&act, ENRICHMENT, doc! { "tenant": tenant.as_str(), "name": enrichment.name }, row).await
     }
 
-    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<PolicySnapshot>, LedgerError> {
-        let act = format!("list policy snapshots of tenant `{tenant}`");
-        let sort = doc! { "generated_at": 1, "snapshot_id": 1 };
-        let rows = self.all(&act, SNAPSHOTS, doc! { "tenant": tenant.as_str() }, sort).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(PolicySnapshot {
-                    snapshot_id: text(&act, row, "snapshot_id")?,
-                    policy_version: text(&act, row, "policy_version")?,
-                    inputs_hash: text(&act, row, "inputs_hash")?,
-                    generated_at: time(&act, row, "generated_at")?,
-                    digest: digest(&act, row)?,
-                    raw: unpacked(&act, row)?,
-                })
-            })
-            .collect()
-    }
-
-    async fn findings(
-        &self,
-        tenant: &TenantId,
-        snapshot_id: &str,
-        after: Option<FindingKey>,
-        limit: u32,
-    ) -> Result<Vec<PolicyFinding>, LedgerError> {
-        let act = format!("read policy findings of tenant `{tenant}`");
-        let mut filter = doc! { "tenant": tenant.as_str(), "snapshot_id": snapshot_id };
-        if let Some(FindingKey { subject, advisory, finding_id }) = after {
-            filter.insert(
-                "$or",
-                vec![
-                    doc! { "subject": { "$gt": &subject } },
-                    doc! { "subject": &subject, "advisory": { "$gt": &advisory } },
-                    doc! { "subject": &subject, "advisory": &advisory, "finding_id": { "$gt": finding_id } },
-                ],
-            );
-        }
-        let sort = doc! { "subject": 1, "advisory": 1, "finding_id": 1 };
-        let collection = self.collection(FINDINGS);
-        let find = collection.find(filter).sort(sort).limit(i64::from(limit));
-        let mut cursor = perform(&act, find).await.map_err(failed)?;
-        let mut findings = Vec::new();
-        while perform(&act, cursor.advance()).await.map_err(failed)? {
-            let row: Document = cursor.deserialize_current().map_err(|cause| undecodable(&act, cause))?;
-            findings.push(PolicyFinding {
-                snapshot_id: text(&act, &row, "snapshot_id")?,
-                key: key(&act, &row)?,
-                status: text(&act, &row, "status")?,
-                severity: text(&act, &row, "severity")?,
-                raw: unpacked(&act, &row)?,
-            });
-        }
-        Ok(findings)
-    }
-
     async fn enrichments(&self, tenant: &TenantId) -> Result<Vec<Enrichment>, LedgerError> {
         let act = format!("list enrichment of tenant `{tenant}`");
         let rows = self.all(&act, ENRICHMENT, doc! { "tenant": tenant.as_str() }, doc! { "name": 1 }).await?;
@@ -282,10 +228,11 @@ fn failed(error: MongoError) -> LedgerError {
 mod tests {
     use export_contract::TenantId;
     use export_mongo::ferretdb::FerretDb;
+    use futures::TryStreamExt as _;
     use futures::future::try_join_all;
 
     use super::MongoPolicyStore;
-    use crate::policy::{FindingKey, PolicyFinding, PolicyStore as _};
+    use crate::policy::{FindingKey, PolicyFinding, PolicySource as _, PolicyStore as _};
 
     #[tokio::test]
     async fn the_served_store_keeps_the_port() {
@@ -294,7 +241,7 @@ mod tests {
         };
         let database = server.database("policy").await.unwrap();
         let store = MongoPolicyStore::open(database).await.unwrap();
-        crate::policy::suite::keeps_the_port(&store).await;
+        crate::policy::suite::keeps_the_ports(&store).await;
     }
 
     #[tokio::test]
@@ -319,7 +266,8 @@ mod tests {
             try_join_all(writers).await.unwrap();
         }
         for snapshot in 0..8 {
-            let found = store.findings(&tenant, &format!("s{snapshot}"), None, 100).await.unwrap();
+            let found = store.findings(&tenant, &format!("s{snapshot}")).await.unwrap();
+            let found: Vec<_> = found.try_concat().await.unwrap();
             let expected: Vec<_> = (0..20).map(|n| finding(snapshot, n, r#"{"changed":1}"#)).collect();
             assert_eq!(found, expected);
         }

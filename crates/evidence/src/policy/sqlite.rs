@@ -1,5 +1,7 @@
 //! The embedded store: one SQLite file for all tenants, beside the ledger's.
 
+mod read;
+
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -8,7 +10,7 @@ use export_contract::{Digest, TenantId, Timestamp};
 use export_sqlite::rusqlite::{self, OptionalExtension as _, Transaction, params};
 use export_sqlite::{Database, SqliteError, undecodable};
 
-use super::{Enrichment, FindingKey, PolicyFinding, PolicySnapshot, PolicyStore};
+use super::{Enrichment, PolicyFinding, PolicySnapshot, PolicyStore};
 use crate::{LedgerError, PutRecord};
 
 /// Steps of the schema; see [`Database::open`]. Rows without rowid are their own index, so lists come in key
@@ -111,64 +113,6 @@ impl PolicyStore for SqlitePolicyStore {
         self.database.write(&act, write).await.map_err(failed)
     }
 
-    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<PolicySnapshot>, LedgerError> {
-        let tenant = tenant.clone();
-        let act = format!("list policy snapshots of tenant `{tenant}`");
-        let read = move |connection: &rusqlite::Connection| {
-            let mut select = connection.prepare_cached(
-                "SELECT snapshot_id, policy_version, inputs_hash, generated_at, digest, raw FROM policy_snapshots
-                 WHERE tenant = ?1 ORDER BY generated_at, snapshot_id",
-            )?;
-            let rows = select.query_map([tenant.as_str()], |row| {
-                Ok(PolicySnapshot {
-                    snapshot_id: row.get(0)?,
-                    policy_version: row.get(1)?,
-                    inputs_hash: row.get(2)?,
-                    generated_at: timestamp(row, 3)?,
-                    digest: digest(row, 4)?,
-                    raw: raw(row, 5)?,
-                })
-            })?;
-            rows.collect()
-        };
-        self.database.read(&act, read).await.map_err(failed)
-    }
-
-    async fn findings(
-        &self,
-        tenant: &TenantId,
-        snapshot_id: &str,
-        after: Option<FindingKey>,
-        limit: u32,
-    ) -> Result<Vec<PolicyFinding>, LedgerError> {
-        let (tenant, snapshot_id) = (tenant.clone(), snapshot_id.to_owned());
-        let act = format!("read policy findings of tenant `{tenant}`");
-        let read = move |connection: &rusqlite::Connection| {
-            let mut select = connection.prepare_cached(
-                "SELECT subject, advisory, finding_id, status, severity, raw FROM policy_findings
-                 WHERE tenant = ?1 AND snapshot_id = ?2
-                   AND (?3 IS NULL OR (subject, advisory, finding_id) > (?3, ?4, ?5))
-                 ORDER BY subject, advisory, finding_id LIMIT ?6",
-            )?;
-            let (subject, advisory, id) = match after {
-                Some(key) => (Some(key.subject), key.advisory, key.finding_id),
-                None => (None, String::new(), String::new()),
-            };
-            let rows =
-                select.query_map(params![tenant.as_str(), snapshot_id, subject, advisory, id, limit], |row| {
-                    Ok(PolicyFinding {
-                        snapshot_id: snapshot_id.clone(),
-                        key: FindingKey { subject: row.get(0)?, advisory: row.get(1)?, finding_id: row.get(2)? },
-                        status: row.get(3)?,
-                        severity: row.get(4)?,
-                        raw: raw(row, 5)?,
-                    })
-                })?;
-            rows.collect()
-        };
-        self.database.read(&act, read).await.map_err(failed)
-    }
-
     async fn enrichments(&self, tenant: &TenantId) -> Result<Vec<Enrichment>, LedgerError> {
         let tenant = tenant.clone();
         let act = format!("list enrichment of tenant `{tenant}`");
@@ -261,6 +205,6 @@ mod tests {
     async fn the_sqlite_store_keeps_the_port() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqlitePolicyStore::open(&folder.path().join("policy.db")).unwrap();
-        crate::policy::suite::keeps_the_port(&store).await;
+        crate::policy::suite::keeps_the_ports(&store).await;
     }
 }

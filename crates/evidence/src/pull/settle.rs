@@ -8,8 +8,8 @@ use export_sqlite::rusqlite::{self, Connection, Row};
 use export_sqlite::{SqliteError, undecodable};
 use tokio::sync::mpsc;
 
+use super::PullError;
 use super::spool::Spool;
-use super::{Peer, PullError};
 use crate::import::convert::Converter;
 use crate::import::refusal::RejectFile;
 use crate::import::summary::{Class, Tally};
@@ -20,10 +20,10 @@ use crate::{EvidenceLedger, ImportSession, NewRecord};
 const BATCH_RECORDS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Imports what the spool holds.
+/// Imports what the spool holds. `place` is what refused documents are named by: the peer's database.
 pub(super) async fn settle(
     ledger: &dyn EvidenceLedger,
-    peer: &Peer,
+    place: &str,
     spool: &Spool,
     options: &ImportOptions,
 ) -> Result<ImportSummary, PullError> {
@@ -32,7 +32,7 @@ pub(super) async fn settle(
     let mut rejects = RejectFile::create(options.reject_file.as_deref()).map_err(reject_failed)?;
     let mut session = ledger.begin_import(&options.tenant).await.map_err(PullError::Store)?;
     let mut tally = Tally::default();
-    let walk = Walk { places: Places { database: peer.database.name().to_owned() }, options: options.clone() };
+    let walk = Walk { places: Places { database: place.to_owned() }, options: options.clone() };
     let outcome = match carry(walk, spool, &mut *session, &mut rejects, &mut tally).await {
         Ok(()) => rejects.finish().map_err(reject_failed),
         Err(error) => Err(error),

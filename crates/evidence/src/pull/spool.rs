@@ -12,7 +12,7 @@ use export_sqlite::rusqlite::{self, Connection, OptionalExtension as _, Transact
 use export_sqlite::{Database, undecodable};
 
 use super::take::{Staged, Taken};
-use super::{Peer, PeerCollection, PullError};
+use super::{PeerCollection, PullError};
 use crate::import::{ImportOptions, Refusal};
 
 /// `documents` holds what decides about a document, `texts` the document: the first is gone through several times.
@@ -25,7 +25,7 @@ CREATE TABLE pass (
 
 CREATE TABLE cursors (
   collection TEXT PRIMARY KEY,
-  after      BLOB,               -- a BSON document with the last _id
+  after      BLOB,               -- a BSON document with the last _id, or the token of the next page
   is_done    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -73,17 +73,18 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// A new one.
-    pub(super) fn new(peer: &Peer, options: &ImportOptions) -> Self {
+    /// A new one over collections of the peer that `names` name.
+    pub(super) fn new(names: [&str; 2], collections: &[PeerCollection], options: &ImportOptions) -> Self {
         let mut digester = Digester::new();
         let mut part = |text: &str| {
             digester.update(&(text.len() as u64).to_le_bytes());
             digester.update(text.as_bytes());
         };
-        part(&peer.servers);
-        part(peer.database.name());
+        for name in names {
+            part(name);
+        }
         part(options.source_name.as_deref().unwrap_or_default());
-        for collection in &peer.collections {
+        for collection in collections {
             part(&collection.name);
             part(collection.kind.as_str());
         }

@@ -78,6 +78,15 @@ impl<'a> Taker<'a> {
         Taken { id: rawdoc! { "_id": id.to_raw_bson() }.into_bytes(), name, what }
     }
 
+    /// A document that is none.
+    pub(super) fn refused(&self, name: String, NoText { code, reason }: NoText) -> Taken {
+        let source = self.options.source_name.as_ref().unwrap_or(&self.collection.name).clone();
+        let position =
+            Position { path: self.place.clone(), entry: Some(name.clone()), line: None, upstream_path: None };
+        let what = Err(Refusal { position, code, reason, source });
+        Taken { id: rawdoc! { "_id": name.as_str() }.into_bytes(), name, what }
+    }
+
     fn stage(&mut self, document: &RawDocument, source: &str) -> Result<Staged, NoText> {
         guard(document)?;
         let text = self.text(document)?;

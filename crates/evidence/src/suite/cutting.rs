@@ -5,7 +5,7 @@ use export_contract::selectors::{Pattern, Selectors};
 use export_contract::{PartIndex, RecordKind};
 
 use super::fixture::{advisory, all, import, lines, selection, tenant};
-use crate::{EvidenceLedger, NewRecord, PartSize, ReadRange, Selection};
+use crate::{Cut, EvidenceLedger, LONGEST, NewRecord, PartSize, ReadRange, Selection};
 
 pub(super) async fn cut_depends_on_the_data_alone(one: &dyn EvidenceLedger, two: &dyn EvidenceLedger) {
     let acme = tenant("acme");
@@ -79,8 +79,25 @@ pub(super) async fn a_part_of_large_records_closes_by_their_bytes(ledger: &dyn E
     let sizes = [100_000, 10, 10, 100_000, 100_000, 10, 10, 10];
     let records = sizes.into_iter().zip(0..).map(|(bytes, n)| sized(n, bytes)).collect();
     let (_, watermark) = import(ledger, &acme, records).await;
-    let size = PartSize { records: 4, bytes: 100_000 };
+    let size = PartSize { bytes: 100_000, ..PartSize::records(4) };
     let parts = ledger.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, size, 0).await.unwrap();
     let bounds: Vec<_> = parts.iter().map(|p| (p.first.subject.as_str(), p.last.subject.as_str(), p.records)).collect();
     assert_eq!(bounds, [("00", "00", 1), ("01", "03", 3), ("04", "04", 1), ("05", "07", 3)]);
+}
+
+pub(super) async fn a_cut_by_keys_moves_only_where_records_come_and_go(ledger: &dyn EvidenceLedger) {
+    let acme = tenant("acme");
+    let size = PartSize { cut: Cut::Key, ..PartSize::records(8) };
+    let records = (0..400).filter(|n| n % 50 != 7).map(|n| advisory(&format!("{n:03}"), "s", n)).collect();
+    let (_, before) = import(ledger, &acme, records).await;
+    let (_, after) = import(ledger, &acme, vec![advisory("207", "s", 207)]).await;
+    let mut cuts = Vec::new();
+    for watermark in [before, after] {
+        let parts = ledger.cut(&selection(&acme, watermark.sequence), RecordKind::Advisory, size, 0).await.unwrap();
+        assert!(parts.iter().all(|part| part.records <= u64::from(8 * LONGEST)));
+        assert!((25..100).contains(&parts.len()), "{} parts", parts.len());
+        cuts.push(parts.into_iter().map(|part| (part.first, part.last, part.records)).collect::<Vec<_>>());
+    }
+    let moved = cuts[1].iter().filter(|part| !cuts[0].contains(part)).count();
+    assert!((1..=3).contains(&moved), "{moved} parts moved");
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use export_contract::message::{LedgerSource, Part};
 use export_contract::{RecordKind, Sequence, TenantId, Timestamp};
-use export_evidence::policy::{Enrichment, FindingKey, PolicyFinding, PolicySnapshot, PolicyStore};
+use export_evidence::policy::{Enrichment, PolicyFinding, PolicySnapshot, PolicyStore};
 use export_evidence::{
     EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, PutRecord, ReadRange, Selection,
     Watermark,
@@ -132,18 +132,6 @@ impl PolicyStore for MemoryPolicy {
     }
     async fn put_enrichment(&self, _: &TenantId, enrichment: Enrichment) -> Result<PutRecord, LedgerError> {
         Ok(put(&self.enrichments, enrichment))
-    }
-    async fn snapshots(&self, _: &TenantId) -> Result<Vec<PolicySnapshot>, LedgerError> {
-        Ok(self.snapshots.lock().unwrap().clone())
-    }
-    async fn findings(
-        &self,
-        _: &TenantId,
-        _: &str,
-        _: Option<FindingKey>,
-        _: u32,
-    ) -> Result<Vec<PolicyFinding>, LedgerError> {
-        Ok(self.findings.lock().unwrap().clone())
     }
     async fn enrichments(&self, _: &TenantId) -> Result<Vec<Enrichment>, LedgerError> {
         Ok(self.enrichments.lock().unwrap().clone())

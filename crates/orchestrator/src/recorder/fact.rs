@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use export_blobs::{ResultError, Workspace};
 use export_contract::event::EventType;
 use export_contract::message::{PartAdapted, PartsResolved, ResultRef, RunDistributed, RunPlanned, RunSigned, Summary};
+use export_contract::profile::ProfileKind;
 use export_contract::run::{Phase, RunBundle, RunProgress, RunStatus};
 use export_contract::verification::Verification;
 use export_contract::{ErrorCode, Generation, PartIndex, Timestamp};
@@ -47,7 +48,12 @@ pub(super) async fn done(
         (_, Some(_)) => return Ok(None),
         (Phase::Plan, None) => {
             let planned: RunPlanned = open(workspace, result).await?;
-            let mut fact = completed(Phase::Resolve, &format!("planned at watermark {}", planned.watermark.0));
+            let planned_at = format!("planned at watermark {}", planned.watermark.0);
+            let message = match &planned.refresh {
+                Some(refresh) => format!("{planned_at}: nothing changed since run {} made its bundle", refresh.run),
+                None => planned_at,
+            };
+            let mut fact = completed(Phase::Resolve, &message);
             fact.outcome.policy_snapshot = planned.policy_snapshot;
             fact
         }
@@ -62,7 +68,7 @@ pub(super) async fn done(
             fact
         }
         (Phase::Adapt, None) => completed(Phase::Manifest, "all parts written and joined"),
-        (Phase::Manifest, None) => completed(Phase::Sign, "manifest and bundle written"),
+        (Phase::Manifest, None) => completed(Phase::Sign, "manifest and bundle are at hand"),
         (Phase::Sign, None) => {
             let signed: RunSigned = open(workspace, result).await?;
             let mut fact = completed(Phase::Distribute, &format!("signed with key {}", signed.key_id));
@@ -135,7 +141,12 @@ fn succeeded(generation: Generation, mut metrics: BTreeMap<String, u64>, distrib
     metrics.insert("records".to_owned(), manifest.records);
     metrics.insert("bytes".to_owned(), manifest.bundle.bytes);
     let sidecars = sidecars.into_iter().map(|(name, artefact)| (name, artefact.digest)).collect();
+    let state_digest = match manifest.plan.profile.kind {
+        ProfileKind::MirrorFull => Some(manifest.export_json.digest.clone()),
+        _ => manifest.target.map(|target| target.digest),
+    };
     let bundle = RunBundle {
+        state_digest,
         digest: manifest.bundle.digest,
         bytes: manifest.bundle.bytes,
         manifest_digest: manifest.export_json.digest,
@@ -145,8 +156,12 @@ fn succeeded(generation: Generation, mut metrics: BTreeMap<String, u64>, distrib
         verification: Some(Verification::of(&key_id, &sidecars)),
         key_id,
         sidecars,
+        refreshes: manifest.plan.refresh.map(|refresh| refresh.run),
     };
-    let message = format!("bundle {} with {} records", bundle.digest, bundle.records);
+    let message = match &bundle.refreshes {
+        Some(made_by) => format!("bundle {} of run {made_by} confirmed", bundle.digest),
+        None => format!("bundle {} with {} records", bundle.digest, bundle.records),
+    };
     Fact {
         event: event(
             generation,

@@ -61,8 +61,13 @@ impl Desk {
 
     /// Submits a run as the gateway does.
     pub(crate) async fn submit(&self) -> RunRef {
+        self.submit_with(|_| ()).await
+    }
+
+    /// The same of a run that asks for something of its own.
+    pub(crate) async fn submit_with(&self, change: impl FnOnce(&mut Run)) -> RunRef {
         let number = self.runs.fetch_add(1, Ordering::SeqCst);
-        let run = Run {
+        let mut run = Run {
             v: Version,
             id: RunId::from_parts(1_800_000_000_000 + number, 0),
             tenant: acme(),
@@ -88,6 +93,7 @@ impl Desk {
             inputs: Vec::new(),
             distributions: Vec::new(),
         };
+        change(&mut run);
         assert!(matches!(self.ledger.create_run(&run, None).await.unwrap(), CreateOutcome::Created(_)));
         self.log.requested(&run.reference()).await.unwrap();
         run.reference()

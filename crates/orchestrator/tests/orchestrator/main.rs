@@ -6,5 +6,6 @@ mod desk;
 mod healing;
 mod log;
 mod recording;
+mod refreshing;
 mod stages;
 mod telling;

@@ -39,7 +39,7 @@ async fn a_whole_run_gives_this_timeline() {
         "5 adapter.complete adapt [bytes=40 part=1 parts=2 records=4] part 1: 4 advisory records".to_owned(),
         "6 adapter.complete adapt [bytes=30 part=0 parts=2 records=3] part 0: 3 advisory records".to_owned(),
         "7 stage.completed adapt [bytes=0 duration_ms=3000 records=0] all parts written and joined".to_owned(),
-        "8 stage.completed manifest [bytes=500 duration_ms=1000 records=7] manifest and bundle written".to_owned(),
+        "8 stage.completed manifest [bytes=500 duration_ms=1000 records=7] manifest and bundle are at hand".to_owned(),
         "9 run.signed sign [duration_ms=1000] signed with key key-1".to_owned(),
         format!("10 run.succeeded distribute [bytes=500 duration_ms=8000 records=7] bundle {bundle} with 7 records"),
     ];

@@ -8,6 +8,7 @@ use export_contract::message::{
     PolicySnapshotRef, RunAdapted, RunAdmitted, RunDistributed, RunPlanned, RunSigned,
 };
 use export_contract::profile::DistributionKind;
+use export_contract::refresh::{PreviousRun, Refresh};
 use export_contract::run::{Phase, RunRef};
 use export_contract::{Digest, PartIndex, RecordKey, RecordKind, Sequence, Version};
 use export_pipeline::{Done, RunQueue};
@@ -67,7 +68,7 @@ impl Desk {
             }
             Work::Assemble => {
                 let plan = planned(&workspace).await;
-                let assembled = RunAdapted { v: Version, plan, files: Vec::new(), sources: Vec::new() };
+                let assembled = RunAdapted { v: Version, plan, files: Vec::new(), sources: Vec::new(), target: None };
                 self.finish(&workspace, Phase::Adapt, None, &assembled, publish).await;
             }
             Work::Manifest => {
@@ -109,7 +110,7 @@ pub(crate) async fn admission(workspace: &Workspace) -> RunAdmitted {
 }
 
 async fn planned(workspace: &Workspace) -> RunPlanned {
-    let RunAdmitted { run, profile, selectors, request, .. } = admission(workspace).await;
+    let RunAdmitted { run, profile, selectors, request, previous, .. } = admission(workspace).await;
     RunPlanned {
         v: Version,
         run,
@@ -119,8 +120,23 @@ async fn planned(workspace: &Workspace) -> RunPlanned {
         watermark: Sequence(12),
         as_of: Some(request.at),
         sources: Vec::new(),
-        policy_snapshot: Some(PolicySnapshotRef { id: "snapshot-1".to_owned(), digest: digest(2) }),
+        policy_snapshot: Some(PolicySnapshotRef::new("snapshot-1".to_owned(), digest(2))),
+        base: None,
         adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },
+        // Nothing ever changes here.
+        refresh: previous.map(|PreviousRun { run, bundle, .. }| Refresh {
+            run,
+            checked_at: request.admitted_at,
+            fresh_until: request.admitted_at.plus_seconds(3_600),
+            export_json: artefact(4),
+            bundle: Artefact { digest: bundle, bytes: 500 },
+            rerun_hash: digest(6),
+            records: 7,
+            sources: Vec::new(),
+            key_id: "key-1".to_owned(),
+            sidecars: BTreeMap::new(),
+            expires_at: None,
+        }),
         request,
     }
 }
@@ -133,7 +149,9 @@ async fn resolved(workspace: &Workspace) -> PartsResolved {
         last: key("CVE-9"),
         records,
     };
-    PartsResolved { v: Version, plan: planned(workspace).await, parts: vec![part(0, 3), part(1, 4)] }
+    let plan = planned(workspace).await;
+    let parts = if plan.refresh.is_some() { Vec::new() } else { vec![part(0, 3), part(1, 4)] };
+    PartsResolved { v: Version, plan, parts }
 }
 
 fn adapted(part: PartIndex) -> PartAdapted {
@@ -154,6 +172,7 @@ fn adapted(part: PartIndex) -> PartAdapted {
         plain_bytes: records * 10,
         segments: Vec::new(),
         inputs: vec![input],
+        documents: Vec::new(),
     }
 }
 
@@ -166,6 +185,7 @@ fn manifest(plan: RunPlanned) -> ManifestWritten {
         rerun_hash: digest(6),
         records: 7,
         sources: Vec::new(),
+        target: None,
         encryption: None,
     }
 }

@@ -44,6 +44,9 @@ pub(super) struct RunDocument {
     error_message: Option<String>,
     policy_snapshot_id: Option<String>,
     policy_snapshot_digest: Option<Digest>,
+    /// The whole reference; documents from before it was kept have id and digest only.
+    #[serde(default)]
+    policy_snapshot_json: Option<String>,
     progress: RunProgress,
     bundle_json: Option<String>,
     /// 0 until the first event is written.
@@ -59,8 +62,10 @@ pub(super) fn idempotency_key(run: &RunId, key: Option<&str>) -> String {
 
 impl RunDocument {
     pub(super) fn new(run: &Run, idempotency: Option<(&str, &str)>) -> Result<Self, serde_json::Error> {
+        let snapshot = run.policy_snapshot_id.as_ref();
         let (policy_snapshot_id, policy_snapshot_digest) =
-            run.policy_snapshot_id.clone().map(|snapshot| (snapshot.id, snapshot.digest)).unzip();
+            snapshot.map(|snapshot| (snapshot.id.clone(), snapshot.digest.clone())).unzip();
+        let policy_snapshot_json = snapshot.map(serde_json::to_string).transpose()?;
         Ok(Self {
             _id: run.id.clone(),
             tenant: run.tenant.clone(),
@@ -84,6 +89,7 @@ impl RunDocument {
             error_message: run.error_message.clone(),
             policy_snapshot_id,
             policy_snapshot_digest,
+            policy_snapshot_json,
             progress: run.progress,
             bundle_json: run.bundle.as_ref().map(serde_json::to_string).transpose()?,
             last_ordinal: 0,
@@ -104,7 +110,13 @@ impl RunDocument {
 
     pub(super) fn run(&self) -> Result<Run, serde_json::Error> {
         let this = self.clone();
-        let snapshot = this.policy_snapshot_id.zip(this.policy_snapshot_digest);
+        let snapshot = match this.policy_snapshot_json {
+            Some(text) => Some(serde_json::from_str(&text)?),
+            None => this
+                .policy_snapshot_id
+                .zip(this.policy_snapshot_digest)
+                .map(|(id, digest)| PolicySnapshotRef::new(id, digest)),
+        };
         let bundle: Option<RunBundle> = this.bundle_json.as_deref().map(serde_json::from_str).transpose()?;
         Ok(Run {
             v: Version,
@@ -126,7 +138,7 @@ impl RunDocument {
             duration_ms: this.duration_ms,
             error_code: this.error_code,
             error_message: this.error_message,
-            policy_snapshot_id: snapshot.map(|(id, digest)| PolicySnapshotRef { id, digest }),
+            policy_snapshot_id: snapshot,
             progress: this.progress,
             bundle,
             inputs: Vec::new(),

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use export_contract::event::EventType;
-use export_contract::message::PolicySnapshotRef;
+use export_contract::message::{FindingsRef, PolicySnapshotRef};
 use export_contract::run::{Phase, Run, RunBundle, RunOptions, RunProgress, RunStatus};
 use export_contract::selectors::Pattern;
 use export_contract::verification::Verification;
-use export_contract::{Digest, ErrorCode, Generation, Sequence};
+use export_contract::{Digest, ErrorCode, Generation, RunId, Sequence};
 use futures::future::join_all;
 
 use super::{Stores, admitted, at, ends, fact, pending_run, running, tenant, types, written};
@@ -194,7 +194,13 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
     let run = running(&*store, &tenant("acme"), 10).await;
     assert_eq!(run.phase, Some(Phase::Plan));
     let digest = Digest::from_bytes([7; 32]);
-    let snapshot = PolicySnapshotRef { id: "snapshot-1".to_owned(), digest: digest.clone() };
+    let snapshot = PolicySnapshotRef {
+        policy_version: "7".to_owned(),
+        inputs_hash: "sha256:inputs".to_owned(),
+        decision_trace: Some("sha256:trace".to_owned()),
+        findings: Some(FindingsRef { count: 9, digest: digest.clone() }),
+        ..PolicySnapshotRef::new("snapshot-1".to_owned(), digest.clone())
+    };
     let planned = StepOutcome {
         phase: Some(Phase::Resolve),
         policy_snapshot: Some(snapshot.clone()),
@@ -223,9 +229,11 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
         rerun_hash: digest.clone(),
         records: 30,
         as_of: Some(at(0)),
+        state_digest: Some(digest.clone()),
         key_id: "key-1".to_owned(),
         sidecars: BTreeMap::from([("export.json.sig".to_owned(), digest.clone())]),
         verification: Some(Verification::of("key-1", &BTreeMap::new())),
+        refreshes: Some(RunId::from_parts(1, 7)),
     };
     let end = StepOutcome { bundle: Some(bundle.clone()), ..ends(RunStatus::Succeeded) };
     let event = fact("g1.distribute.done", EventType::RunSucceeded, 14);

@@ -10,7 +10,7 @@ use crate::error::{Problem, VerifyError, shown};
 
 const BLOCK: usize = 512;
 const BLOCK_BYTES: u64 = BLOCK as u64;
-/// Most members; a delivery has seven, and some more for people.
+/// Most members; a delivery has eight, and some more for people.
 const MAX_MEMBERS: usize = 256;
 /// Most bytes of an extended header.
 const MAX_EXTENDED: u64 = 16 << 10;

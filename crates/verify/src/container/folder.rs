@@ -3,11 +3,14 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::tree::Tree;
 use super::{BUNDLE, plain_file, regular, whole};
 use crate::error::{Problem, VerifyError};
 
 /// The tar under a name that says it is compressed.
 const COMPRESSED: &str = "bundle.tar.zst";
+/// The folder that stands in place of the tar where a mirror is kept unpacked.
+const UNPACKED: &str = "tree";
 
 /// A folder, and which file in it is the tar.
 pub(crate) struct Folder {
@@ -29,7 +32,16 @@ impl Folder {
         Self { bundle: bundle.to_owned(), folder }
     }
 
+    /// The unpacked files, where there is no tar.
+    fn tree(&self) -> Option<PathBuf> {
+        let tree = self.folder.join(UNPACKED);
+        (!self.bundle.exists() && tree.is_dir()).then_some(tree)
+    }
+
     pub(super) fn bundle(&self) -> Result<Box<dyn Read>, VerifyError> {
+        if let Some(tree) = self.tree() {
+            return Ok(Box::new(Tree::walk(&tree)?.into_tar()?));
+        }
         // Whoever unpacks a `.tar` expects a tar, so one that is compressed must not pass under that name.
         if self.bundle.extension().is_some_and(|extension| extension == "tar") {
             let (file, _) =
@@ -40,6 +52,9 @@ impl Folder {
     }
 
     pub(super) fn bundle_bytes(&self) -> Result<u64, VerifyError> {
+        if let Some(tree) = self.tree() {
+            return Tree::walk(&tree)?.tar_bytes();
+        }
         let found = regular(&self.bundle, BUNDLE)?;
         found.map(|(_, bytes)| bytes).ok_or_else(|| VerifyError::FileMissing(BUNDLE.to_owned()))
     }

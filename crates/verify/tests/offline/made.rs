@@ -174,10 +174,21 @@ impl Made {
 
     /// Replaces the provenance by any text.
     pub(crate) fn seal(&mut self, payload: Vec<u8>, signer: &FileSigner) {
-        let signature = sign(signer, &pre_authentication(IN_TOTO, &payload));
-        let bundle = Bundle::of_envelope(signer.public_key(), Envelope::new(IN_TOTO, &payload, &signature));
+        self.0.insert("provenance.sigstore.json", envelope(&payload, signer));
         self.0.insert("provenance.json", payload);
-        self.0.insert("provenance.sigstore.json", serde_json::to_vec(&bundle).unwrap());
+    }
+
+    /// The same bundle with a refresh, a day after its `asOf` and good for two.
+    pub(crate) fn refreshed(self) -> Self {
+        self.refreshed_as(&OURS, |_| ())
+    }
+
+    /// The same with a refresh that may say anything.
+    pub(crate) fn refreshed_as(mut self, signer: &FileSigner, change: impl FnOnce(&mut Value)) -> Self {
+        let mut statement = refresh(&self.0["export.json"], &self.0["bundle.tar"]);
+        change(&mut statement);
+        self.0.insert("refresh.sigstore.json", envelope(&jcs::to_vec(&statement).unwrap(), signer));
+        self
     }
 
     /// The same bundle with another tar, and provenance about that.
@@ -219,11 +230,42 @@ impl Made {
     }
 }
 
-pub(crate) fn statement(export_json: &[u8], tar: &[u8]) -> Value {
+/// A Sigstore bundle with a signed payload.
+pub(crate) fn envelope(payload: &[u8], signer: &FileSigner) -> Vec<u8> {
+    let signature = sign(signer, &pre_authentication(IN_TOTO, payload));
+    let bundle = Bundle::of_envelope(signer.public_key(), Envelope::new(IN_TOTO, payload, &signature));
+    serde_json::to_vec(&bundle).unwrap()
+}
+
+fn both(export_json: &[u8], tar: &[u8]) -> Value {
     let subject = |name: &str, bytes: &[u8]| json!({"name": name, "digest": {"sha256": digest(bytes).hex()}});
+    json!([subject("bundle.tar", tar), subject("export.json", export_json)])
+}
+
+/// When the refresh of [`Made::refreshed`] looked, and until when the bundle is fresh by it.
+pub(crate) const CHECKED_AT: &str = "2026-02-01T12:00:00Z";
+pub(crate) const REFRESHED_UNTIL: &str = "2026-02-03T12:00:00Z";
+
+pub(crate) fn refresh(export_json: &[u8], tar: &[u8]) -> Value {
     json!({
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [subject("bundle.tar", tar), subject("export.json", export_json)],
+        "subject": both(export_json, tar),
+        "predicateType": "urn:export-center:refresh:v1",
+        "predicate": {
+            "checkedAt": CHECKED_AT,
+            "freshUntil": REFRESHED_UNTIL,
+            "asOf": "2026-01-31T12:00:00.5Z",
+            "watermark": 42,
+            "refreshes": "01k9zv8m2x3y4z5a6b7c8d9e0d",
+            "invocationId": "01k9zv8m2x3y4z5a6b7c8d9e0f",
+        },
+    })
+}
+
+pub(crate) fn statement(export_json: &[u8], tar: &[u8]) -> Value {
+    json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": both(export_json, tar),
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {

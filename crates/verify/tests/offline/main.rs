@@ -9,6 +9,7 @@ mod delta;
 mod made;
 mod mutations;
 mod packed;
+mod refreshed;
 mod refuses;
 mod sealed;
 mod subjects;

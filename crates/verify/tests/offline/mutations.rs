@@ -6,13 +6,14 @@ use export_verify::verify;
 
 use crate::made::{Made, trusting};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "bundle.tar",
     "export.json",
     "export.json.sig",
     "export.json.sigstore.json",
     "provenance.json",
     "provenance.sigstore.json",
+    "refresh.sigstore.json",
 ];
 
 fn refused(folder: &Path, what: &str) {
@@ -32,7 +33,7 @@ impl Numbers {
 
 /// Inserts, removes, doubles, moves and blanks stretches.
 fn garble(rounds: usize, seed: u64) {
-    let made = Made::good();
+    let made = Made::good().refreshed();
     let folder = tempfile::tempdir().unwrap();
     made.write(folder.path());
     let mut numbers = Numbers(seed);

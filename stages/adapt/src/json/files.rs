@@ -1,4 +1,4 @@
-//! The join: one `.jsonl.zst` file per kind from the parts' segments, and the README.
+//! The join: one `.jsonl.zst` file per kind from the parts' segments, the policy files, and the README.
 
 use std::sync::Arc;
 
@@ -7,14 +7,15 @@ use export_blobs::{BlobError, workspace::ArtefactWriter};
 use export_canon::digesting::{Digester, sha256};
 use export_canon::zst::{FrameEncoder, FrameInfo, StreamEncoder, ZstError, decompress_frame, seek_table};
 use export_contract::event::ProgressStep;
-use export_contract::message::{BundleFile, Frame, Part, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment};
-use export_contract::profile::Frames;
-use export_contract::{Digest, PartIndex, RecordKind, Version};
+use export_contract::message::{BundleFile, Frame, Part, PartAdapted, PartsResolved, RunAdapted, Segment};
+use export_contract::profile::{Compression, Frames};
+use export_contract::{Digest, PartIndex, Version};
 use export_pipeline::StageContext;
 use futures::TryStreamExt as _;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::policy::Exported;
 use super::readme;
 use crate::error::AdaptError;
 use crate::parts::{self, Sources};
@@ -22,7 +23,12 @@ use crate::parts::{self, Sources};
 /// Largest segment that is read whole, for files of a single frame: a few frames, of which the last may hold a large record.
 const MAX_SEGMENT: u64 = 2 << 30;
 
-pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunAdapted, AdaptError> {
+/// Joins the parts of a run; `policy` is what stands beside them.
+pub(crate) async fn join(
+    input: PartsResolved,
+    policy: Option<Exported>,
+    cx: &StageContext,
+) -> Result<RunAdapted, AdaptError> {
     let PartsResolved { plan, parts, .. } = input;
     let mut sources = Sources::default();
     let mut joins = Vec::new();
@@ -31,16 +37,19 @@ pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunA
         let adapted = parts::results(parts.iter().filter(|part| part.kind == kind), keeps_its_promise, cx).await?;
         sources.take(&adapted);
         // The files are read, hashed and written side by side.
-        let (plan, cx) = (plan.clone(), cx.clone());
-        joins.push(AbortOnDropHandle::new(tokio::spawn(async move { file(&plan, kind, &adapted, &cx).await })));
+        let (compression, cx) = (plan.profile.config.compression, cx.clone());
+        let path = format!("data/raw/{}.jsonl.zst", kind.file_stem());
+        let adapted = adapted.into_iter().map(Lines::from).collect();
+        joins.push(AbortOnDropHandle::new(tokio::spawn(async move { file(path, compression, adapted, &cx).await })));
     }
     let mut files = Vec::new();
     for join in joins {
         let written = join.await;
         files.push(written.map_err(|cause| AdaptError::Join { path: "data/raw".to_owned(), cause })??);
     }
+    files.extend(policy.iter().flat_map(|exported| exported.files.clone()));
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let text = readme::text(&plan, &files);
+    let text = readme::text(&plan, &files, policy.as_ref());
     let staged = cx.workspace().put_artefact(Bytes::from(text)).await;
     files.push(BundleFile {
         path: "README.md".to_owned(),
@@ -52,11 +61,11 @@ pub(crate) async fn join(input: PartsResolved, cx: &StageContext) -> Result<RunA
     });
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let sources = sources.finish();
-    Ok(RunAdapted { v: Version, plan: Arc::unwrap_or_clone(plan), files, sources })
+    Ok(RunAdapted { v: Version, plan: Arc::unwrap_or_clone(plan), files, sources, target: None })
 }
 
 /// Whether a part's record is of that part, and its frames add up to what it says.
-fn keeps_its_promise(adapted: &PartAdapted, part: &Part) -> bool {
+pub(crate) fn keeps_its_promise(adapted: &PartAdapted, part: &Part) -> bool {
     let frames = || adapted.segments.iter().flat_map(|segment| &segment.frames);
     let sum = |of: fn(&Frame) -> u32| frames().map(|frame| u64::from(of(frame))).sum::<u64>();
     (adapted.part, adapted.kind, adapted.records) == (part.index, part.kind, part.records)
@@ -67,14 +76,33 @@ fn keeps_its_promise(adapted: &PartAdapted, part: &Part) -> bool {
         })
 }
 
-async fn file(
-    plan: &RunPlanned,
-    kind: RecordKind,
-    parts: &[PartAdapted],
+/// Lines in frames, staged in segments.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// The part that wrote them.
+    pub(crate) part: PartIndex,
+    /// How many.
+    pub(crate) records: u64,
+    /// Their bytes, before compression.
+    pub(crate) plain_bytes: u64,
+    /// The frames.
+    pub(crate) segments: Vec<Segment>,
+}
+
+impl From<PartAdapted> for Lines {
+    fn from(adapted: PartAdapted) -> Self {
+        let PartAdapted { part, records, plain_bytes, segments, .. } = adapted;
+        Self { part, records, plain_bytes, segments }
+    }
+}
+
+/// Joins lines to one file.
+pub(crate) async fn file(
+    path: String,
+    compression: Compression,
+    parts: Vec<Lines>,
     cx: &StageContext,
 ) -> Result<BundleFile, AdaptError> {
-    let path = format!("data/raw/{}.jsonl.zst", kind.file_stem());
-    let compression = plan.profile.config.compression;
     let mut joined = Joined {
         writer: cx.workspace().artefact_writer().await.map_err(|cause| staging(&path, cause))?,
         path: path.clone(),
@@ -83,8 +111,8 @@ async fn file(
     let plain_bytes = parts.iter().map(|part| part.plain_bytes).sum();
     let written = match compression.frames {
         // Many frames, and one where there is nothing: an empty kind is a valid file that says "no records", not an absent one.
-        Frames::Multi if records > 0 => joined.copy(parts, cx).await,
-        Frames::Multi | Frames::Single => joined.recompress(parts, compression.level, plain_bytes, cx).await,
+        Frames::Multi if records > 0 => joined.copy(&parts, cx).await,
+        Frames::Multi | Frames::Single => joined.recompress(&parts, compression.level, plain_bytes, cx).await,
     };
     let frames = match written {
         Ok(frames) => frames,
@@ -112,7 +140,7 @@ struct Joined {
 
 impl Joined {
     /// Copies the parts' frames as they are and adds the seek table.
-    async fn copy(&mut self, parts: &[PartAdapted], cx: &StageContext) -> Result<u64, AdaptError> {
+    async fn copy(&mut self, parts: &[Lines], cx: &StageContext) -> Result<u64, AdaptError> {
         let mut frames = Vec::new();
         let (mut records, mut plain) = (0, 0);
         for part in parts {
@@ -151,7 +179,7 @@ impl Joined {
     /// output depends on the data alone.
     async fn recompress(
         &mut self,
-        parts: &[PartAdapted],
+        parts: &[Lines],
         level: i32,
         plain_bytes: u64,
         cx: &StageContext,
@@ -224,6 +252,6 @@ impl Joined {
     }
 }
 
-fn staging(what: &str, cause: BlobError) -> AdaptError {
+pub(super) fn staging(what: &str, cause: BlobError) -> AdaptError {
     AdaptError::Stage { what: what.to_owned(), cause }
 }

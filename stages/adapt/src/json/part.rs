@@ -12,12 +12,13 @@ use bytes::Bytes;
 use export_blobs::BlobError;
 use export_blobs::workspace::ArtefactWriter;
 use export_canon::chunk::Chunker;
+use export_canon::digesting::sha256;
 use export_canon::zst::{FrameDecoder, FramesError, ParallelFrames, Workbenches};
 use export_contract::Version;
 use export_contract::event::ProgressStep;
-use export_contract::message::{Frame, PartAdapted, Segment};
-use export_contract::{PartIndex, RecordKind};
-use export_evidence::{ReadRange, Selection, StoredLine};
+use export_contract::message::{Frame, FrameMark, PartAdapted, Segment};
+use export_contract::{Digest, PartIndex, RecordKind};
+use export_evidence::{ReadRange, StoredLine};
 use export_pipeline::stage::PartResolved;
 use export_pipeline::{Cancelled, StageContext};
 use futures::StreamExt as _;
@@ -27,21 +28,34 @@ use crate::adapter::Tools;
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::error::AdaptError;
 use crate::guard::{self, Breach};
+use crate::parts;
 
 /// Frames of one segment: 32 MiB of lines at the default chunk size, and one checkpoint.
-const SEGMENT_FRAMES: usize = 8;
+pub(super) const SEGMENT_FRAMES: usize = 8;
 /// Compressed bytes that close a segment earlier, where chunks are large or do not compress: what lies between two
 /// checkpoints is lost with its worker.
-const SEGMENT_BYTES: usize = 8 << 20;
+pub(super) const SEGMENT_BYTES: usize = 8 << 20;
 /// Bytes that wait to be compressed, stored and plain together. A chunk that is larger waits alone.
-const IN_FLIGHT: u32 = 40 << 20;
+pub(super) const IN_FLIGHT: u32 = 40 << 20;
 
 /// What the parts that a process writes share: room for what waits to be compressed, and the workbenches. Room always comes
 /// free: who holds some waits for a thread that compresses, never for room.
 #[derive(Clone, Debug)]
 pub(crate) struct Workshop {
-    room: Arc<Semaphore>,
-    benches: Workbenches,
+    pub(super) room: Arc<Semaphore>,
+    pub(super) benches: Workbenches,
+}
+
+impl Workshop {
+    /// Waits for room for so many bytes; more than there can be waits for all of it.
+    pub(crate) async fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        room_for(&self.room, bytes).await
+    }
+}
+
+async fn room_for(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    let wanted = u32::try_from(bytes).unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
+    room.clone().acquire_many_owned(wanted).await.ok()
 }
 
 impl Default for Workshop {
@@ -66,10 +80,12 @@ struct Finished {
     lines: Vec<StoredLine>,
 }
 
+/// Writes a part; with `marked`, what an index needs of each frame is noted.
 pub(crate) async fn write(
     tools: &Tools,
     workshop: &Workshop,
     input: PartResolved,
+    marked: bool,
     cx: &StageContext,
 ) -> Result<PartAdapted, AdaptError> {
     let PartResolved { plan, part } = input;
@@ -79,17 +95,7 @@ pub(crate) async fn write(
     let progress = checkpoint.load(cx.workspace()).await.map_err(staging)?;
     cx.progress(ProgressStep::AdapterStart, progress.records, progress.plain_bytes);
 
-    let range = ReadRange {
-        selection: Selection {
-            tenant: plan.run.tenant.clone(),
-            watermark: plan.watermark,
-            selectors: plan.selectors.clone(),
-        },
-        kind,
-        first: Some(part.first),
-        last: Some(part.last),
-        after: progress.cursor.clone(),
-    };
+    let range = parts::range(&plan, &part, progress.cursor.clone());
     let compression = plan.profile.config.compression;
     let (chunks, chunk_queue) = mpsc::channel(1);
     let (frames, frame_queue) = mpsc::channel(1);
@@ -105,7 +111,7 @@ pub(crate) async fn write(
             Err(panic) => Err(AdaptError::Compress { part: index, cause: Box::new(panic) }),
         }
     };
-    let write = gather(progress, frame_queue, index, &checkpoint, cx);
+    let write = gather(progress, frame_queue, index, marked, &checkpoint, cx);
     // The first error ends all three: dropping a channel's end stops its other side.
     let written = match tokio::try_join!(read, compress, write) {
         Ok((Ok(()), (), gathered)) => gathered.finish(index, cx).await,
@@ -135,6 +141,7 @@ fn adapted(progress: Progress, part: PartIndex, kind: RecordKind) -> PartAdapted
         plain_bytes: progress.plain_bytes,
         inputs: progress.inputs(kind, part),
         segments: progress.segments,
+        documents: Vec::new(),
     }
 }
 
@@ -175,8 +182,7 @@ async fn read(
 /// Waits for room and hands a chunk over; `false` when the other side has stopped, which tells its reason itself.
 async fn send(chunks: &mpsc::Sender<Chunk>, room: &Arc<Semaphore>, lines: Vec<StoredLine>, plain: usize) -> bool {
     let stored: usize = lines.iter().map(|line| line.line.len()).sum();
-    let wanted = u32::try_from(stored + plain).unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
-    let Ok(room) = room.clone().acquire_many_owned(wanted).await else { return false };
+    let Some(room) = room_for(room, stored + plain).await else { return false };
     chunks.send(Chunk { lines, plain, room: Some(room) }).await.is_ok()
 }
 
@@ -263,10 +269,11 @@ async fn gather(
     mut progress: Progress,
     mut frames: mpsc::Receiver<Finished>,
     part: PartIndex,
+    marked: bool,
     checkpoint: &Checkpoint,
     cx: &StageContext,
 ) -> Result<Gathered, AdaptError> {
-    let mut open = OpenSegment::default();
+    let mut open = OpenSegment { marked, ..OpenSegment::default() };
     while let Some(Finished { bytes, frame, lines }) = frames.recv().await {
         cx.check().map_err(AdaptError::Cancelled)?;
         open.take(bytes, frame, lines, part, cx).await?;
@@ -302,6 +309,8 @@ impl Gathered {
 /// A segment that is being written: its frames go to staging as they come, and are visible once it is whole.
 #[derive(Default)]
 struct OpenSegment {
+    marked: bool,
+    marks: Vec<FrameMark>,
     writer: Option<ArtefactWriter>,
     compressed: usize,
     frames: Vec<Frame>,
@@ -325,6 +334,10 @@ impl OpenSegment {
             }
         };
         self.compressed += bytes.len();
+        if let Some(first) = lines.first().filter(|_| self.marked) {
+            let digest = Digest::from_bytes(*sha256(&bytes).as_bytes());
+            self.marks.push(FrameMark { first: first.key.clone(), digest });
+        }
         writer.write(bytes).await.map_err(|cause| of_segment(part, cause))?;
         self.frames.push(frame);
         self.lines.extend(lines);
@@ -340,7 +353,8 @@ impl OpenSegment {
         self.compressed = 0;
         let frames = std::mem::take(&mut self.frames);
         progress.plain_bytes += frames.iter().map(|frame| u64::from(frame.plain)).sum::<u64>();
-        progress.segments.push(Segment { artefact, frames });
+        let marks = std::mem::take(&mut self.marks);
+        progress.segments.push(Segment { artefact, frames, marks });
         for line in self.lines.drain(..) {
             progress.take(&line.key, &line.content_hash);
         }

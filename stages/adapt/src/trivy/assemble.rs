@@ -56,7 +56,7 @@ pub(crate) async fn join(
         folder.close().map_err(|cause| TrivyError::Scratch { act: "remove", path, cause })
     });
     removed.await?;
-    Ok(RunAdapted { v: Version, plan, files, sources: sources.finish() })
+    Ok(RunAdapted { v: Version, plan, files, sources: sources.finish(), target: None })
 }
 
 /// Whether a part's record is of that part, and its frames are as long as their runs.

@@ -11,7 +11,7 @@ use export_contract::event::ProgressStep;
 use export_contract::evidence::Envelope;
 use export_contract::message::{Frame, PartAdapted, Segment};
 use export_contract::{Digest, PartIndex, RecordKey, Version};
-use export_evidence::{ReadRange, Selection, StoredLine};
+use export_evidence::{ReadRange, StoredLine};
 use export_pipeline::stage::PartResolved;
 use export_pipeline::{Cancelled, StageContext};
 use export_trivy::Record;
@@ -24,6 +24,7 @@ use crate::adapter::Tools;
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::error::AdaptError;
 use crate::guard::{self, Breach};
+use crate::parts;
 
 /// Bytes of rows that close a run, keys and values together.
 const RUN_BYTES: usize = 16 << 20;
@@ -47,17 +48,7 @@ pub(crate) async fn write(
     let checkpoint = Checkpoint::new(cx.workspace(), plan.adapter.clone(), index).map_err(staging)?;
     let progress = checkpoint.load(cx.workspace()).await.map_err(staging)?;
     cx.progress(ProgressStep::AdapterStart, progress.records, progress.plain_bytes);
-    let range = ReadRange {
-        selection: Selection {
-            tenant: plan.run.tenant.clone(),
-            watermark: plan.watermark,
-            selectors: plan.selectors.clone(),
-        },
-        kind,
-        first: Some(part.first),
-        last: Some(part.last),
-        after: progress.cursor.clone(),
-    };
+    let range = parts::range(&plan, &part, progress.cursor.clone());
     let (lines, line_queue) = mpsc::channel(2);
     let (runs, run_queue) = mpsc::channel(1);
     let before = (progress.records, progress.plain_bytes);
@@ -83,6 +74,7 @@ pub(crate) async fn write(
                 plain_bytes: progress.plain_bytes,
                 inputs: progress.inputs(kind, index),
                 segments: progress.segments,
+                documents: Vec::new(),
             })
         }
         Ok(progress) => Err(AdaptError::Count { part: index, expected: part.records, found: progress.records }),
@@ -245,7 +237,7 @@ async fn put(progress: &mut Progress, run: Run, part: PartIndex, cx: &StageConte
         frames.push(frame);
     }
     let artefact = writer.finish().await.map_err(failed)?;
-    progress.segments.push(Segment { artefact, frames });
+    progress.segments.push(Segment { artefact, frames, marks: Vec::new() });
     progress.plain_bytes += run.plain;
     for (key, hash) in &run.records {
         progress.take(key, hash);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod json_policy;
 mod json_raw;
 mod trivy;
 mod world;

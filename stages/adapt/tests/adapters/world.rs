@@ -21,6 +21,7 @@ use export_contract::selectors::Selectors;
 use export_contract::{
     Digest, Generation, PartIndex, RecordKey, RecordKind, RunId, Sequence, TenantId, Timestamp, Version,
 };
+use export_evidence::policy::SqlitePolicyStore;
 use export_evidence::{
     EvidenceLedger, ImportSession, LedgerError, LineStream, NewRecord, PartSize, ReadRange, Selection, SqliteLedger,
     StoredLine, Watermark,
@@ -139,6 +140,8 @@ pub(crate) struct World {
     pub(crate) scratch: PathBuf,
     /// Sorted runs that are merged at once.
     pub(crate) fan_in: usize,
+    /// Snapshots and findings.
+    pub(crate) policy: Arc<SqlitePolicyStore>,
 }
 
 pub(crate) const RECORDS: usize = 600;
@@ -173,7 +176,8 @@ impl World {
         let scratch = folder.join("scratch");
         std::fs::create_dir_all(&scratch).unwrap();
         let tenant = "acme".parse().unwrap();
-        Self { _folder: None, ledger, blobs, tenant, kind: ProfileKind::JsonRaw, scratch, fan_in: 2 }
+        let policy = Arc::new(SqlitePolicyStore::open(&folder.join("policy.db")).unwrap());
+        Self { _folder: None, ledger, blobs, tenant, kind: ProfileKind::JsonRaw, scratch, fan_in: 2, policy }
     }
 
     pub(crate) async fn import(&self, records: Vec<NewRecord>) {
@@ -206,6 +210,7 @@ impl World {
             threads: NonZeroUsize::new(threads).unwrap(),
             scratch: self.scratch.clone(),
             fan_in: self.fan_in,
+            policy: self.policy.clone(),
         };
         Registry::new(&tools, &BTreeSet::from([self.kind]))
     }
@@ -244,8 +249,10 @@ impl World {
             as_of: Some(at),
             sources: Vec::new(),
             policy_snapshot: None,
+            base: None,
             adapter: self.registry(1).references().remove(0),
             request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
+            refresh: None,
         }
     }
 

@@ -11,10 +11,10 @@ use export_blobs::Workspace;
 use export_canon::digesting::sha256;
 use export_canon::zst::{decompress_frame, read_seek_table};
 use export_contract::event::ProgressStep;
-use export_contract::message::AdapterRef;
-use export_contract::profile::{Frames, ProfileKind};
+use export_contract::message::{AdapterRef, PartsResolved, RunAdapted, RunPlanned};
+use export_contract::profile::Frames;
 use export_contract::run::Phase;
-use export_contract::{Digest, PartIndex, RecordKind};
+use export_contract::{Digest, PartIndex, RecordKind, Version};
 use export_evidence::{EvidenceLedger as _, ReadRange, Selection};
 use export_pipeline::stage::PartResolved;
 use export_pipeline::{Stage as _, StageContext};
@@ -225,8 +225,20 @@ async fn the_registry_holds_what_is_allowed_and_says_so_in_its_digest() {
         threads: NonZeroUsize::MIN,
         scratch: std::path::PathBuf::new(),
         fan_in: 2,
+        policy: world.policy.clone(),
     };
-    let none = Registry::new(&tools, &BTreeSet::from([ProfileKind::MirrorFull]));
+    let none = Registry::new(&tools, &BTreeSet::new());
     assert!(none.kinds().is_empty() && none.digest() != registry.digest());
     assert_eq!(world.registry(4).digest(), registry.digest(), "threads change no bytes");
+}
+
+#[tokio::test]
+async fn a_run_that_confirms_an_earlier_bundle_writes_no_file() {
+    let world = World::new().await;
+    let planned = include_str!("../../../../../crates/contract/tests/wire/run_planned.refresh.v1.json");
+    let mut plan = world.plan(1, Frames::Multi);
+    plan.refresh = serde_json::from_str::<RunPlanned>(planned).unwrap().refresh;
+    let sources = plan.refresh.as_ref().unwrap().sources.clone();
+    let assembled = world.assemble(PartsResolved { v: Version, plan: plan.clone(), parts: Vec::new() }).await.unwrap();
+    assert_eq!(assembled, RunAdapted { v: Version, plan, files: Vec::new(), sources, target: None });
 }
