@@ -2,6 +2,7 @@
 //!
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
+mod encryption;
 mod peer;
 mod policy;
 mod sections;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub(crate) use self::encryption::Encryption;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::sections::{
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) staging: Staging,
     /// The signing keys.
     pub(crate) signing: Signing,
+    /// Keepers and recipients of keys that encrypt.
+    pub(crate) encryption: Encryption,
     /// Who issues tokens.
     pub(crate) authority: Authority,
     /// What may be made and handed over.
@@ -69,6 +73,7 @@ impl Default for Config {
             policy: Policy::default(),
             staging: Staging::default(),
             signing: Signing::default(),
+            encryption: Encryption::default(),
             authority: Authority::default(),
             allow: Allow::default(),
             limits: Limits::default(),
@@ -152,6 +157,7 @@ impl Config {
         faults.extend(self.peer.faults());
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
+        faults.extend(self.encryption.faults());
         faults
     }
 
@@ -247,9 +253,20 @@ mod tests {
     #[test]
     fn a_section_given_in_part_keeps_the_other_defaults() {
         let defaults = load("", &[]).unwrap();
-        for section in
-            ["nats", "store", "peer", "policy", "staging", "signing", "authority", "allow", "limits", "workers", "log"]
-        {
+        for section in [
+            "nats",
+            "store",
+            "peer",
+            "policy",
+            "staging",
+            "signing",
+            "encryption",
+            "authority",
+            "allow",
+            "limits",
+            "workers",
+            "log",
+        ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }
     }

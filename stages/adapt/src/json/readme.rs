@@ -4,6 +4,7 @@ use export_contract::message::{BundleFile, RunPlanned};
 use export_contract::profile::Frames;
 
 use super::policy::{self, Exported};
+use crate::encrypted;
 
 /// Deterministic text about `files`, which are sorted by path, and about the policy snapshot where the profile can take one.
 pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile], exported: Option<&Exported>) -> String {
@@ -48,5 +49,6 @@ pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile], exported: Option<&Ex
          signed beside the bundle: `exportctl bundle verify DIR --key cosign.pub` checks all of it without a network, and\n\
          `cosign verify-blob --key cosign.pub --signature export.json.sig --insecure-ignore-tlog export.json` the signature alone.\n",
     );
+    text.push_str(&encrypted::note(plan));
     text
 }
