@@ -4,6 +4,7 @@
 
 mod bases;
 mod chain;
+mod encrypted;
 mod elsewhere;
 mod histories;
 mod kills;
