@@ -33,8 +33,16 @@ mod tests {
         let mut profile: Profile = serde_json::from_str(sample).unwrap();
         assert_eq!(note(&profile), "");
         profile.config.encryption = serde_json::from_str(r#"{"mode":"age"}"#).ok();
-        assert!(note(&profile).contains("PATH.age") && note(&profile).contains("All files but this one"), "{}", note(&profile));
+        assert!(
+            note(&profile).contains("PATH.age") && note(&profile).contains("All files but this one"),
+            "{}",
+            note(&profile)
+        );
         profile.config.encryption = serde_json::from_str(r#"{"mode":"aes-gcm","scope":"data"}"#).ok();
-        assert!(note(&profile).contains("PATH.enc") && note(&profile).contains("under `data/` are"), "{}", note(&profile));
+        assert!(
+            note(&profile).contains("PATH.enc") && note(&profile).contains("under `data/` are"),
+            "{}",
+            note(&profile)
+        );
     }
 }

@@ -4,8 +4,8 @@
 
 mod bases;
 mod chain;
-mod encrypted;
 mod elsewhere;
+mod encrypted;
 mod histories;
 mod kills;
 mod kit;
