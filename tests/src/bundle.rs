@@ -41,6 +41,11 @@ impl Bundle {
         Ok(Self { folder })
     }
 
+    /// One that lies in a folder already.
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
