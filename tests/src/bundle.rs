@@ -17,6 +17,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// A bundle that lies in a folder already.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// Downloads the bundle of a finished run and everything beside it.
     ///
     /// # Errors

@@ -51,6 +51,6 @@ pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile], exported: Option<&Ex
          signed beside the bundle: `exportctl bundle verify DIR --key cosign.pub` checks all of it without a network, and\n\
          `cosign verify-blob --key cosign.pub --signature export.json.sig --insecure-ignore-tlog export.json` the signature alone.\n",
     );
-    text.push_str(&encrypted::note(plan));
+    text.push_str(&encrypted::note(&plan.profile));
     text
 }

@@ -39,5 +39,5 @@ pub(crate) fn text(plan: &RunPlanned, database: Database) -> String {
         profile = plan.profile.id,
         kind = plan.profile.kind,
         revision = plan.profile.revision,
-    ) + &encrypted::note(plan)
+    ) + &encrypted::note(&plan.profile)
 }
