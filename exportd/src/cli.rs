@@ -111,7 +111,7 @@ pub(crate) enum KeyCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {
-    /// Import documents: OSV, CVE 5, vendor advisories, OpenVEX, CSAF, CycloneDX, SPDX, KEV, policy snapshots.
+    /// Import documents: OSV, CVE 5, vendor advisories, OpenVEX, CSAF, CycloneDX, SPDX, KEV, policy snapshots, explain traces.
     ///
     /// Importing twice changes nothing; a changed document supersedes the one before. Documents that cannot be read are
     /// named in the reject file and stop nothing.
@@ -128,7 +128,7 @@ pub(crate) enum EvidenceCommand {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
-    /// Take over the raw documents of a peer's MongoDB collections, as `[peer]` of the configuration names them.
+    /// Take over the raw documents of a peer's MongoDB collections or Findings Ledger, as `[peer]` of the configuration names them.
     ///
     /// A pull that is interrupted goes on where it was when it is started again. Pulling twice changes nothing; a changed
     /// document supersedes the one before. Everything becomes visible at once, at the end.

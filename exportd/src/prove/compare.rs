@@ -34,7 +34,7 @@ pub(crate) struct Difference {
 pub(crate) struct FirstRecord {
     /// Line, from 1.
     pub(crate) line: u64,
-    /// Document id of the original's record; none where its file ends before.
+    /// Document id of the original's record, or what its finding is about; none where its file ends before.
     pub(crate) original: Option<String>,
     /// Document id of the rebuilt record.
     pub(crate) rebuilt: Option<String>,
@@ -121,17 +121,22 @@ fn first_difference(mut one: impl BufRead, mut other: impl BufRead) -> anyhow::R
     Ok(None)
 }
 
-/// The document id of a line.
+/// What a line is about: the document id of evidence, subject and advisory of a finding.
 fn document(line: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Named {
-        document_id: String,
+    #[serde(untagged)]
+    enum Named {
+        Evidence { document_id: String },
+        Finding { subject: String, advisory: Option<String> },
     }
     if line.is_empty() {
         return None;
     }
-    let named = serde_json::from_slice::<Named>(line).map(|named| named.document_id);
-    Some(named.unwrap_or_else(|_| "a line that is no record".to_owned()))
+    Some(match serde_json::from_slice(line) {
+        Ok(Named::Evidence { document_id }) => document_id,
+        Ok(Named::Finding { subject, advisory }) => format!("{subject} {}", advisory.unwrap_or_default()),
+        Err(_) => "a line that is no record".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -140,6 +145,13 @@ mod tests {
 
     fn lines(ids: &[&str]) -> String {
         ids.iter().map(|id| format!("{{\"document_id\":\"{id}\"}}\n")).collect()
+    }
+
+    #[test]
+    fn a_finding_is_called_by_what_it_is_about() {
+        let line = br#"{"advisory":"CVE-1","raw":{},"snapshot_id":"s","subject":"pkg:npm/a","tenant":"t"}"#;
+        assert_eq!(super::document(line).as_deref(), Some("pkg:npm/a CVE-1"));
+        assert_eq!(super::document(b"{}").as_deref(), Some("a line that is no record"));
     }
 
     #[test]

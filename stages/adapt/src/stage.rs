@@ -56,7 +56,7 @@ impl Stage for Assemble {
     async fn handle(&self, input: PartsResolved, cx: &StageContext) -> Result<RunAdapted, AdaptError> {
         if let Some(refresh) = &input.plan.refresh {
             let sources = refresh.sources.clone();
-            return Ok(RunAdapted { v: Version, plan: input.plan, files: Vec::new(), sources });
+            return Ok(RunAdapted { v: Version, plan: input.plan, files: Vec::new(), sources, target: None });
         }
         let adapter = self.registry.find(&input.plan.adapter)?;
         adapter.assemble(input, cx).await

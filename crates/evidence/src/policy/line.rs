@@ -17,7 +17,8 @@ const NAMES: usize = 64;
 /// What is counted where there are more names than [`NAMES`].
 const OTHER: &str = "(other)";
 
-/// A line. Members are in canonical order; what the engine does not give is left out.
+/// A line. Members are in canonical order; what the engine does not give is left out. It does not name its snapshot, which stands beside
+/// it: a verdict that stays from one snapshot to the next is the same line, and no delta has it again.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -27,7 +28,6 @@ struct Line<'a> {
     raw: &'a RawValue,
     #[serde(skip_serializing_if = "str::is_empty")]
     severity: &'a str,
-    snapshot_id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     status: &'a str,
     subject: &'a str,
@@ -125,7 +125,6 @@ impl FindingsDigester {
             finding_id,
             raw,
             severity: &finding.severity,
-            snapshot_id: &finding.snapshot_id,
             status: &finding.status,
             subject,
             tenant: &self.tenant,
@@ -203,7 +202,7 @@ mod tests {
         let first = digester.take(&finding("pkg:a", "high", r#"{"score":1.0,"x":1e3}"#)).unwrap().to_vec();
         assert_eq!(
             String::from_utf8(first.clone()).unwrap(),
-            "{\"advisory\":\"CVE-1\",\"raw\":{\"score\":1.0,\"x\":1e3},\"severity\":\"high\",\"snapshot_id\":\"s\",\
+            "{\"advisory\":\"CVE-1\",\"raw\":{\"score\":1.0,\"x\":1e3},\"severity\":\"high\",\
              \"status\":\"warned\",\"subject\":\"pkg:a\",\"tenant\":\"acme\"}\n"
         );
         let second = digester.take(&finding("pkg:b", "", "{}")).unwrap().to_vec();

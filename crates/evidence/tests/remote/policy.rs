@@ -48,8 +48,15 @@ async fn read(engine: &HttpPolicyEngine) -> Result<Findings, PolicyError> {
     Findings::read(engine, &tenant(), "s", |_, _| {}).await
 }
 
+/// An error and its causes.
 fn chain(error: &dyn Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(|error| format!("{error}: ")).collect()
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 #[tokio::test]

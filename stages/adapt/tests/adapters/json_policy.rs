@@ -1,5 +1,8 @@
 //! `json:policy`: a snapshot and its findings beside the evidence, and never others than those that were planned.
 
+#[cfg(target_os = "linux")]
+mod memory;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -3,5 +3,5 @@
 mod damage;
 mod files;
 mod interruptions;
-mod memory;
+pub(crate) mod memory;
 mod readers;

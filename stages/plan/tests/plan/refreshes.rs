@@ -52,6 +52,7 @@ impl World {
                 rerun_hash: Digest::from_bytes([6; 32]),
                 records: 4,
                 sources: Vec::new(),
+                target: None,
             },
         };
         let distributed = RunDistributed { v: Version, signed, distributions: vec![distribution] };

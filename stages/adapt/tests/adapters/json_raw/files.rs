@@ -12,7 +12,7 @@ use export_canon::digesting::sha256;
 use export_canon::zst::{decompress_frame, read_seek_table};
 use export_contract::event::ProgressStep;
 use export_contract::message::{AdapterRef, PartsResolved, RunAdapted, RunPlanned};
-use export_contract::profile::{Frames, ProfileKind};
+use export_contract::profile::Frames;
 use export_contract::run::Phase;
 use export_contract::{Digest, PartIndex, RecordKind, Version};
 use export_evidence::{EvidenceLedger as _, ReadRange, Selection};
@@ -240,5 +240,5 @@ async fn a_run_that_confirms_an_earlier_bundle_writes_no_file() {
     plan.refresh = serde_json::from_str::<RunPlanned>(planned).unwrap().refresh;
     let sources = plan.refresh.as_ref().unwrap().sources.clone();
     let assembled = world.assemble(PartsResolved { v: Version, plan: plan.clone(), parts: Vec::new() }).await.unwrap();
-    assert_eq!(assembled, RunAdapted { v: Version, plan, files: Vec::new(), sources });
+    assert_eq!(assembled, RunAdapted { v: Version, plan, files: Vec::new(), sources, target: None });
 }

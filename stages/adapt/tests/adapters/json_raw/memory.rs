@@ -88,22 +88,40 @@ async fn the_measured_process() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let world = World::open(&PathBuf::from(folder)).await;
     let resolved = one_part(&world).await;
-    let done = Arc::new(AtomicBool::new(false));
-    // The kernel keeps the peak of all memory only; of that, pages of the mapped ledger are no cost to anybody.
-    let sampler = std::thread::spawn({
-        let done = done.clone();
-        move || {
+    let sampler = Sampler::start();
+    world.adapt(&resolved, &resolved.parts[0], 2).await.unwrap();
+    println!("\npeak {}", sampler.peak());
+}
+
+/// Watches how much memory this process has. The kernel keeps the peak of all memory only; of that, pages of the mapped ledger are no
+/// cost to anybody.
+#[cfg(target_os = "linux")]
+pub(crate) struct Sampler {
+    done: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<u64>,
+}
+
+#[cfg(target_os = "linux")]
+impl Sampler {
+    pub(crate) fn start() -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let is_done = done.clone();
+        let thread = std::thread::spawn(move || {
             let mut peak = 0;
-            while !done.load(Ordering::SeqCst) {
+            while !is_done.load(Ordering::SeqCst) {
                 peak = peak.max(anonymous_bytes());
                 std::thread::sleep(Duration::from_millis(1));
             }
             peak
-        }
-    });
-    world.adapt(&resolved, &resolved.parts[0], 2).await.unwrap();
-    done.store(true, Ordering::SeqCst);
-    println!("\npeak {}", sampler.join().unwrap());
+        });
+        Self { done, thread }
+    }
+
+    /// The most that it had since the start, in bytes.
+    pub(crate) fn peak(self) -> u64 {
+        self.done.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap()
+    }
 }
 
 #[cfg(target_os = "linux")]
