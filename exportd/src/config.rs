@@ -17,7 +17,7 @@ use toml::{Table, Value};
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::sections::{
-    Allow, Authority, Limits, Log, LogForm, Nats, Staging, StagingDriver, Store, StoreDriver, Workers,
+    Allow, Authority, Limits, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
@@ -55,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     /// Logs.
     pub(crate) log: Log,
+    /// The gateway as a registry.
+    pub(crate) registry: Registry,
 }
 
 impl Default for Config {
@@ -74,6 +76,7 @@ impl Default for Config {
             limits: Limits::default(),
             workers: Workers::default(),
             log: Log::default(),
+            registry: Registry::default(),
         }
     }
 }
@@ -152,6 +155,7 @@ impl Config {
         faults.extend(self.peer.faults());
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
+        faults.extend(self.registry.faults());
         faults
     }
 
@@ -247,9 +251,20 @@ mod tests {
     #[test]
     fn a_section_given_in_part_keeps_the_other_defaults() {
         let defaults = load("", &[]).unwrap();
-        for section in
-            ["nats", "store", "peer", "policy", "staging", "signing", "authority", "allow", "limits", "workers", "log"]
-        {
+        for section in [
+            "nats",
+            "store",
+            "peer",
+            "policy",
+            "staging",
+            "signing",
+            "authority",
+            "allow",
+            "limits",
+            "workers",
+            "log",
+            "registry",
+        ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }
     }

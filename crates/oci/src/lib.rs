@@ -8,6 +8,5 @@ mod media;
 
 pub use manifest::{Descriptor, Manifest, Origin, bundle, database, empty_config, signatures};
 pub use media::{
-    BESIDE, BUNDLE, EMPTY, INDEX, MANIFEST, SIGNATURES, TAR, TITLE, TRIVY_DB, TRIVY_JAVA_DB, TrivyLayer,
-    trivy_layer,
+    BESIDE, BUNDLE, EMPTY, INDEX, MANIFEST, SIGNATURES, TAR, TITLE, TRIVY_DB, TRIVY_JAVA_DB, TrivyLayer, trivy_layer,
 };

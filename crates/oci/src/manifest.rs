@@ -166,7 +166,11 @@ mod tests {
     use crate::{TRIVY_DB, trivy_layer};
 
     fn origin(kind: ProfileKind) -> Origin {
-        Origin { profile: kind.to_string(), tenant: "acme".parse().unwrap(), as_of: Some("2026-01-01T00:00:00Z".parse().unwrap()) }
+        Origin {
+            profile: kind.to_string(),
+            tenant: "acme".parse().unwrap(),
+            as_of: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+        }
     }
 
     /// Digests that registries and pins of others hold by now: a change here is a change for everybody who pulled.
