@@ -74,7 +74,7 @@ pub(super) fn token(gateway: &Gateway, request: &Incoming) -> Result<Response, R
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in with a client id and its secret")
             .with_header(header::WWW_AUTHENTICATE, "Basic realm=\"export-center\""));
     }
-    let issued = issuer.pull_token(&subject, &tenants).map_err(|error| refused(&error))?;
+    let issued = issuer.pull_token(&subject, &tenants).map_err(refused)?;
     Ok(json_response(
         StatusCode::OK,
         &json!({
@@ -90,12 +90,12 @@ pub(super) fn token(gateway: &Gateway, request: &Incoming) -> Result<Response, R
 fn client(issuer: &LocalAuthority, basic: &str) -> Result<(String, Vec<TenantId>), Refusal> {
     let decoded = STANDARD.decode(basic).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
-    let (id, secret) = pair.ok_or_else(|| refused(&TokenRefused::InvalidClient))?;
-    let tenants = issuer.puller(id, secret).map_err(|error| refused(&error))?;
+    let (id, secret) = pair.ok_or_else(|| refused(TokenRefused::InvalidClient))?;
+    let tenants = issuer.puller(id, secret).map_err(refused)?;
     Ok((id.to_owned(), tenants))
 }
 
-fn refused(error: &TokenRefused) -> Refusal {
+fn refused(error: TokenRefused) -> Refusal {
     match error {
         TokenRefused::InvalidClient | TokenRefused::UnsupportedGrant => {
             Refusal::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "the client is unknown, or that is not its secret")
@@ -132,13 +132,9 @@ fn credentials<'a>(request: &'a Incoming, scheme: &str) -> Option<&'a str> {
 fn challenge(gateway: &Gateway, request: &Incoming, repository: Option<&Repository>, error: Option<&str>) -> Refusal {
     let host = request.header("host").filter(|host| is_host(host)).unwrap_or("localhost");
     let base = gateway.registry.public_url.clone().unwrap_or_else(|| format!("http://{host}"));
-    let mut value = format!("Bearer realm=\"{base}/v2/token\",service=\"export-center\"");
-    if let Some(repository) = repository {
-        value.push_str(&format!(",scope=\"repository:{repository}:pull\""));
-    }
-    if let Some(error) = error {
-        value.push_str(&format!(",error=\"{error}\""));
-    }
+    let scope = repository.map(|repository| format!(",scope=\"repository:{repository}:pull\"")).unwrap_or_default();
+    let error = error.map(|error| format!(",error=\"{error}\"")).unwrap_or_default();
+    let value = format!("Bearer realm=\"{base}/v2/token\",service=\"export-center\"{scope}{error}");
     Refusal::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "fetch a token where WWW-Authenticate says")
         .with_header(header::WWW_AUTHENTICATE, &value)
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod caller;
+mod conformance;
 mod protocol;
 mod tools;
 mod trivys;
