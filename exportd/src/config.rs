@@ -19,7 +19,7 @@ pub(crate) use self::encryption::Encryption;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::sections::{
-    Allow, Authority, Limits, Log, LogForm, Nats, Staging, StagingDriver, Store, StoreDriver, Workers,
+    Allow, Authority, Limits, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     /// Logs.
     pub(crate) log: Log,
+    /// The gateway as a registry.
+    pub(crate) registry: Registry,
 }
 
 impl Default for Config {
@@ -79,6 +81,7 @@ impl Default for Config {
             limits: Limits::default(),
             workers: Workers::default(),
             log: Log::default(),
+            registry: Registry::default(),
         }
     }
 }
@@ -158,6 +161,7 @@ impl Config {
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
         faults.extend(self.encryption.faults());
+        faults.extend(self.registry.faults());
         faults
     }
 
@@ -266,6 +270,7 @@ mod tests {
             "limits",
             "workers",
             "log",
+            "registry",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use export_authority::Scope;
-use export_blobs::Workspace;
+use export_blobs::{ByteStream, Workspace};
 use export_contract::run::{Run, RunBundle};
 use export_contract::{Digest, ErrorCode};
 use futures::StreamExt as _;
@@ -50,17 +50,7 @@ pub(crate) async fn bundle(gateway: &Gateway, id: &str, request: Incoming) -> Re
     };
     // A run that found nothing changed has its own small files; the tar is where it was made.
     let key = Workspace::artefact_key(&run.tenant, bundle.refreshes.as_ref().unwrap_or(&run.id), &digest);
-    let mut source = gateway.blobs.read(&key, Some(part.clone())).await?;
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(8);
-    tokio::spawn(async move {
-        while let Some(piece) = source.next().await {
-            // An error ends the body early, which the client sees by its length.
-            if sender.send(piece.map_err(std::io::Error::other)).await.is_err() {
-                return;
-            }
-        }
-    });
-    let mut response = warp::reply::stream(ReceiverStream::new(receiver)).into_response();
+    let mut response = streamed(gateway.blobs.read(&key, Some(part.clone())).await?);
     *response.status_mut() = status;
     let trailer = status == StatusCode::OK && request.header("te").is_some_and(|te| te.contains("trailers"));
     if trailer {
@@ -121,6 +111,20 @@ pub(crate) async fn sidecar(gateway: &Gateway, id: &str, name: &str, request: In
     small_file(gateway, &run, digest, media).await
 }
 
+/// An answer whose body comes from staging piece by piece.
+pub(crate) fn streamed(mut source: ByteStream) -> Response {
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(8);
+    tokio::spawn(async move {
+        while let Some(piece) = source.next().await {
+            // An error ends the body early, which the client sees by its length.
+            if sender.send(piece.map_err(std::io::Error::other)).await.is_err() {
+                return;
+            }
+        }
+    });
+    warp::reply::stream(ReceiverStream::new(receiver)).into_response()
+}
+
 fn finished(run: &Run) -> Result<&RunBundle, Problem> {
     run.bundle.as_ref().ok_or_else(|| {
         Problem::new(ErrorCode::NotReady, format!("run `{}` is `{}` and has no bundle", run.id, run.status))
@@ -170,7 +174,7 @@ fn empty(status: StatusCode) -> Response {
     response
 }
 
-fn insert(response: &mut Response, name: HeaderName, value: &str) {
+pub(crate) fn insert(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

@@ -10,6 +10,7 @@ mod events;
 pub mod problem;
 mod profiles;
 mod range;
+mod registry;
 mod request;
 mod routes;
 mod runs;
@@ -17,5 +18,6 @@ pub mod server;
 mod state;
 mod token;
 
+pub use registry::Registry;
 pub use routes::routes;
 pub use state::{Gateway, Limits, PublicKey};

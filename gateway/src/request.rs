@@ -88,9 +88,14 @@ impl Incoming {
         parse_json(&body)
     }
 
+    /// The query as pairs, whatever they are: names may come more than once.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        form_pairs(&self.query)
+    }
+
     /// The query as pairs; a parameter outside `known` is refused.
     pub(crate) fn query(&self, known: &[&str]) -> Result<BTreeMap<String, String>, Problem> {
-        let pairs: Vec<(String, String)> = form_pairs(&self.query);
+        let pairs = self.pairs();
         for (name, _) in &pairs {
             if !known.contains(&name.as_str()) {
                 return Err(Problem::new(

@@ -14,7 +14,7 @@ use warp::{Filter, Reply};
 use crate::problem::Problem;
 use crate::request::{Incoming, incoming};
 use crate::state::Gateway;
-use crate::{admin, downloads, events, profiles, runs, token};
+use crate::{admin, downloads, events, profiles, registry, runs, token};
 
 /// The whole API as one filter that never rejects.
 pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + use<> {
@@ -26,6 +26,8 @@ pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,),
         .or(key_routes(gateway))
         .unify()
         .or(health_routes(gateway))
+        .unify()
+        .or(registry_routes(gateway))
         .unify()
         .recover(refused)
         .map(guarded)
@@ -115,6 +117,18 @@ fn health_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
         .and(warp::get())
         .and(call(gateway, |g, _| async move { Ok(g.health.answer().await) }));
     live.or(ready).unify().boxed()
+}
+
+/// Everything under `/v2`, whatever the method: a registry answers in its own way.
+fn registry_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
+    path(&["v2"])
+        .and(warp::path::tail())
+        .and(warp::method())
+        .and(state(gateway))
+        .then(|tail: warp::path::Tail, method, g: Gateway, r: Incoming| async move {
+            registry::answer(&g, &method, tail.as_str(), r).await
+        })
+        .boxed()
 }
 
 /// The names of a path, one after the other.

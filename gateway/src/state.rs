@@ -15,6 +15,7 @@ use rand::Rng as _;
 use serde::Serialize;
 
 use crate::admin::Health;
+use crate::registry::Registry;
 
 /// Bounds on requests; each is documented in `docs/limits.md`.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,8 @@ pub struct Gateway {
     pub limits: Limits,
     /// Free places for followers of event streams.
     pub event_places: Arc<tokio::sync::Semaphore>,
+    /// What the registry at `/v2/` goes by.
+    pub registry: Arc<Registry>,
 }
 
 impl fmt::Debug for Gateway {

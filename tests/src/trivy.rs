@@ -46,15 +46,10 @@ impl Trivy {
     /// What keeps it off the network.
     fn offline(self) -> &'static [&'static str] {
         match self {
-            Self::Current => &[
-                "--skip-db-update",
-                "--skip-java-db-update",
-                "--offline-scan",
-                "--skip-version-check",
-                "--disable-telemetry",
-                "--skip-vex-repo-update",
-            ],
-            Self::Older => &["--skip-db-update", "--skip-java-db-update", "--offline-scan", "--skip-vex-repo-update"],
+            Self::Current => {
+                &["--offline-scan", "--skip-version-check", "--disable-telemetry", "--skip-vex-repo-update"]
+            }
+            Self::Older => &["--offline-scan", "--skip-vex-repo-update"],
         }
     }
 }
@@ -64,6 +59,8 @@ impl Trivy {
 pub struct Scanner {
     trivy: Trivy,
     cache: PathBuf,
+    /// What says where its databases come from.
+    source: Vec<String>,
 }
 
 impl Scanner {
@@ -85,7 +82,30 @@ impl Scanner {
             }
             ensure!(found, "no database for Trivy in `{}`", bundle.display());
         }
-        Ok(Self { trivy, cache })
+        let source = ["--skip-db-update", "--skip-java-db-update"].map(str::to_owned).to_vec();
+        Ok(Self { trivy, cache, source })
+    }
+
+    /// One with an empty cache, which pulls both databases of a tenant from a registry, as `client` if it has an id and a secret.
+    ///
+    /// # Errors
+    /// When the cache cannot be made.
+    pub fn pulling(
+        trivy: Trivy,
+        cache: PathBuf,
+        registry: &str,
+        tenant: &str,
+        client: Option<(&str, &str)>,
+    ) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&cache).context("cannot make a cache")?;
+        let mut source = vec![
+            format!("--db-repository={registry}/{tenant}/trivy-db"),
+            format!("--java-db-repository={registry}/{tenant}/trivy-java-db"),
+        ];
+        if let Some((id, secret)) = client {
+            source.extend([format!("--username={id}"), format!("--password={secret}")]);
+        }
+        Ok(Self { trivy, cache, source })
     }
 
     /// Which Trivy it is.
@@ -130,7 +150,7 @@ impl Scanner {
     fn scan(&self, what: &[&str], target: &Path) -> anyhow::Result<Detected> {
         let mut command = Command::new(tool(self.trivy.program()));
         command.arg("--cache-dir").arg(&self.cache).args(["--timeout", "10m"]).args(what);
-        command.args(self.trivy.offline()).args(["--format", "json", "--list-all-pkgs"]).arg(target);
+        command.args(self.trivy.offline()).args(&self.source).args(["--format", "json", "--list-all-pkgs"]).arg(target);
         // Nothing of whoever runs the tests: settings, credentials, ignore lists.
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &self.cache).current_dir(&self.cache);
         let done = command.output().with_context(|| format!("cannot start {}", self.trivy.program()))?;

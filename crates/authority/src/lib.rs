@@ -9,5 +9,7 @@ mod local;
 mod verifier;
 
 pub use caller::{Caller, Scope, UnknownScope};
-pub use local::{ClientCredentials, LocalAuthority, LocalAuthorityError, TokenRefused, TokenRequest, TokenResponse};
+pub use local::{
+    ClientCredentials, LocalAuthority, LocalAuthorityError, PullToken, TokenRefused, TokenRequest, TokenResponse,
+};
 pub use verifier::{AuthError, Authority, TokenVerifier};

@@ -3,6 +3,8 @@
 //! It lives in one folder: `signing.p8` (ES256, PKCS #8 DER) and `clients.json` (client ids with digests of their
 //! secrets). Both are readable by the owner only.
 
+mod pull;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
@@ -22,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::{Caller, Scope};
 use crate::verifier::{AuthError, Authority, Claims, TokenVerifier};
+
+pub use self::pull::PullToken;
 
 /// Seconds that a token is valid.
 const TOKEN_SECONDS: u64 = 900;
@@ -150,6 +154,8 @@ pub struct LocalAuthority {
     key_id: String,
     keys: JwkSet,
     verifier: TokenVerifier,
+    /// Checks the tokens that a registry takes.
+    pulls: TokenVerifier,
 }
 
 impl fmt::Debug for LocalAuthority {
@@ -189,6 +195,7 @@ impl LocalAuthority {
             key,
             key_id,
             verifier: TokenVerifier::new(issuer.to_owned(), AUDIENCE.to_owned(), keys.clone()),
+            pulls: TokenVerifier::new(issuer.to_owned(), pull::AUDIENCE.to_owned(), keys.clone()),
             keys,
         })
     }
@@ -233,11 +240,7 @@ impl LocalAuthority {
         if request.grant_type != "client_credentials" {
             return Err(TokenRefused::UnsupportedGrant);
         }
-        let clients = self.clients().map_err(|_| TokenRefused::ServerError)?;
-        let client = clients.get(&request.client_id).ok_or(TokenRefused::InvalidClient)?;
-        let given = sha256_hex(&request.client_secret);
-        verify_slices_are_equal(given.as_bytes(), client.secret_sha256.as_bytes())
-            .map_err(|_| TokenRefused::InvalidClient)?;
+        let client = self.proven(&request.client_id, &request.client_secret)?;
         let scopes: BTreeSet<String> = match &request.scope {
             None => client.scopes.clone(),
             Some(wanted) => wanted.split_ascii_whitespace().map(str::to_owned).collect(),
@@ -246,23 +249,45 @@ impl LocalAuthority {
             return Err(TokenRefused::InvalidScope);
         }
         let scope = scopes.into_iter().collect::<Vec<_>>().join(" ");
+        let access_token = self.sign(AUDIENCE, &request.client_id, &scope, &client.tenants, TOKEN_SECONDS)?;
+        Ok(TokenResponse { access_token, token_type: "Bearer".to_owned(), expires_in: TOKEN_SECONDS, scope })
+    }
+
+    /// The client, if that is its secret.
+    fn proven(&self, client_id: &str, client_secret: &str) -> Result<Client, TokenRefused> {
+        let mut clients = self.clients().map_err(|_| TokenRefused::ServerError)?;
+        let client = clients.remove(client_id).ok_or(TokenRefused::InvalidClient)?;
+        let given = sha256_hex(client_secret);
+        verify_slices_are_equal(given.as_bytes(), client.secret_sha256.as_bytes())
+            .map_err(|_| TokenRefused::InvalidClient)?;
+        Ok(client)
+    }
+
+    /// A token for `audience` that is valid for so many seconds from now.
+    fn sign(
+        &self,
+        audience: &str,
+        subject: &str,
+        scope: &str,
+        tenants: &[TenantId],
+        seconds: u64,
+    ) -> Result<String, TokenRefused> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let claims = Claims {
             iss: self.issuer.clone(),
-            aud: AUDIENCE.to_owned(),
-            sub: request.client_id.clone(),
+            aud: audience.to_owned(),
+            sub: subject.to_owned(),
             iat: now,
             nbf: now,
-            exp: now + TOKEN_SECONDS,
+            exp: now + seconds,
             jti: random_hex(),
-            scope: scope.clone(),
-            tenant: client.tenants.first().map(ToString::to_string),
-            tenants: client.tenants.iter().skip(1).map(ToString::to_string).collect(),
+            scope: scope.to_owned(),
+            tenant: tenants.first().map(ToString::to_string),
+            tenants: tenants.iter().skip(1).map(ToString::to_string).collect(),
         };
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.key_id.clone());
-        let access_token = encode(&header, &claims, &self.key).map_err(|_| TokenRefused::ServerError)?;
-        Ok(TokenResponse { access_token, token_type: "Bearer".to_owned(), expires_in: TOKEN_SECONDS, scope })
+        encode(&header, &claims, &self.key).map_err(|_| TokenRefused::ServerError)
     }
 
     fn clients_path(&self) -> PathBuf {

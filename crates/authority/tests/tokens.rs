@@ -78,3 +78,24 @@ fn secrets_are_not_printed() {
     let stored = std::fs::read_to_string(folder.path().join("clients.json")).unwrap();
     assert!(!stored.contains(&client.client_secret));
 }
+
+#[tokio::test]
+async fn a_token_for_pulling_pulls_and_does_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = open(&folder);
+    let tenants = vec!["acme".parse().unwrap()];
+    let client = authority.put_client("scanner", tenants.clone(), &BTreeSet::from([Scope::Download])).unwrap();
+    assert_eq!(authority.puller("scanner", &client.client_secret), Ok(tenants.clone()));
+    assert_eq!(authority.puller("scanner", "guess"), Err(TokenRefused::InvalidClient));
+    let pull = authority.pull_token("scanner", &tenants).unwrap();
+    assert!(!format!("{pull:?}").contains(&pull.token));
+    let caller = authority.authenticate_pull(&pull.token).unwrap();
+    assert_eq!((caller.subject.as_str(), caller.tenants), ("scanner", tenants.clone()));
+    // Neither token stands in for the other.
+    assert!(matches!(authority.authenticate(&pull.token).await, Err(AuthError::Invalid { .. })));
+    let api = authority.issue(&request("scanner", &client.client_secret)).unwrap().access_token;
+    assert!(matches!(authority.authenticate_pull(&api), Err(AuthError::Invalid { .. })));
+    // Who may not download may not pull.
+    let reader = authority.put_client("reader", tenants, &BTreeSet::from([Scope::Read])).unwrap();
+    assert_eq!(authority.puller("reader", &reader.client_secret), Err(TokenRefused::InvalidScope));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use export_contract::TenantId;
 use export_contract::profile::{DistributionKind, ProfileKind};
 use serde::{Deserialize, Serialize};
 
@@ -215,5 +216,29 @@ pub(crate) struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { form: LogForm::Auto, filter: "info".to_owned() }
+    }
+}
+
+/// The registry at `/v2/` of the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Registry {
+    /// Tenants whose bundles anybody may pull.
+    pub(crate) anonymous: BTreeSet<TenantId>,
+    /// Where clients reach the gateway, such as `https://export.example`; not set: the host that they name, over plain HTTP.
+    pub(crate) public_url: String,
+}
+
+impl Registry {
+    pub(super) fn faults(&self) -> Vec<String> {
+        let url = &self.public_url;
+        let good = url.is_empty()
+            || ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme) && url.len() > scheme.len())
+                && url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+        if good {
+            Vec::new()
+        } else {
+            vec!["registry.public_url: use an address such as https://export.example".to_owned()]
+        }
     }
 }

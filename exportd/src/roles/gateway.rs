@@ -62,6 +62,10 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
         event_places: Arc::new(Semaphore::new(config.limits.event_streams)),
         runs: runs.clone(),
         blobs: staging.clone(),
+        registry: Arc::new(export_gateway::Registry::new(
+            config.registry.anonymous.clone(),
+            &config.registry.public_url,
+        )),
     };
     let listener = TcpListener::bind(config.listen)
         .await

@@ -47,9 +47,10 @@ impl Deployment {
         let text = format!(
             "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n\n[nats]\n{nats}\n\n[store]\n{store}\n\n[staging]\n{staging}\n\n\
              [workers]\nadapt_threads = {threads}\nack_wait_seconds = 3\nreconcile_seconds = 1\nsilent_seconds = 3\n\n\
-             [log]\nform = \"json\"\n",
+             [log]\nform = \"json\"\n\n[registry]\nanonymous = {anonymous:?}\n",
             data = self.data().display(),
             threads = self.setup.adapt_threads,
+            anonymous = self.setup.anonymous,
         );
         std::fs::write(self.settings(), text).context("cannot write the configuration")
     }

@@ -65,6 +65,8 @@ pub struct Setup {
     pub adapt_threads: usize,
     /// What is around it.
     pub surroundings: Surroundings,
+    /// Tenants whose bundles anybody may pull from the registry.
+    pub anonymous: &'static [&'static str],
 }
 
 impl Setup {
@@ -77,6 +79,7 @@ impl Setup {
             staging: Staging::Folder,
             adapt_threads: 0,
             surroundings: Surroundings::Here,
+            anonymous: &[],
         }
     }
 
