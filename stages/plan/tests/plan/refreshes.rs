@@ -53,6 +53,7 @@ impl World {
                 records: 4,
                 sources: Vec::new(),
                 target: None,
+                encryption: None,
             },
         };
         let distributed = RunDistributed { v: Version, signed, distributions: vec![distribution] };
