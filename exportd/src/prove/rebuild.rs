@@ -66,7 +66,7 @@ pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Res
     let folder = folder.with_context(|| format!("cannot make a workspace in `{}`", scratch.display()))?;
     let blobs = Arc::new(FolderBlobs::open(folder.path()).await.context("cannot open the workspace")?);
     if let Some(base) = &original.base {
-        copy(base, &original.staging, &*blobs).await.context("cannot copy what the base is made of")?;
+        copy(base, &original.staging, &blobs).await.context("cannot copy what the base is made of")?;
     }
     let workspace = Workspace::new(blobs, original.run.clone());
     let cx = |phase: Phase, part: Option<PartIndex>| {

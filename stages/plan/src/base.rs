@@ -39,7 +39,7 @@ impl Base {
     }
 
     /// The selectors of the delta: those of its base. Whoever names others, or a profile with other contents, wants another mirror.
-    pub(crate) fn selectors(&self, profile: &Profile, asked: Selectors) -> Result<Selectors, PlanError> {
+    pub(crate) fn selectors(&self, profile: &Profile, asked: &Selectors) -> Result<Selectors, PlanError> {
         let (mirror, _) = self.plan.mirror_profile();
         let (ours, theirs) = (&profile.config, &mirror.config);
         let same = [
@@ -53,11 +53,10 @@ impl Base {
             return Err(PlanError::BaseProfile { member, base: mirror.id });
         }
         let of_base = self.plan.selectors.clone();
-        let with_kinds = match asked.kinds.is_empty() {
-            true => Selectors { kinds: of_base.kinds.clone(), ..asked.clone() },
-            false => asked.clone(),
-        };
-        if asked == Selectors::default() || with_kinds == of_base { Ok(of_base) } else { Err(PlanError::BaseSelectors) }
+        let inherits = *asked == Selectors::default();
+        let kinds = if asked.kinds.is_empty() { &of_base.kinds } else { &asked.kinds };
+        let same = of_base == Selectors { kinds: kinds.clone(), ..asked.clone() };
+        if inherits || same { Ok(of_base) } else { Err(PlanError::BaseSelectors) }
     }
 
     /// A delta leads forward.

@@ -70,7 +70,7 @@ impl Stage for Plan {
             _ => None,
         };
         if let Some(base) = &base {
-            selectors = base.selectors(&profile, selectors)?;
+            selectors = base.selectors(&profile, &selectors)?;
         }
         let included = &(&profile.config.include & &profile.kind.record_kinds());
         selectors.kinds = if selectors.kinds.is_empty() { included.clone() } else { &selectors.kinds & included };

@@ -95,7 +95,7 @@ impl Work {
                 (None, Some(after)) => {
                     difference.added.push(path.to_owned());
                     difference.records_put += after.records.unwrap_or(0);
-                    self.whole(after)
+                    whole(after)
                 }
                 (Some(_), None) => {
                     difference.removed.push(path.to_owned());
@@ -125,7 +125,7 @@ impl Work {
         let old = if new.is_some() { self.old_index(&after.path)? } else { None };
         let Some((new, old)) = new.zip(old.filter(|index| !index.frames.is_empty())) else {
             difference.records_put += after.records.unwrap_or(0);
-            return Ok(self.whole(after));
+            return Ok(whole(after));
         };
         let path = layout::changes_path(&after.path);
         let mut sink = Sink {
@@ -193,12 +193,6 @@ impl Work {
         })
     }
 
-    fn whole(&self, file: &BundleFile) -> (FileChange, BundleFile) {
-        let from = if file.path == layout::README { layout::TARGET_README } else { &file.path };
-        let change = FileChange { path: String::new(), from: from.to_owned(), merge: false };
-        (change, BundleFile { path: from.to_owned(), ..file.clone() })
-    }
-
     /// The base's index of a lines file.
     fn old_index(&self, path: &str) -> Result<Option<FileIndex>, AdaptError> {
         let name = layout::index_of(path);
@@ -226,6 +220,13 @@ impl Work {
         let read = workspace.get_artefact(&file.artefact.digest, MAX_INDEX);
         self.runtime.block_on(read).map_err(|cause| gone(file, cause))
     }
+}
+
+/// A file that is shipped as it is.
+fn whole(file: &BundleFile) -> (FileChange, BundleFile) {
+    let from = if file.path == layout::README { layout::TARGET_README } else { &file.path };
+    let change = FileChange { path: String::new(), from: from.to_owned(), merge: false };
+    (change, BundleFile { path: from.to_owned(), ..file.clone() })
 }
 
 fn gone(file: &BundleFile, cause: BlobError) -> AdaptError {

@@ -1,5 +1,7 @@
 //! The pages for the person who opens a mirror or a delta.
 
+use std::fmt::Write as _;
+
 use export_contract::message::{BundleFile, Difference, RunPlanned};
 use export_contract::profile::Frames;
 
@@ -23,9 +25,11 @@ pub(super) fn of_tree(plan: &RunPlanned, files: &[BundleFile]) -> String {
         plan.run.tenant
     );
     if documents > 0 {
-        text.push_str(&format!(
+        // Writing to a string cannot fail.
+        let _written = write!(
+            text,
             "\nThe {documents} SBOMs lie in `data/raw/sboms/SUBJECT/`, each a whole document; `indexes/sboms.index.json` says which is which.\n"
-        ));
+        );
     }
     text.push_str(
         "\nEach line of a `.jsonl.zst` file is one record: the upstream document stands unchanged in `content.raw`. Lines are sorted by subject, \

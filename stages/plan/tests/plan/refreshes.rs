@@ -88,7 +88,7 @@ fn refreshing() -> RunAdmitted {
 #[tokio::test]
 async fn a_run_over_the_same_evidence_confirms_the_bundle_that_is_there() {
     let world = World::new().await;
-    let first = world.finished(refreshing(), None).await;
+    let first = Box::pin(world.finished(refreshing(), None)).await;
     let refresh = world.second(&first, |_| ()).await.unwrap();
     let RunSigned { manifest, key_id, sidecars, .. } = first.signed.clone();
     let expected = Refresh {
@@ -123,7 +123,7 @@ async fn a_run_over_the_same_evidence_confirms_the_bundle_that_is_there() {
 async fn whatever_a_bundle_depends_on_makes_a_full_run_once_it_is_another() {
     type Change = fn(&mut RunAdmitted);
     let world = World::new().await;
-    let first = world.finished(refreshing(), None).await;
+    let first = Box::pin(world.finished(refreshing(), None)).await;
     let changes: [(&str, Change); 7] = [
         ("nothing earlier", |run| run.previous = None),
         ("selectors", |run| run.selectors.kinds = BTreeSet::from([RecordKind::Advisory])),
@@ -148,7 +148,7 @@ async fn whatever_a_bundle_depends_on_makes_a_full_run_once_it_is_another() {
 #[tokio::test]
 async fn a_bundle_that_cannot_be_had_is_not_confirmed() {
     let world = World::new().await;
-    let first = world.finished(refreshing(), None).await;
+    let first = Box::pin(world.finished(refreshing(), None)).await;
     let staging = world.staging().await;
     let manifest = &first.signed.manifest;
     let run = &manifest.plan.run;
@@ -175,7 +175,7 @@ async fn a_bundle_that_is_pruned_while_it_would_be_fresh_is_not_confirmed() {
     for (expires_at, confirmed) in [("2026-02-03T17:59:59Z", false), ("2026-02-03T18:00:00Z", true)] {
         let world = World::new().await;
         let expires_at = expires_at.parse().unwrap();
-        let first = world.finished(refreshing(), Some(expires_at)).await;
+        let first = Box::pin(world.finished(refreshing(), Some(expires_at))).await;
         let refresh = world.second(&first, |_| ()).await;
         assert_eq!(refresh.and_then(|refresh| refresh.expires_at), confirmed.then_some(expires_at));
     }
