@@ -97,6 +97,7 @@ async fn download(global: &Global, client: &Client, run: &Run, dir: &Path) -> Re
 pub(crate) fn offline(global: &Global, command: BundleCommand) -> Result<Exit, Failure> {
     match command {
         BundleCommand::Verify(arguments) => verify::verify(global, &arguments),
+        BundleCommand::Decrypt(arguments) => verify::decrypt(global, &arguments),
         BundleCommand::Apply(arguments) => site::apply(global, &arguments),
         BundleCommand::Rollback { into } => site::rollback(global, &into),
         BundleCommand::Diff { old, new, markdown } => diff::diff(global, &old, &new, markdown),

@@ -186,6 +186,8 @@ pub(crate) enum BundleCommand {
     },
     /// Verify a bundle with no network; says what was proven, what was not, and how old it is.
     Verify(VerifyArguments),
+    /// Verify an encrypted bundle with no network, and write it as a plain one.
+    Decrypt(DecryptArguments),
     /// Take a mirror or a delta into a site: verified, put together, and switched to all at once.
     Apply(ApplyArguments),
     /// Use the state of a site before the present one again.
@@ -274,6 +276,25 @@ pub(crate) struct VerifyArguments {
     /// Refuse a bundle whose evidence is older than this, such as 36h or 7d.
     #[arg(long, value_name = "AGE")]
     pub(crate) max_age: Option<String>,
+    /// File with age identities (as `age-keygen` makes them), to prove what is in encrypted files, too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+}
+
+/// What to decrypt, for whom, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct DecryptArguments {
+    /// The folder that `bundle download` wrote, the bundle's tar in it, a tar or tar.zst of all its files, or an OCI image layout.
+    pub(crate) path: PathBuf,
+    /// File with age identities, as `age-keygen` makes them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: PathBuf,
+    /// Folder to write; it must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Public key that may have signed the bundle; give it again for each key that is accepted.
+    #[arg(long, value_name = "PEM")]
+    pub(crate) key: Vec<PathBuf>,
 }
 
 impl BundleCommand {

@@ -1,16 +1,17 @@
 //! `exportctl bundle verify` and `inspect`: no network, whatever happens.
 
 use std::error::Error;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use export_contract::Timestamp;
-use export_verify::{Policy, PublicKey, Report, VerifyError};
+use export_verify::{Identities, MAX_IDENTITY_FILE, Policy, PublicKey, Report, VerifyError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
-use crate::cli::{Form, Global, VerifyArguments};
+use crate::cli::{DecryptArguments, Form, Global, VerifyArguments};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -55,13 +56,36 @@ pub(crate) fn verify(global: &Global, arguments: &VerifyArguments) -> Result<Exi
             output::document(global, &Passed { verified: true, report: &report }, |_| told(&report));
             Ok(Exit::Ok)
         }
-        Err(cause) => {
-            if global.output != Form::Table {
-                output::document(global, &refused(&cause), |_| String::new());
-            }
-            Err(failed(cause))
-        }
+        Err(cause) => Err(told_failed(global, cause)),
     }
+}
+
+/// Verifies, and writes the plain bundle.
+pub(crate) fn decrypt(global: &Global, arguments: &DecryptArguments) -> Result<Exit, Failure> {
+    let policy = Policy {
+        keys: read_keys(&arguments.key)?,
+        identities: Some(read_identities(&arguments.identity)?),
+        require_provenance: true,
+        ..Policy::default()
+    };
+    if arguments.out.exists() {
+        let out = arguments.out.display();
+        return Err(Failure::Usage(format!("--out `{out}` is there already; name a folder that is not")));
+    }
+    let bar = bar(global, length(&arguments.path));
+    let progress = |bytes| bar.set_position(bytes);
+    let outcome = export_verify::decrypt(&arguments.path, &policy, &arguments.out, &progress);
+    bar.finish_and_clear();
+    let report = outcome.map_err(|cause| told_failed(global, cause))?;
+    output::document(global, &Passed { verified: true, report: &report }, |_| told(&report));
+    Ok(Exit::Ok)
+}
+
+fn told_failed(global: &Global, cause: VerifyError) -> Failure {
+    if global.output != Form::Table {
+        output::document(global, &refused(&cause), |_| String::new());
+    }
+    failed(cause)
 }
 
 /// Shows what a bundle says of itself.
@@ -72,20 +96,34 @@ pub(crate) fn inspect(global: &Global, path: &Path) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn policy(arguments: &VerifyArguments) -> Result<Policy, Failure> {
-    if arguments.key.is_empty() {
-        return Err(Failure::Usage(
-            "give the public key that must have signed the bundle: --key cosign.pub (not the one that came with it)"
-                .to_owned(),
-        ));
-    }
     Ok(Policy {
-        keys: arguments.key.iter().map(PathBuf::as_path).map(read_key).collect::<Result<Vec<PublicKey>, Failure>>()?,
+        keys: read_keys(&arguments.key)?,
         require_provenance: arguments.require_attestation,
         allow_failed_sources: arguments.allow_failed_sources,
         max_plain_bytes: arguments.max_plain_bytes,
         now: Some(Timestamp::from(SystemTime::now())),
         max_age_seconds: arguments.max_age.as_deref().map(parse_age).transpose()?,
+        identities: arguments.identity.as_deref().map(read_identities).transpose()?,
     })
+}
+
+fn read_keys(paths: &[PathBuf]) -> Result<Vec<PublicKey>, Failure> {
+    if paths.is_empty() {
+        return Err(Failure::Usage(
+            "give the public key that must have signed the bundle: --key cosign.pub (not the one that came with it)"
+                .to_owned(),
+        ));
+    }
+    paths.iter().map(PathBuf::as_path).map(read_key).collect()
+}
+
+/// Faults name the line and never what stands in it.
+fn read_identities(path: &Path) -> Result<Identities, Failure> {
+    let unread = |cause| Failure::File { act: "read", path: path.to_owned(), cause };
+    let mut text = Zeroizing::new(String::new());
+    let file = std::fs::File::open(path).map_err(unread)?;
+    file.take(MAX_IDENTITY_FILE as u64).read_to_string(&mut text).map_err(unread)?;
+    Identities::parse(&text).map_err(|error| Failure::Usage(format!("--identity `{}`: {error}", path.display())))
 }
 
 fn read_key(path: &Path) -> Result<PublicKey, Failure> {

@@ -2,6 +2,7 @@
 //!
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
+mod encryption;
 mod peer;
 mod policy;
 mod sections;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub(crate) use self::encryption::Encryption;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::sections::{
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) staging: Staging,
     /// The signing keys.
     pub(crate) signing: Signing,
+    /// Keepers and recipients of keys that encrypt.
+    pub(crate) encryption: Encryption,
     /// Who issues tokens.
     pub(crate) authority: Authority,
     /// What may be made and handed over.
@@ -71,6 +75,7 @@ impl Default for Config {
             policy: Policy::default(),
             staging: Staging::default(),
             signing: Signing::default(),
+            encryption: Encryption::default(),
             authority: Authority::default(),
             allow: Allow::default(),
             limits: Limits::default(),
@@ -155,6 +160,7 @@ impl Config {
         faults.extend(self.peer.faults());
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
+        faults.extend(self.encryption.faults());
         faults.extend(self.registry.faults());
         faults
     }
@@ -258,6 +264,7 @@ mod tests {
             "policy",
             "staging",
             "signing",
+            "encryption",
             "authority",
             "allow",
             "limits",

@@ -1,6 +1,7 @@
 //! Which driver stands behind which port.
 
 mod keys;
+mod sealing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use export_runs::{MongoRuns, RunStore, RunStoreError, SqliteRuns};
 use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
+pub(crate) use self::sealing::sealing;
 use crate::config::{Config, PolicyDriver, StagingDriver, StoreDriver};
 use crate::secrets;
 

@@ -157,6 +157,7 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::Unavailable | ErrorCode::SourceUnreadable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::AdapterFailed
         | ErrorCode::ArtefactCorrupt
+        | ErrorCode::EncryptionFailed
         | ErrorCode::SigningFailed
         | ErrorCode::DistributionFailed
         | ErrorCode::Exhausted

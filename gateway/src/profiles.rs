@@ -86,7 +86,7 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         name: wanted.name,
         kind,
         revision: 1,
-        config: merged(&built_in.config, wanted.config)?,
+        config: merged(&built_in.config, wanted.config, kind)?,
         description: wanted.description,
         labels: wanted.labels,
         created_by: caller.subject,
@@ -118,7 +118,7 @@ pub(crate) async fn update(gateway: &Gateway, id: &str, mut request: Incoming) -
         next.labels = labels;
     }
     if let Some(config) = change.config {
-        next.config = merged(&current.config, config)?;
+        next.config = merged(&current.config, config, current.kind)?;
     }
     if next.config != current.config {
         next.revision = current.revision + 1;
@@ -176,7 +176,7 @@ fn parse_kind(kind: &str, variant: Option<&str>) -> Result<ProfileKind, Problem>
 }
 
 /// Applies `change` to `config` as a JSON merge patch (RFC 7396) and checks the result.
-fn merged(config: &ProfileConfig, change: Value) -> Result<ProfileConfig, Problem> {
+fn merged(config: &ProfileConfig, change: Value, kind: ProfileKind) -> Result<ProfileConfig, Problem> {
     if change.is_null() {
         return Ok(config.clone());
     }
@@ -184,7 +184,7 @@ fn merged(config: &ProfileConfig, change: Value) -> Result<ProfileConfig, Proble
         serde_json::to_value(config).map_err(|_| Problem::new(ErrorCode::Internal, "the profile cannot be written"))?;
     merge(&mut whole, change);
     let config: ProfileConfig = serde_json::from_value(whole).map_err(|error| invalid("config", error.to_string()))?;
-    config.check().map_err(|faults| {
+    config.check().and_then(|()| config.check_for(kind)).map_err(|faults| {
         let errors = faults.into_iter().map(|ProfileError { path, problem }| FieldError { path, problem }).collect();
         Problem::new(ErrorCode::InvalidProfile, "the profile's configuration is out of bounds").with_errors(errors)
     })?;

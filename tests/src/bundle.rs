@@ -17,6 +17,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// A bundle that lies in a folder already.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// Downloads the bundle of a finished run and everything beside it.
     ///
     /// # Errors
@@ -34,6 +39,11 @@ impl Bundle {
             std::fs::write(folder.join(name), bytes).with_context(|| format!("cannot write `{name}`"))?;
         }
         Ok(Self { folder })
+    }
+
+    /// One that lies in a folder already.
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self { folder }
     }
 
     /// The folder.

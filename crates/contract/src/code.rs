@@ -83,6 +83,8 @@ codes! {
     AdapterFailed = "ERR_EXPORT_ADAPTER_FAILED",
     /// A staged artefact is missing or does not have the digest that was promised.
     ArtefactCorrupt = "ERR_EXPORT_ARTEFACT_CORRUPT",
+    /// The files cannot be encrypted as the profile asks: nobody to encrypt to, or a recipient's key cannot be had.
+    EncryptionFailed = "ERR_EXPORT_ENCRYPTION_FAILED",
     /// Signing failed for good, or the signature did not verify.
     SigningFailed = "ERR_EXPORT_SIGNING_FAILED",
     /// A distribution driver is not on the allowlist.

@@ -6,6 +6,7 @@
 
 pub mod code;
 pub mod digest;
+pub mod encryption;
 pub mod event;
 pub mod evidence;
 pub mod ids;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::encryption::ManifestEncryption;
 use crate::message::{AdapterRef, PolicySnapshotRef};
 use crate::profile::{DistributionKind, Frames};
 use crate::selectors::Selectors;
@@ -49,6 +50,9 @@ pub struct ExportManifest {
     pub adapter: AdapterRef,
     /// How `.zst` files are compressed.
     pub compression: ManifestCompression,
+    /// How and which files are encrypted in the tar; everything else here is about the plain ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<ManifestEncryption>,
     /// Every other file of the bundle, sorted by path.
     pub contents: Vec<ManifestContent>,
     /// The planned ways of handing over.

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::encryption::Encrypted;
 use crate::profile::{DistributionKind, Profile, ProfileKind};
 use crate::refresh::{PreviousRun, Refresh};
 use crate::run::{RunOptions, RunRef};
@@ -520,6 +521,9 @@ pub struct ManifestWritten {
     /// Of a delta: `export.json` of the mirror that it leads to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Artefact>,
+    /// What the encryption made: recipients, wrapped keys, and the encrypted files by digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encrypted>,
 }
 
 /// Written by sign.

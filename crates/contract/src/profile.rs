@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::encryption::{Encryption, EncryptionScope};
 use crate::{ProfileId, RecordKind, TenantId, Timestamp, Version};
 
 /// The six bundles of the specification: kind and variant in one word.
@@ -209,6 +210,9 @@ pub struct ProfileConfig {
     /// What the provenance tells of the builder.
     #[serde(skip_serializing_if = "is_default_provenance")]
     pub provenance: ProvenanceDetail,
+    /// Whether and how the files are encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
 }
 
 /// How SBOMs lie in a mirror.
@@ -267,6 +271,7 @@ impl Default for ProfileConfig {
             fresh_for_hours: None,
             refresh_when_unchanged: false,
             provenance: ProvenanceDetail::Standard,
+            encryption: None,
         }
     }
 }
@@ -313,6 +318,38 @@ impl ProfileConfig {
             "refreshWhenUnchanged",
             "set freshForHours too, which is what a refresh extends",
         );
+        if let Some(encryption) = &self.encryption {
+            // Only signed provenance says which encrypted bytes are the right ones.
+            expect(self.attestation, "attestation", "use true: encryption needs provenance that is signed");
+            for (path, problem) in encryption.faults() {
+                expect(false, &format!("encryption.{path}"), problem);
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// Checks what only some kinds of bundle can do.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn check_for(&self, kind: ProfileKind) -> Result<(), Vec<ProfileError>> {
+        let Some(encryption) = &self.encryption else { return Ok(()) };
+        let mut faults = Vec::new();
+        let mut expect = |good: bool, path: &str, problem: &str| {
+            if !good {
+                faults.push(ProfileError { path: format!("config.{path}"), problem: problem.to_owned() });
+            }
+        };
+        if kind.family() == "trivy" {
+            let data = encryption.scope == Some(EncryptionScope::Data);
+            expect(!data, "encryption.scope", "use payload: a database does not lie under data/");
+            let oci = self.distribution.contains(&DistributionKind::Oci);
+            expect(
+                !oci,
+                "distribution",
+                "leave out oci: Trivy pulls its database in the clear, so it cannot be encrypted",
+            );
+        }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 

@@ -47,9 +47,11 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<PartAdapted>("part_adapted.v1.json");
     survives::<RunAdapted>("run_adapted.v1.json");
     survives::<ManifestWritten>("manifest_written.v1.json");
+    survives::<ManifestWritten>("manifest_written.v1.encrypted.json");
     survives::<RunSigned>("run_signed.v1.json");
     survives::<RunDistributed>("run_distributed.v1.json");
     survives::<Profile>("profile.v1.json");
+    survives::<Profile>("profile.v1.encrypted.json");
     survives::<Run>("run.v1.json");
     survives::<Run>("run.v1.policy.json");
     survives::<Run>("run.refresh.v1.json");
@@ -57,6 +59,13 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<RunEvent>("run_event.json");
     survives::<ProgressTick>("progress_tick.json");
     survives::<ExportManifest>("export_manifest.1.0.json");
+    survives::<RunAdmitted>("run_admitted.delta.v1.json");
+    survives::<RunPlanned>("run_planned.delta.v1.json");
+    survives::<PartAdapted>("part_adapted.mirror.v1.json");
+    survives::<RunAdapted>("run_adapted.delta.v1.json");
+    survives::<ManifestWritten>("manifest_written.delta.v1.json");
+    survives::<ExportManifest>("export_manifest.1.0.delta.json");
+    survives::<ExportManifest>("export_manifest.1.0.encrypted.json");
     survives::<ExportManifest>("export_manifest.1.0.policy.json");
 }
 

@@ -30,7 +30,7 @@ const TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// Longest wait that a server may ask for. Who asks for more is not waited for: the error says that another try may help.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// How a server is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/kms/latest/APIReference/>, `GetPublicKey` and `Sign`. The private key never leaves KMS. What comes back
 //! is verified here before anyone sees it. A message of 1 to 4096 bytes is sent whole, as KMS allows; of any other its digest.
 
+mod envelope;
 mod error;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec};
 use export_canon::digesting::sha256;
 
+pub use self::envelope::KmsEnvelope;
 pub use self::error::KmsError;
 use crate::key::PublicKey;
 use crate::signer::{SignError, Signer};
@@ -28,7 +30,8 @@ const MAX_RAW: usize = 4096;
 /// Where the key is. The secret is printed nowhere.
 #[derive(Clone)]
 pub struct KmsSettings {
-    /// Key id, ARN, or alias (`alias/export`) of a key of spec `ECC_NIST_P256` and usage `SIGN_VERIFY`.
+    /// Key id, ARN, or alias (`alias/export`): to sign of a key of spec `ECC_NIST_P256` and usage `SIGN_VERIFY`, to encrypt of one of
+    /// spec `SYMMETRIC_DEFAULT`.
     pub key: String,
     /// Region; empty leaves it to the machine (`AWS_REGION`, its profile or role).
     pub region: String,

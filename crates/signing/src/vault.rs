@@ -4,6 +4,7 @@
 //! server; it gets a digest and gives a signature, which is verified here before anyone sees it.
 
 mod answer;
+mod envelope;
 mod error;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use reqwest::{Certificate, Client, Method, RequestBuilder, Response, Url};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+pub use self::envelope::VaultEnvelope;
 pub use self::error::VaultError;
 use crate::bundle::to_base64;
 use crate::key::PublicKey;
@@ -33,7 +35,7 @@ pub struct VaultSettings {
     pub address: String,
     /// Where the transit engine is mounted, such as `transit` or `site/transit`.
     pub mount: String,
-    /// Name of the key, of type `ecdsa-p256`.
+    /// Name of the key: to sign of type `ecdsa-p256`, to encrypt of an AEAD type.
     pub key: String,
     /// Which version of the key signs; absent: the latest one at the time of opening, and that one until it is opened again.
     pub version: Option<u32>,

@@ -24,9 +24,6 @@ pub enum SiteError {
         "the delta comes without target.json.sig and target.json.sigstore.json, so nobody would vouch for the new mirror"
     )]
     TargetUnsigned,
-    /// The delta is encrypted.
-    #[error("the bundle is encrypted: decrypt it first (`exportctl bundle decrypt`)")]
-    Encrypted,
     /// There is nothing that a delta could change.
     #[error("the site is empty: a delta needs the mirror {0}, apply that first")]
     NoBase(Digest),
@@ -94,7 +91,6 @@ impl SiteError {
             Self::Verify(fault) | Self::Result(fault) => fault.exit_code(),
             Self::NotAMirror(_) => 14,
             Self::TargetUnsigned => 11,
-            Self::Encrypted => 2,
             Self::NoBase(_) | Self::WrongBase { .. } | Self::Rollback { .. } | Self::AnotherMirror { .. } => 16,
             Self::NoEarlierState => 4,
             Self::Mirror(fault) if fault.is_hostile() => 13,

@@ -6,13 +6,16 @@ use std::io::{self, BufReader, Read, Write};
 use export_canon::digesting::DigestingReader;
 use export_canon::tar::{END_OF_ARCHIVE, TarLimits, TarReader, header_bytes, padding};
 use export_contract::Digest;
-use export_contract::manifest::{ExportManifest, ManifestContent, PATH, TARGET_PATH};
+use export_contract::encryption::EncryptedFile;
+use export_contract::manifest::{ExportManifest, PATH, TARGET_PATH};
 
 use crate::container::{BUNDLE, Container, ExportJson, MAX_MANIFEST};
 use crate::content::{self, Counted};
 use crate::error::{VerifyError, shown};
 use crate::policy::Policy;
-use crate::unpack::{Tee, Unpack};
+use crate::sealed::{Form, Unsealing};
+use crate::turns::{Turns, What};
+use crate::unpack::{Copy, Tee, Unpack};
 
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
@@ -28,6 +31,12 @@ pub(crate) struct Archive {
     pub(crate) records: u64,
     /// Files with records that could not be counted.
     pub(crate) uncounted: Vec<String>,
+    /// In which form its files are.
+    pub(crate) form: Form,
+    /// The encrypted ones.
+    pub(crate) sealed: Vec<EncryptedFile>,
+    /// Whether they were decrypted and what is in them checked.
+    pub(crate) opened: bool,
     /// The manifest of the mirror that a delta leads to; empty where there is none.
     pub(crate) target: Vec<u8>,
 }
@@ -53,79 +62,93 @@ impl Write for Kept<'_> {
     }
 }
 
-/// A file that the tar must hold.
-enum Expected<'a> {
-    Content(&'a ManifestContent),
-    ExportJson(&'a ExportJson),
-}
-
-impl Expected<'_> {
-    fn path(&self) -> &str {
-        match self {
-            Self::Content(content) => &content.path,
-            Self::ExportJson(_) => PATH,
-        }
-    }
+/// What the tar is compared with.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) manifest: &'a ExportManifest,
+    pub(crate) export_json: &'a ExportJson,
+    /// There where files are encrypted.
+    pub(crate) unsealing: Option<&'a Unsealing>,
 }
 
 /// Streams the tar once and compares it with the manifest.
 pub(crate) fn check(
     container: &mut Container<'_>,
-    manifest: &ExportManifest,
-    export_json: &ExportJson,
+    wanted: &Wanted<'_>,
     policy: &Policy,
     progress: &dyn Fn(u64),
     mut copies: Option<&mut dyn Unpack>,
 ) -> Result<Archive, VerifyError> {
-    let mut expected: Vec<Expected<'_>> = manifest.contents.iter().map(Expected::Content).collect();
-    expected.push(Expected::ExportJson(export_json));
-    expected.sort_by(|a, b| a.path().cmp(b.path()));
-
+    let mut turns = Turns::new(wanted);
     let told = Told { inner: container.bundle()?, bytes: 0, progress };
     let mut reader = BufReader::with_capacity(PIECE, DigestingReader::new(told));
     let framing = Framing::default();
     let mut archive = TarReader::new(Tap { inner: &mut reader, framing: &framing }, TarLimits::default());
-    let mut expected = expected.into_iter();
-    let (mut files, mut records, mut uncounted, mut target) = (0, 0, Vec::new(), Vec::new());
+    let (mut files, mut records, mut uncounted, mut sealed, mut target) = (0, 0, Vec::new(), Vec::new(), Vec::new());
     while let Some(mut entry) =
         framing.noting(|| archive.next_entry()).map_err(|cause| VerifyError::archive(BUNDLE, cause))?
     {
         let (path, size) = (entry.path().to_owned(), entry.size());
-        let next = match in_turn(expected.next(), &path) {
+        let next = match turns.next(&path) {
             Ok(next) => next,
             Err(fault) => return Err(worse(archive, fault)),
         };
         framing.entry(&path, size)?;
+        // What is copied is the plain file under its own path, in whatever form it lies in the tar.
+        let name = next.what.path();
+        if let Some(unsealing) =
+            wanted.unsealing.filter(|unsealing| next.sealed && copies.is_some() && !unsealing.opens())
+        {
+            return Err(unsealing.why_closed(&path));
+        }
         let mut copy: Option<Box<dyn Write + '_>> = match &mut copies {
-            Some(copies) => Some(copies.file(&path).map_err(|cause| VerifyError::Write { path: path.clone(), cause })?),
+            Some(copies) => {
+                Some(copies.file(name).map_err(|cause| VerifyError::Write { path: name.to_owned(), cause })?)
+            }
             None => None,
         };
-        if path == TARGET_PATH && size <= MAX_MANIFEST {
+        if name == TARGET_PATH && next.what.bytes() <= MAX_MANIFEST {
             copy = Some(Box::new(Kept { bytes: &mut target, copy }));
         }
-        let mut entry = Tee::new(&mut entry, copy.map(|copy| (path.clone(), copy)));
-        match next {
-            Expected::Content(content) => {
+        let copy: Option<Copy<'_>> = copy.map(|copy| (name.to_owned(), copy));
+        match next.what {
+            What::Content(content) => {
                 files += 1;
-                match content::check(content, size, &mut entry, policy)? {
-                    Counted::Records(found) => records += found,
-                    Counted::Unknown => uncounted.push(path),
-                    Counted::NoRecords => {}
+                let counted = match wanted.unsealing.filter(|_| next.sealed) {
+                    None => {
+                        let mut entry = Tee::new(&mut entry, copy);
+                        let counted = content::check(content, size, &mut entry, policy)?;
+                        entry.finish()?;
+                        Some(counted)
+                    }
+                    Some(unsealing) => {
+                        let (found, counted) = unsealing.check(content, &path, &mut entry, policy, copy)?;
+                        sealed.push(found);
+                        counted
+                    }
+                };
+                match counted {
+                    Some(Counted::Records(found)) => records += found,
+                    Some(Counted::Unknown) => uncounted.push(shown(&content.path)),
+                    Some(Counted::NoRecords) | None => {}
                 }
             }
-            Expected::ExportJson(ExportJson { bytes, digest }) => {
+            What::ExportJson(ExportJson { bytes, digest }) => {
+                let mut entry = Tee::new(&mut entry, copy);
                 content::check_bytes(PATH, digest, bytes.len() as u64, size, &mut entry)?;
+                entry.finish()?;
             }
         }
-        entry.finish()?;
     }
-    if let Some(missing) = expected.next() {
-        return Err(VerifyError::FileMissing(shown(missing.path())));
+    if let Some(missing) = turns.missing() {
+        return Err(VerifyError::FileMissing(shown(&missing)));
     }
     framing.end()?;
     let (_, digested) = reader.into_inner().finish();
     let digest = Digest::from_bytes(*digested.sha256.as_bytes());
-    Ok(Archive { digest, bytes: digested.bytes, files, records, uncounted, target })
+    let form = turns.form();
+    let opened = form == Form::Decrypted || wanted.unsealing.is_some_and(Unsealing::opens);
+    Ok(Archive { digest, bytes: digested.bytes, files, records, uncounted, form, sealed, opened, target })
 }
 
 /// Tells somebody how many bytes were read.
@@ -141,15 +164,6 @@ impl Read for Told<'_> {
         self.bytes += got as u64;
         (self.progress)(self.bytes);
         Ok(got)
-    }
-}
-
-/// Both lists are in ascending order, so the first difference tells which of the two has a file too many.
-fn in_turn<'a>(expected: Option<Expected<'a>>, path: &str) -> Result<Expected<'a>, VerifyError> {
-    match expected {
-        Some(expected) if expected.path() == path => Ok(expected),
-        Some(expected) if expected.path() < path => Err(VerifyError::FileMissing(shown(expected.path()))),
-        _ => Err(VerifyError::rule(path, "it is in the bundle, but export.json does not list it")),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Provenance: signed, and about this bundle.
 
 use export_contract::Digest;
-use export_contract::manifest::ManifestContent;
+use export_contract::encryption::Encrypted;
+use export_contract::manifest::{ExportManifest, ManifestContent};
 use export_signing::dsse::{IN_TOTO, pre_authentication};
 use export_signing::statement::{PROVENANCE_TYPE, STATEMENT_TYPE, Statement, Subject};
 use serde::Deserialize as _;
@@ -11,6 +12,7 @@ use crate::canonical;
 use crate::container::{ATTESTATION as SIGNED, BUNDLE, Container, EXPORT_JSON, ExportJson, PROVENANCE as PLAIN};
 use crate::error::{VerifyError, shown};
 use crate::policy::Policy;
+use crate::sealed::{self, Form};
 use crate::signature::{Judge, read_bundle};
 
 /// What sigstore-go takes too.
@@ -37,6 +39,28 @@ pub(crate) struct Found {
     pub(crate) finished_on: String,
     /// Subjects that are elsewhere.
     pub(crate) elsewhere: Vec<String>,
+    /// What it says of the encrypted files, where there are some.
+    pub(crate) encrypted: Option<Encrypted>,
+}
+
+/// A statement that one of the keys signed.
+pub(crate) struct Signed {
+    statement: Statement,
+    key_id: String,
+}
+
+impl Signed {
+    /// The run that it is about.
+    pub(crate) fn run(&self) -> &str {
+        &self.statement.predicate.run_details.metadata.invocation_id
+    }
+
+    /// What it says of encryption.
+    pub(crate) fn encrypted(&self) -> Result<Option<Encrypted>, VerifyError> {
+        let internal = &self.statement.predicate.build_definition.internal_parameters;
+        let Some(value) = internal.pointer("/environment/encryption") else { return Ok(None) };
+        Encrypted::deserialize(value).map(Some).map_err(|cause| VerifyError::not_json(SIGNED, &cause))
+    }
 }
 
 /// Checks the provenance that is there.
@@ -44,17 +68,37 @@ pub(crate) fn check(
     container: &Container<'_>,
     archive: &Archive,
     export_json: &ExportJson,
-    contents: &[ManifestContent],
+    manifest: &ExportManifest,
     policy: &Policy,
 ) -> Result<Attestation, VerifyError> {
-    let plain = container.beside(PLAIN)?;
-    let Some(text) = container.beside(SIGNED)? else {
-        if policy.require_provenance {
+    let Some(signed) = signed(container, policy)? else {
+        if policy.require_provenance || archive.form == Form::Sealed {
             return Err(VerifyError::SignatureMissing { what: PLAIN, file: SIGNED });
         }
+        let plain = container.beside(PLAIN)?;
         return Ok(if plain.is_some() { Attestation::Unsigned } else { Attestation::Absent });
     };
-    let Signed { payload, key_id } = signed(container, policy, PLAIN, SIGNED, &text)?;
+    let mut encrypted = signed.encrypted()?;
+    if let (Form::Sealed, Some(how)) = (archive.form, manifest.encryption) {
+        encrypted = Some(sealed::compare(encrypted, how, &archive.sealed)?);
+    }
+    let Signed { statement, key_id } = signed;
+    let elsewhere = about(&statement, archive, export_json, &manifest.contents)?;
+    let metadata = statement.predicate.run_details.metadata;
+    Ok(Attestation::Found(Box::new(Found {
+        key_id,
+        invocation: shown(&metadata.invocation_id),
+        finished_on: shown(&metadata.finished_on),
+        elsewhere,
+        encrypted: encrypted.filter(|_| manifest.encryption.is_some()),
+    })))
+}
+
+/// The statement in the envelope, if there is one: signed by one of the keys, and no other than the one that lies beside it in the clear.
+pub(crate) fn signed(container: &Container<'_>, policy: &Policy) -> Result<Option<Signed>, VerifyError> {
+    let plain = container.beside(PLAIN)?;
+    let Some(text) = container.beside(SIGNED)? else { return Ok(None) };
+    let Opened { payload, key_id } = opened(container, policy, PLAIN, SIGNED, &text)?;
     if plain.is_some_and(|plain| *plain != *payload) {
         return Err(VerifyError::DigestMismatch {
             what: PLAIN.to_owned(),
@@ -64,31 +108,24 @@ pub(crate) fn check(
     }
     let statement = Statement::deserialize(canonical::read(SIGNED, &payload)?)
         .map_err(|cause| VerifyError::not_json(SIGNED, &cause))?;
-    let elsewhere = about(&statement, archive, export_json, contents)?;
-    let metadata = statement.predicate.run_details.metadata;
-    Ok(Attestation::Found(Box::new(Found {
-        key_id,
-        invocation: shown(&metadata.invocation_id),
-        finished_on: shown(&metadata.finished_on),
-        elsewhere,
-    })))
+    Ok(Some(Signed { statement, key_id }))
 }
 
 /// The payload of an in-toto envelope, and who signed it.
-pub(crate) struct Signed {
+pub(crate) struct Opened {
     pub(crate) payload: Vec<u8>,
     pub(crate) key_id: String,
 }
 
 /// Opens the envelope in the file `file` with the text `text`, in which `what` is signed. Nothing of the payload is looked at before
 /// its signature.
-pub(crate) fn signed(
+pub(crate) fn opened(
     container: &Container<'_>,
     policy: &Policy,
     what: &'static str,
     file: &'static str,
     text: &[u8],
-) -> Result<Signed, VerifyError> {
+) -> Result<Opened, VerifyError> {
     let bundle = read_bundle(file, text)?;
     let envelope = bundle.dsse_envelope.ok_or_else(|| VerifyError::rule(file, "it holds no envelope"))?;
     let not_one = || VerifyError::SignatureInvalid { what, file, cause: None };
@@ -99,7 +136,7 @@ pub(crate) fn signed(
     if envelope.payload_type != IN_TOTO {
         return Err(VerifyError::rule(file, "its payload is not an in-toto statement"));
     }
-    Ok(Signed { payload, key_id })
+    Ok(Opened { payload, key_id })
 }
 
 /// Whether the statement is about this tar and this manifest, and of files of the bundle says what the manifest says; gives its other
@@ -140,7 +177,10 @@ pub(crate) fn about_both(
         let [subject] = named.as_slice() else {
             return Err(VerifyError::rule(file, "it does not name bundle.tar and export.json once each"));
         };
-        same_digest(by, name, subject, digest)?;
+        // The tar that was handed over was the encrypted one; its digest says nothing of what decryption left.
+        if name != BUNDLE || archive.form != Form::Decrypted {
+            same_digest(by, name, subject, digest)?;
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use export_canon::CanonError;
 use export_canon::tar::{Refusal, TarError};
 use export_contract::{RecordKind, Timestamp};
+use export_sealing::OpenError;
 use export_signing::SignatureInvalid;
 use export_signing::bundle::BundleError;
 
@@ -137,6 +138,12 @@ pub enum VerifyError {
     /// A maximum age was asked for and cannot be judged.
     #[error("the age of the evidence cannot be judged: {0}")]
     AgeUnknown(&'static str),
+    /// Encrypted, and to nobody whose key was given.
+    #[error("`{0}` is encrypted to other recipients than the identities given")]
+    NotForUs(String),
+    /// Encrypted, and no identity was given, where its plain bytes are needed.
+    #[error("`{0}` is encrypted; name the file with your age identity: --identity FILE")]
+    Closed(String),
     /// The tar ends before its end.
     #[error("`{0}` is cut off")]
     CutOff(String),
@@ -194,6 +201,9 @@ pub enum Problem {
     /// Compressed data is damaged, or more than was promised.
     #[error("its compressed data is damaged or more than promised")]
     Compressed(#[source] io::Error),
+    /// The bytes are those that were signed, and yet they do not decrypt.
+    #[error("it does not decrypt")]
+    Encrypted(#[source] OpenError),
     /// A rule of the format is broken.
     #[error("{0}")]
     Rule(&'static str),
@@ -215,12 +225,13 @@ impl Quoted {
 impl VerifyError {
     /// The exit code of this fault (architecture, section 8): 10 signature invalid, 11 missing, 12 wrong signer, 13 digest or count
     /// mismatch, 14 malformed or hostile (and whatever is not read to its end because it is already more than was promised), 15 too
-    /// old, 17 incomplete; 2 where no key was given or a stream comes in the wrong order, 4 where there is nothing, 1 where the
-    /// machine does not give the bytes.
+    /// old, 17 incomplete; 2 where no key or identity was given or a stream comes in the wrong order, 3 where no identity given can decrypt, 4 where
+    /// there is nothing, 1 where the machine does not give or take the bytes.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Read { .. } | Self::Write { .. } => 1,
-            Self::NoKey | Self::Order => 2,
+            Self::NotForUs(_) => 3,
+            Self::NoKey | Self::Order | Self::Closed(_) => 2,
             Self::NotFound(_) => 4,
             Self::SignatureInvalid { .. } => 10,
             Self::SignatureMissing { .. } => 11,

@@ -18,7 +18,7 @@ use crate::canonical;
 use crate::container::{Container, Delivery, ExportJson, LayoutIndex, LayoutManifest};
 use crate::frames::FrameWalker;
 use crate::policy::Policy;
-use crate::{archive, manifest, refresh, signature};
+use crate::{archive, manifest, refresh, sealed, signature};
 
 /// A key whose private half nobody has.
 const KEY: &str = "-----BEGIN PUBLIC KEY-----
@@ -83,7 +83,10 @@ pub fn bundle(bytes: &[u8]) {
     let Ok(export_json) = container.export_json() else { return };
     let policy = Policy { allow_failed_sources: true, max_plain_bytes: Some(MOST_PLAIN), ..Policy::default() };
     let Ok(manifest) = manifest::read(&export_json, &policy) else { return };
-    if let Ok(archive) = archive::check(&mut container, &manifest.export, &export_json, &policy, &|_| (), None) {
+    let unsealing = sealed::prepare(&container, &manifest.export, &policy).ok().flatten();
+    let wanted =
+        archive::Wanted { manifest: &manifest.export, export_json: &export_json, unsealing: unsealing.as_ref() };
+    if let Ok(archive) = archive::check(&mut container, &wanted, &policy, &|_| (), None) {
         assert_eq!(archive.files, manifest.export.contents.len() as u64);
     }
 }

@@ -1,15 +1,16 @@
 //! The offline verifier: proves what can be proven of a bundle, from its bytes and a public key alone.
 //!
-//! Every byte is taken for hostile. Nothing is unpacked, nothing is written, no network is touched; memory is bounded whatever the
+//! Every byte is taken for hostile. Nothing is unpacked, nothing but what [`decrypt`] is told to is written, no network is touched; memory is bounded whatever the
 //! bundle claims. The order is: find the files ([`container`]), check the signature over `export.json` ([`signature`]) before anything of
-//! it is believed, read it ([`manifest`]), stream the tar against it ([`archive`], [`content`], [`frames`]), then check provenance
-//! ([`attestation`]), a later confirmation ([`refresh`]) and age. [`verify`] tells what was proven and what was not; [`inspect`] only shows what a bundle says of itself.
+//! it is believed, read it ([`manifest`]), stream the tar against it ([`archive`], [`content`], [`frames`], and [`sealed`] where files are
+//! encrypted), then check provenance ([`attestation`]), a later confirmation ([`refresh`]) and age. [`verify`] tells what was proven and what was not; [`inspect`] only shows what a bundle says of itself.
 
 mod archive;
 mod attestation;
 mod canonical;
 mod container;
 mod content;
+mod decrypt;
 mod error;
 mod frames;
 mod freshness;
@@ -21,21 +22,26 @@ mod members;
 mod policy;
 mod refresh;
 mod report;
+mod sealed;
 mod signature;
+mod turns;
 mod unpack;
 
 use std::io::Read;
 use std::path::Path;
 
+pub use decrypt::decrypt;
 pub use error::{Problem, Quoted, VerifyError};
+pub use export_sealing::{Identities, IdentityError, MAX_IDENTITY_FILE};
 pub use export_signing::PublicKey;
 pub use inspect::{Inspection, inspect};
 pub use members::Members;
 pub use policy::Policy;
-pub use report::{AbsentSource, Base, Report};
+pub use report::{AbsentSource, Base, EncryptionFacts, Report};
 pub use unpack::Unpack;
 
 use container::Container;
+use decrypt::PlainTar;
 use report::Evidence;
 
 /// Verifies the bundle in `path`: a folder with `bundle.tar` (or `bundle.tar.zst`) and the files that travel with it, such a tar itself
@@ -52,7 +58,7 @@ pub fn verify(path: &Path, policy: &Policy) -> Result<Report, VerifyError> {
 /// # Errors
 /// The first fault found; [`VerifyError::exit_code`] gives its class.
 pub fn verify_watched(path: &Path, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
-    prove(Container::open(path)?, policy, progress, None)
+    prove(Container::open(path)?, policy, progress, Copies::No)
 }
 
 /// [`verify_watched`], giving `copies` every file that it reads.
@@ -65,7 +71,7 @@ pub fn verify_into(
     progress: &dyn Fn(u64),
     copies: &mut dyn Unpack,
 ) -> Result<Report, VerifyError> {
-    prove(Container::open(path)?, policy, progress, Some(copies))
+    prove(Container::open(path)?, policy, progress, Copies::To(copies))
 }
 
 /// Verifies a delivery that comes once: a tar, plain or zstd, of `bundle.tar` and the files that travel with it. `export.json` and its
@@ -74,7 +80,7 @@ pub fn verify_into(
 /// # Errors
 /// The first fault found; [`VerifyError::exit_code`] gives its class.
 pub fn verify_stream(reader: impl Read, policy: &Policy, progress: &dyn Fn(u64)) -> Result<Report, VerifyError> {
-    prove(Container::stream(reader)?, policy, progress, None)
+    prove(Container::stream(reader)?, policy, progress, Copies::No)
 }
 
 /// [`verify_stream`], giving `copies` every file that it reads.
@@ -87,30 +93,48 @@ pub fn verify_stream_into(
     progress: &dyn Fn(u64),
     copies: &mut dyn Unpack,
 ) -> Result<Report, VerifyError> {
-    prove(Container::stream(reader)?, policy, progress, Some(copies))
+    prove(Container::stream(reader)?, policy, progress, Copies::To(copies))
+}
+
+/// Where the files of a bundle go while it is proven.
+enum Copies<'a> {
+    No,
+    To(&'a mut dyn Unpack),
+    /// Into a folder as a bundle of plain files.
+    PlainTar(&'a Path),
 }
 
 fn prove(
     mut container: Container<'_>,
     policy: &Policy,
     progress: &dyn Fn(u64),
-    mut copies: Option<&mut dyn Unpack>,
+    copies: Copies<'_>,
 ) -> Result<Report, VerifyError> {
     let export_json = container.export_json()?;
     let signature = signature::check(&container, &export_json, policy)?;
     let manifest = manifest::read(&export_json, policy)?;
-    let archive = match &mut copies {
-        Some(copies) => {
-            archive::check(&mut container, &manifest.export, &export_json, policy, progress, Some(&mut **copies))
+    let unsealing = sealed::prepare(&container, &manifest.export, policy)?;
+    let wanted =
+        archive::Wanted { manifest: &manifest.export, export_json: &export_json, unsealing: unsealing.as_ref() };
+    let mut tar;
+    let mut copies: Option<&mut dyn Unpack> = match copies {
+        Copies::No => None,
+        Copies::To(copies) => Some(copies),
+        Copies::PlainTar(folder) => {
+            tar = PlainTar::new(folder, &manifest.export, &export_json)?;
+            Some(&mut tar)
         }
-        None => archive::check(&mut container, &manifest.export, &export_json, policy, progress, None),
+    };
+    let archive = match &mut copies {
+        Some(copies) => archive::check(&mut container, &wanted, policy, progress, Some(&mut **copies)),
+        None => archive::check(&mut container, &wanted, policy, progress, None),
     }?;
     container.close(&archive)?;
     let target = match &manifest.export.delta {
         Some(_) => signature::of_target(&container, &archive.target, policy)?,
         None => None,
     };
-    let attestation = attestation::check(&container, &archive, &export_json, &manifest.export.contents, policy)?;
+    let attestation = attestation::check(&container, &archive, &export_json, &manifest.export, policy)?;
     let refresh = refresh::check(&container, &archive, &export_json, &manifest.export, policy)?;
     let age = freshness::check(&manifest.export, refresh.as_ref(), policy)?;
     if let Some(copies) = copies {

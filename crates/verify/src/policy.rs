@@ -1,6 +1,7 @@
 //! What the caller asks of a bundle.
 
 use export_contract::Timestamp;
+use export_sealing::Identities;
 use export_signing::PublicKey;
 
 /// What must hold for a bundle to pass. The default passes nothing, because it has no key.
@@ -20,4 +21,6 @@ pub struct Policy {
     /// The most seconds that may lie between `now` and the time of which the evidence is known to have been the newest: `asOf`, or
     /// when a refresh found nothing newer.
     pub max_age_seconds: Option<i64>,
+    /// Private keys for encrypted files; without, only their encrypted bytes are proven.
+    pub identities: Option<Identities>,
 }

@@ -7,7 +7,7 @@ use export_signing::statement::{STATEMENT_TYPE, Statement};
 use serde::Deserialize as _;
 
 use crate::archive::Archive;
-use crate::attestation::{Signed, about_both, signed};
+use crate::attestation::{Opened, about_both, opened};
 use crate::canonical;
 use crate::container::{Container, ExportJson, REFRESH};
 use crate::error::VerifyError;
@@ -36,7 +36,7 @@ pub(crate) fn check(
     policy: &Policy,
 ) -> Result<Option<Refresh>, VerifyError> {
     let Some(text) = container.beside(REFRESH)? else { return Ok(None) };
-    let Signed { payload, key_id } = signed(container, policy, "the refresh", REFRESH, &text)?;
+    let Opened { payload, key_id } = opened(container, policy, "the refresh", REFRESH, &text)?;
     let statement = read(&payload)?;
     if statement.subject.len() != 2 {
         return Err(VerifyError::rule(REFRESH, "it is not about bundle.tar and export.json alone"));

@@ -1,5 +1,6 @@
 //! What was proven of a bundle, and what was not.
 
+use export_contract::encryption::{EncryptionMode, EncryptionScope, ManifestEncryption};
 use export_contract::manifest::{ManifestSource, SourceState};
 use export_contract::{Digest, RecordKind, TenantId, Timestamp};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use crate::error::shown;
 use crate::freshness::{Age, spoken};
 use crate::manifest::Manifest;
 use crate::refresh::Refresh;
+use crate::sealed::Form;
 use crate::signature::Signature;
 
 /// Most names of things not looked at that are told one by one.
@@ -59,6 +61,27 @@ pub struct Report {
     pub records: u64,
     /// Sources of the ledger that are not in the bundle.
     pub absent_sources: Vec<AbsentSource>,
+    /// How files are encrypted, where some are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<EncryptionFacts>,
+}
+
+/// The encryption of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EncryptionFacts {
+    /// `age` or `aes-gcm`.
+    pub mode: EncryptionMode,
+    /// `data` or `payload`.
+    pub scope: EncryptionScope,
+    /// Encrypted files in the tar; none in one that was decrypted.
+    pub files: u64,
+    /// Whether the files lie in the tar as they were before they were encrypted.
+    pub decrypted: bool,
+    /// Whether what is in the files was compared with `export.json`.
+    pub contents_proven: bool,
+    /// Who can decrypt, as the signed provenance says.
+    pub recipients: Vec<String>,
 }
 
 /// The bundle that a delta changes, as the delta says.
@@ -101,6 +124,7 @@ pub(crate) struct Evidence {
 impl Report {
     pub(crate) fn new(evidence: Evidence) -> Self {
         let (proven, not_proven) = told(&evidence);
+        let encryption = encryption(&evidence);
         let Evidence { manifest: Manifest { export: manifest }, export_json, signature, archive, refresh, age, .. } =
             evidence;
         let profile = &manifest.profile;
@@ -126,13 +150,66 @@ impl Report {
             files: archive.files,
             records: archive.records,
             absent_sources: manifest.sources.into_iter().filter_map(absent).collect(),
+            encryption,
         }
     }
+}
+
+fn encryption(evidence: &Evidence) -> Option<EncryptionFacts> {
+    let Evidence { manifest, archive, attestation, .. } = evidence;
+    let ManifestEncryption { mode, scope } = manifest.export.encryption?;
+    let recipients = match attestation {
+        Attestation::Found(found) => found.encrypted.iter().flat_map(|encrypted| &encrypted.recipients).collect(),
+        Attestation::Unsigned | Attestation::Absent => Vec::new(),
+    };
+    Some(EncryptionFacts {
+        mode,
+        scope,
+        files: archive.sealed.len() as u64,
+        decrypted: archive.form == Form::Decrypted,
+        contents_proven: archive.opened,
+        recipients: recipients.into_iter().map(|wrapped| shown(&wrapped.recipient)).collect(),
+    })
 }
 
 fn absent(source: ManifestSource) -> Option<AbsentSource> {
     let ManifestSource { name, kind, state, .. } = source;
     (state != SourceState::Complete).then_some(AbsentSource { name, kind, state })
+}
+
+/// What of the files was compared with what.
+fn files(archive: &Archive, proven: &mut Vec<String>, not_proven: &mut Vec<String>) {
+    let Archive { digest, files, records, sealed, .. } = archive;
+    let sealed = sealed.len();
+    if sealed == 0 {
+        proven.push(format!(
+            "bundle.tar ({digest}) holds export.json, the {files} files that it lists and no others, each with its digest and length"
+        ));
+    } else {
+        proven.push(format!(
+            "bundle.tar ({digest}) holds export.json, the {files} files that it lists and no others; {sealed} of them are encrypted and \
+             have the digests and lengths that the signed provenance gives, the others those of export.json"
+        ));
+    }
+    if archive.form == Form::Decrypted {
+        not_proven.push(
+            "that this is the bundle.tar that was handed over: its files were decrypted since, and the digest of bundle.tar in \
+             provenance is that of the encrypted one"
+                .to_owned(),
+        );
+    }
+    if archive.opened {
+        if sealed > 0 {
+            proven.push(format!("the {sealed} encrypted files decrypt to what export.json lists, digest and length"));
+        }
+        proven.push(format!("the compressed files hold {records} records, decompressed and counted"));
+    } else if sealed > 0 {
+        not_proven.push(format!(
+            "what the {sealed} encrypted files hold: export.json has the digests and counts of the plain ones; --identity proves them"
+        ));
+    } else {
+        proven.push(format!("the compressed files hold {records} records, decompressed and counted"));
+    }
 }
 
 /// Of which time the evidence is; the last time named is the one that its age counts from.
@@ -150,20 +227,16 @@ fn told(evidence: &Evidence) -> (Vec<String>, Vec<String>) {
     let Manifest { export: manifest } = manifest;
     let (mut proven, mut not_proven) = (Vec::new(), Vec::new());
     proven.push(format!("export.json ({}) is signed by key {}", export_json.digest, signature.key_id));
-    proven.push(format!(
-        "bundle.tar ({}) holds export.json, the {} files that it lists and no others, each with its digest and length",
-        archive.digest, archive.files
-    ));
-    proven.push(format!("the compressed files hold {} records, decompressed and counted", archive.records));
+    files(archive, &mut proven, &mut not_proven);
     if !archive.uncounted.is_empty() {
         not_proven.push(format!("the number of records in {}: they are not lines", archive.uncounted.join(", ")));
     }
     match attestation {
         Attestation::Found(found) => {
-            let story = format!(
-                "bundle.tar and export.json are from run {}, which ended {}",
-                found.invocation, found.finished_on
-            );
+            // What was decrypted is no longer the tar that the run made.
+            let which =
+                if archive.form == Form::Decrypted { "export.json is" } else { "bundle.tar and export.json are" };
+            let story = format!("{which} from run {}, which ended {}", found.invocation, found.finished_on);
             proven.push(format!("provenance, signed by key {}, says that {story}", found.key_id));
             if !found.elsewhere.is_empty() {
                 not_proven

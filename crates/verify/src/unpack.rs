@@ -7,7 +7,8 @@ use crate::error::VerifyError;
 /// Where the files of a bundle go while they are read. Nothing of it is proven before [`verify_into`](crate::verify_into) has ended without
 /// a fault; until then it must be kept where nobody takes it for good.
 pub trait Unpack {
-    /// Opens a file of the tar for writing; it is flushed when it is whole. Paths are safe, relative, and come once each in ascending order.
+    /// Opens a file of the tar for writing; it is flushed when it is whole. Paths are safe, relative, and come once each, in the order of
+    /// their names in the tar. Encrypted files are given plain, under the paths of `export.json`.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -20,15 +21,18 @@ pub trait Unpack {
     fn beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 }
 
+/// A file that is copied: its path, and where it goes.
+pub(crate) type Copy<'a> = (String, Box<dyn Write + 'a>);
+
 /// Gives what it reads to somebody else as well. After a failure to write it reads nothing more: a copy must not miss anything.
 pub(crate) struct Tee<'a, R> {
     inner: R,
-    copy: Option<(String, Box<dyn Write + 'a>)>,
+    copy: Option<Copy<'a>>,
     failed: bool,
 }
 
 impl<'a, R: Read> Tee<'a, R> {
-    pub(crate) fn new(inner: R, copy: Option<(String, Box<dyn Write + 'a>)>) -> Self {
+    pub(crate) fn new(inner: R, copy: Option<Copy<'a>>) -> Self {
         Self { inner, copy, failed: false }
     }
 

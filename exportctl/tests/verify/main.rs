@@ -215,3 +215,42 @@ fn a_packed_bundle_is_one_file_that_verifies_and_always_the_same() {
     assert_eq!(std::fs::read(place.0.path().join("one.tar")).unwrap(), one);
     assert!(!place.0.path().join("one.tar.partial").exists());
 }
+
+#[test]
+fn identities_and_folders_are_checked_before_a_bundle_is_read_and_no_key_is_printed() {
+    let place = Place::of(&Made::good());
+    let folder = place.0.path();
+    std::fs::write(folder.join("bad.txt"), "AGE-SECRET-KEY-1HUNTER2\n").unwrap();
+    std::fs::write(folder.join("empty.txt"), "# nothing\n").unwrap();
+    let decrypt = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_exportctl"));
+        command.current_dir(folder).args(["bundle", "decrypt", "bundle"]).args(arguments).output().unwrap()
+    };
+    for (identity, code, says) in
+        [("bad.txt", 2, "line 1"), ("empty.txt", 2, "age-keygen"), ("none.txt", 4, "none.txt")]
+    {
+        let verified = place.verify(&[&["bundle", "--identity", identity], &KEY[..]].concat());
+        let decrypted = decrypt(&["--identity", identity, "--out", "plain", KEY[0], KEY[1]]);
+        for out in [verified, decrypted] {
+            let told = String::from_utf8_lossy(&out.stderr);
+            assert_eq!(out.status.code(), Some(code), "{told}");
+            assert!(told.contains(says) && !told.contains("HUNTER2"), "{told}");
+        }
+    }
+    let identity = "AGE-SECRET-KEY-1D9GRDPAPXUXLJK0QZEDGVQNMRJ6FF98KT0FWS4H4XVSSATXPE52QSG7ZU7\n";
+    std::fs::write(folder.join("good.txt"), identity).unwrap();
+    for arguments in [
+        &["--identity", "good.txt", "--out", "plain"][..],
+        &["--identity", "good.txt", "--out", "bundle", KEY[0], KEY[1]],
+    ] {
+        let out = decrypt(arguments);
+        assert_eq!(out.status.code(), Some(2), "{out:?}");
+    }
+    // Nothing is encrypted in this one: what comes out is what went in.
+    let out = decrypt(&["--identity", "good.txt", "--out", "plain", KEY[0], KEY[1]]);
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!(
+        std::fs::read(folder.join("bundle/bundle.tar")).unwrap(),
+        std::fs::read(folder.join("plain/bundle.tar")).unwrap()
+    );
+}

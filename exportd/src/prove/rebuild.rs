@@ -87,7 +87,8 @@ pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Res
     adapt(&AdaptPart::new(registry.clone()), &resolved, &workspace, &cx).await?;
     let assemble = Assemble::new(registry);
     let adapted = assemble.handle(resolved, &cx(Phase::Adapt, None)).await.context("adapt failed to join its parts")?;
-    let written = Manifest.handle(adapted, &cx(Phase::Manifest, None)).await.context("manifest failed")?;
+    let written =
+        Manifest::rebuilding().handle(adapted, &cx(Phase::Manifest, None)).await.context("manifest failed")?;
     let text =
         workspace.get_artefact(&written.export_json.digest, u64::MAX).await.context("cannot read export.json")?;
     Ok(Rebuilt {

@@ -34,7 +34,7 @@ pub(crate) async fn all(config: Config) -> anyhow::Result<()> {
     } else {
         (None, stores::broker(&config).await?)
     };
-    let outcome = work(config, nats).await;
+    let outcome = Box::pin(work(config, nats)).await;
     if let Some(server) = server {
         server.stop().await;
     }

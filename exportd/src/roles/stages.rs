@@ -51,7 +51,10 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             work(process, AdaptPart::new(registry.clone()), Step::AdaptPart, adapt_slots).await?;
             work(process, Assemble::new(registry), Step::Assemble, adapt_slots).await
         }
-        Role::Manifest => work(process, Manifest, Step::Manifest, slots).await,
+        Role::Manifest => {
+            let manifest = Manifest::new(stores::sealing(&process.config)?);
+            work(process, manifest, Step::Manifest, slots).await
+        }
         Role::Sign => {
             let signers = stores::signers(&process.config).await?;
             let on_failure = stores::failure_counter(&process.registry).context("cannot register metrics")?;

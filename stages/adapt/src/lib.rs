@@ -6,6 +6,7 @@
 
 pub mod adapter;
 mod checkpoint;
+mod encrypted;
 mod error;
 mod guard;
 mod json;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use export_canon::digesting::sha256;
+use export_contract::encryption::{EncryptionScope, ManifestEncryption};
 use export_contract::manifest::{
     ExportManifest, ManifestCompression, ManifestContent, ManifestDelta, ManifestProfile, ManifestSource, SCHEMA,
     SourceState, VERSION,
@@ -76,6 +77,10 @@ fn manifest(
             level: profile.config.compression.level,
             frames: profile.config.compression.frames,
         },
+        encryption: profile.config.encryption.as_ref().map(|wanted| ManifestEncryption {
+            mode: wanted.mode,
+            scope: wanted.scope.unwrap_or_else(|| EncryptionScope::of(profile.kind)),
+        }),
         delta: None,
         rerun_hash: rerun_hash(&contents),
         contents,

@@ -1,20 +1,53 @@
 //! The stage.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use export_canon::jcs;
 use export_contract::Version;
+use export_contract::encryption::ManifestEncryption;
 use export_contract::manifest::{ExportManifest, PATH, TARGET_PATH};
-use export_contract::message::{Artefact, BundleFile, ManifestWritten, RunAdapted};
+use export_contract::message::{Artefact, BundleFile, ManifestWritten, RunAdapted, RunPlanned};
 use export_contract::run::Phase;
 use export_pipeline::{Stage, StageContext};
+use export_sealing::{Context, Prepared, Sealing};
 
-use crate::archive;
+use crate::archive::{self, Member};
 use crate::error::ManifestError;
 use crate::export_json::{delta_json, export_json, target_json};
 
 /// Writes manifests and bundles.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Manifest;
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    sealing: Arc<Sealing>,
+    rebuilds: bool,
+}
+
+impl Manifest {
+    /// A stage that encrypts with what `sealing` reaches, where a profile asks for it.
+    pub fn new(sealing: Sealing) -> Self {
+        Self { sealing: Arc::new(sealing), rebuilds: false }
+    }
+
+    /// A stage that makes bundles again to compare their contents, in a workspace that nobody else sees: `export.json` says of encryption
+    /// what the profile asks for, and nothing is encrypted, because a second encryption is another one anyway (design D7).
+    pub fn rebuilding() -> Self {
+        Self { sealing: Arc::default(), rebuilds: true }
+    }
+
+    /// The key of a run that wants one. It lives as long as this delivery: a redelivery makes another, and which of the two bundles
+    /// counts is decided by the first result record.
+    async fn sealing(
+        &self,
+        plan: &RunPlanned,
+        how: Option<ManifestEncryption>,
+    ) -> Result<Option<Prepared>, ManifestError> {
+        let wanted = plan.profile.config.encryption.as_ref().filter(|_| !self.rebuilds);
+        let Some((wanted, how)) = wanted.zip(how) else { return Ok(None) };
+        let context = Context { tenant: plan.run.tenant.to_string(), run: plan.run.run.to_string() };
+        self.sealing.begin(wanted, how.scope, &context).await.map(Some).map_err(ManifestError::Sealing)
+    }
+}
 
 impl Stage for Manifest {
     const PHASE: Phase = Phase::Manifest;
@@ -33,6 +66,7 @@ impl Stage for Manifest {
                 records: refresh.records,
                 sources: adapted.sources,
                 target: None,
+                encryption: None,
             });
         }
         let mut records = adapted.sources.iter().map(|source| source.records).sum();
@@ -48,11 +82,15 @@ impl Stage for Manifest {
                 (delta_json(&adapted, target, &staged), Some(staged))
             }
         };
+        let sealing = self.sealing(&adapted.plan, manifest.encryption).await?;
         let export_json = stage(PATH, &manifest, cx).await?;
-        let mut files: Vec<(String, Artefact)> =
-            adapted.files.iter().map(|file| (file.path.clone(), file.artefact.clone())).collect();
-        files.push((PATH.to_owned(), export_json.clone()));
-        let bundle = archive::write(&files, cx).await?;
+        let files = adapted.files.iter().map(|file| (file.path.clone(), file.artefact.clone()));
+        let members = files.chain([(PATH.to_owned(), export_json.clone())]).map(|(path, artefact)| {
+            let how = manifest.encryption.filter(|_| sealing.is_some());
+            member(path, artefact, how)
+        });
+        let sealer = sealing.as_ref().map(|prepared| &prepared.sealer);
+        let (bundle, sealed) = archive::write(members.collect(), sealer, cx).await?;
         Ok(ManifestWritten {
             v: Version,
             records,
@@ -62,8 +100,17 @@ impl Stage for Manifest {
             rerun_hash: manifest.rerun_hash,
             sources: adapted.sources,
             target: target_json,
+            encryption: sealing.map(|mut prepared| {
+                prepared.encrypted.files = sealed;
+                prepared.encrypted
+            }),
         })
     }
+}
+
+fn member(path: String, artefact: Artefact, how: Option<ManifestEncryption>) -> Member {
+    let stored = how.map_or_else(|| path.clone(), |how| how.stored(&path));
+    Member { stored, path, artefact }
 }
 
 /// Stages a manifest in its canonical form.

@@ -54,7 +54,7 @@ impl World {
 
     async fn handle(&self, adapted: RunAdapted) -> Result<ManifestWritten, ManifestError> {
         let run = adapted.plan.run.clone();
-        Manifest.handle(adapted, &context::<Manifest>(self.store.clone(), run, None, 1)).await
+        Manifest::default().handle(adapted, &context::<Manifest>(self.store.clone(), run, None, 1)).await
     }
 
     async fn bytes(&self, written: &ManifestWritten, artefact: &Artefact) -> Bytes {
@@ -84,7 +84,7 @@ async fn the_stage_keeps_its_contract() {
     let world = World::new().await;
     let adapted = world.adapted(1).await;
     let store: Arc<dyn BlobStore> = world.store.clone();
-    let written = contract_check(&Manifest, store, adapted.plan.run.clone(), None, || adapted.clone()).await;
+    let written = contract_check(&Manifest::default(), store, adapted.plan.run.clone(), None, || adapted.clone()).await;
     assert_eq!(written.records, 10, "what went in, whatever the files count");
 }
 
@@ -229,7 +229,7 @@ async fn a_run_that_is_cancelled_in_the_middle_leaves_no_bundle() {
     let workspace = Workspace::new(world.store.clone(), adapted.plan.run.clone());
     let sink = Arc::new(CancelAtOnce(cancel.clone()));
     let cx = StageContext::new(workspace, Phase::Manifest, None, 1, cancel, sink);
-    let error = Manifest.handle(adapted.clone(), &cx).await.unwrap_err();
+    let error = Manifest::default().handle(adapted.clone(), &cx).await.unwrap_err();
     assert_eq!(error.verdict(), Verdict::Cancelled);
     assert_eq!(world.artefacts(&adapted).await, before + 1, "export.json alone may be added");
 
@@ -241,7 +241,7 @@ async fn a_run_that_is_cancelled_in_the_middle_leaves_no_bundle() {
         CancellationToken::new(),
         Arc::new(NoProgress),
     );
-    let again = Manifest.handle(adapted, &cx).await.unwrap();
+    let again = Manifest::default().handle(adapted, &cx).await.unwrap();
     assert_eq!(again.bundle, world.handle(world.adapted(2).await).await.unwrap().bundle);
 }
 
@@ -272,7 +272,7 @@ async fn a_run_that_confirms_an_earlier_bundle_hands_its_manifest_and_tar_on() {
     adapted.plan = serde_json::from_str(planned).unwrap();
     adapted.files.clear();
     let run = adapted.plan.run.clone();
-    let written = contract_check(&Manifest, world.store.clone(), run, None, || adapted.clone()).await;
+    let written = contract_check(&Manifest::default(), world.store.clone(), run, None, || adapted.clone()).await;
     let refresh = adapted.plan.refresh.clone().unwrap();
     assert_eq!((&written.export_json, &written.bundle), (&refresh.export_json, &refresh.bundle));
     assert_eq!((&written.rerun_hash, written.records), (&refresh.rerun_hash, refresh.records));

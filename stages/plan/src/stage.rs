@@ -48,6 +48,7 @@ impl Stage for Plan {
     async fn handle(&self, input: RunAdmitted, cx: &StageContext) -> Result<RunPlanned, PlanError> {
         let RunAdmitted { run, profile, mut selectors, options, request, base, previous, .. } = input;
         profile.config.check().map_err(PlanError::Profile)?;
+        profile.config.check_for(profile.kind).map_err(PlanError::Profile)?;
         let made = profile.kind.schema_version();
         if let Some(asked) = profile.config.schema_version.filter(|asked| Some(*asked) != made) {
             return Err(PlanError::Schema { asked, kind: profile.kind, made });

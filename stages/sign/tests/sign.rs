@@ -378,3 +378,24 @@ async fn full_provenance_names_the_builder_and_its_program_and_is_not_made_up() 
     let named = world.handle_by(signers, false, Some(builder)).await.unwrap();
     assert_eq!(named.sidecars["provenance.json"], standard.sidecars["provenance.json"]);
 }
+
+#[tokio::test]
+async fn what_was_encrypted_for_whom_stands_in_the_signed_provenance() {
+    let mut world = World::new().await;
+    let said = serde_json::json!({
+        "mode": "aes-gcm", "scope": "data", "aadFormat": "{runId}:{relativePath}", "nonceFormat": "x",
+        "recipients": [{ "recipient": "awskms:k", "keyId": "arn", "wrappedKey": "AAAA" }],
+        "leftOut": ["vault:away"],
+        "files": [{ "path": "data/a.enc", "digest": format!("sha256:{}", "0".repeat(64)), "bytes": 7 }],
+    });
+    world.manifest.encryption = Some(serde_json::from_value(said.clone()).unwrap());
+    let signed = world.handle(world.signer.clone(), false).await.unwrap();
+    let provenance = world.sidecar(&signed, "provenance.json").await;
+    let statement: Statement = serde_json::from_slice(&provenance).unwrap();
+    let internal = &statement.predicate.build_definition.internal_parameters;
+    assert_eq!(internal["environment"]["encryption"], said);
+    world.manifest.encryption = None;
+    let signed = world.handle(world.signer.clone(), false).await.unwrap();
+    let provenance = world.sidecar(&signed, "provenance.json").await;
+    assert!(!String::from_utf8_lossy(&provenance).contains("environment"));
+}

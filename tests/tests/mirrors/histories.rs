@@ -3,7 +3,7 @@
 use export_tests::{Deployment, heavy, soak};
 use serde_json::json;
 
-use crate::world::{Evidence, applied, assert_same_as_full, delta, forget, full};
+use crate::world::{Evidence, applied, assert_same_as_full, delta, forget, full, plain, recipient};
 
 /// Numbers that look random and are the same each time.
 struct Dice(u64);
@@ -61,10 +61,14 @@ async fn a_full_mirror_is_its_base_and_the_deltas_whatever_the_history() {
         let client = deployment.client().unwrap();
         // Small parts and frames, so that a history crosses many bounds; SBOMs as lines in every other one.
         let sboms = if history % 2 == 0 { "documents" } else { "lines" };
-        let config = json!({
+        let mut config = json!({
             "partitionRecords": 8, "compression": { "chunkBytes": 65_536 }, "mirrorSboms": sboms, "allowEmpty": true,
             "policySnapshotMode": "optional",
         });
+        // And every other one is encrypted on its way; what is compared is what comes out at the site.
+        if history % 2 == 1 {
+            config["encryption"] = json!({ "mode": "aes-gcm", "recipients": [recipient(&deployment)] });
+        }
         for (id, kind) in [("whole", "mirror:full"), ("steps", "mirror:delta")] {
             client.create_profile(&json!({ "id": id, "name": id, "kind": kind, "config": config })).await.unwrap();
         }
@@ -78,7 +82,7 @@ async fn a_full_mirror_is_its_base_and_the_deltas_whatever_the_history() {
             let (next, changes) = delta(&mut deployment, "steps", base.run.id.as_str()).await;
             let (_, whole) = full(&mut deployment, "whole").await;
             applied(&deployment, changes.folder(), &site);
-            assert_same_as_full(&site, &whole);
+            assert_same_as_full(&site, &plain(&deployment, &whole));
             // Now and then the chain goes on from a full mirror instead of from a delta.
             base = if dice.roll(3) == 0 { full(&mut deployment, "whole").await.0 } else { next };
         }

@@ -5,6 +5,7 @@
 mod bases;
 mod chain;
 mod elsewhere;
+mod encrypted;
 mod histories;
 mod kills;
 mod kit;

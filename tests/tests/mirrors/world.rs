@@ -9,6 +9,13 @@ use export_contract::run::RunOptions;
 use export_tests::{Bundle, Deployment, Finished, LOCAL_TENANT, finish, output, programs, python};
 use serde_json::Value;
 
+/// A private key for the consumer of a deployment's bundles, made by `age-keygen`; gives the recipient.
+pub(crate) fn recipient(deployment: &Deployment) -> String {
+    let identity = deployment.folder().join("identity.txt");
+    output(Command::new("age-keygen").arg("-o").arg(&identity)).unwrap();
+    output(Command::new("age-keygen").arg("-y").arg(identity)).unwrap().trim().to_owned()
+}
+
 /// Asks for a bundle and waits for its end.
 pub(crate) async fn run(deployment: &Deployment, profile: &str, options: RunOptions) -> Finished {
     let client = deployment.client().unwrap();
@@ -42,8 +49,12 @@ pub(crate) fn exportctl(deployment: &Deployment, arguments: &[&str]) -> Command 
     let mut command = Command::new(&programs().unwrap().exportctl);
     let (name, rest) = arguments.split_first().unwrap();
     command.arg("bundle").arg(name);
-    if ["apply", "verify", "kit"].contains(name) {
+    if ["apply", "decrypt", "verify", "kit"].contains(name) {
         command.arg("--key").arg(deployment.data().join("keys/cosign.pub"));
+        let identity = deployment.folder().join("identity.txt");
+        if identity.is_file() {
+            command.arg("--identity").arg(identity);
+        }
     }
     command.args(rest);
     command
@@ -84,6 +95,18 @@ pub(crate) fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
     }
     files.sort();
     files
+}
+
+/// A bundle as it was before it was encrypted.
+pub(crate) fn plain(deployment: &Deployment, bundle: &Bundle) -> Bundle {
+    let identity = deployment.folder().join("identity.txt");
+    if !identity.is_file() {
+        return bundle.clone();
+    }
+    let out = bundle.folder().join("plain");
+    let mut command = exportctl(deployment, &["decrypt", bundle.folder().to_str().unwrap(), "--out"]);
+    output(command.arg(&out)).unwrap();
+    Bundle::in_folder(out)
 }
 
 /// Asserts that the mirror in use is that of a full bundle, byte for byte and file for file.

@@ -13,6 +13,7 @@ mod moto;
 mod prove;
 mod provenance;
 mod refresh;
+mod sealed;
 #[path = "../../../crates/signing/tests/vault/server.rs"]
 #[allow(dead_code, reason = "the driver's own tests use all of it")]
 mod vault_server;

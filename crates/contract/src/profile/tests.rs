@@ -18,11 +18,15 @@ fn every_option_is_documented_with_its_default() {
         fresh_for_hours: Some(1),
         refresh_when_unchanged: true,
         provenance: super::ProvenanceDetail::Full,
+        encryption: serde_json::from_str(r#"{"mode":"age","scope":"data","strict":true}"#).ok(),
         ..ProfileConfig::default()
     };
     let serde_json::Value::Object(members) = serde_json::to_value(&config).unwrap() else { panic!("no object") };
-    let mut names: Vec<String> = members.keys().filter(|name| *name != "compression").cloned().collect();
-    names.extend(members["compression"].as_object().unwrap().keys().map(|name| format!("compression.{name}")));
+    let nested = ["compression", "encryption"];
+    let mut names: Vec<String> = members.keys().filter(|name| !nested.contains(&name.as_str())).cloned().collect();
+    for member in nested {
+        names.extend(members[member].as_object().unwrap().keys().map(|name| format!("{member}.{name}")));
+    }
     for name in &names {
         assert!(page.contains(&format!("\n| `{name}` |")), "{name}");
     }
@@ -83,4 +87,19 @@ fn an_attestation_is_the_default_and_written_only_when_it_is_not_wanted() {
 fn an_unknown_member_is_refused() {
     let error = serde_json::from_str::<ProfileConfig>(r#"{"compresion":{}}"#).unwrap_err();
     assert!(error.to_string().contains("compresion"), "{error}");
+}
+
+#[test]
+fn encryption_is_checked_by_member_and_by_kind_and_absent_it_leaves_digests_as_they_were() {
+    assert!(serde_json::to_value(ProfileConfig::default()).unwrap().get("encryption").is_none());
+    let config = |text: &str| serde_json::from_str::<ProfileConfig>(text).unwrap();
+    let paths = |faults: Vec<super::ProfileError>| faults.into_iter().map(|fault| fault.path).collect::<Vec<_>>();
+    let bad = config(r#"{"attestation":false,"encryption":{"mode":"age","recipients":["age1x","vault:k"]}}"#);
+    assert_eq!(paths(bad.check().unwrap_err()), ["config.attestation", "config.encryption.recipients[0]"]);
+    let data = config(r#"{"distribution":["oci"],"encryption":{"mode":"age","scope":"data"}}"#);
+    assert!(data.check().is_ok() && data.check_for(ProfileKind::JsonRaw).is_ok());
+    let faults = paths(data.check_for(ProfileKind::TrivyDb).unwrap_err());
+    assert_eq!(faults, ["config.encryption.scope", "config.distribution"]);
+    let again: ProfileConfig = serde_json::from_value(serde_json::to_value(&data).unwrap()).unwrap();
+    assert_eq!(again, data);
 }

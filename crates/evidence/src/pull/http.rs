@@ -2,7 +2,7 @@
 //! `GET {base}/ledger/export/{stream}?shape=canonical&limit=&page_token=`, in pages of JSON lines (see [`crate::remote`]).
 
 use bytes::Bytes;
-use export_mongo::bson::{Bson, RawBson};
+use export_mongo::bson::{Bson, RawBson, RawBsonRef};
 
 use super::spool::Spool;
 use super::take::{Taken, Taker};
@@ -89,7 +89,7 @@ fn take(stream: &PeerCollection, options: &ImportOptions, lines: &[Bytes]) -> Re
             .map_err(|cause| PullError::Remote { stream: stream.name.clone(), cause })?;
         taken.push(match document {
             Ok(document) => {
-                let id = document.get("_id").ok().flatten().map(|id| id.to_raw_bson());
+                let id = document.get("_id").ok().flatten().map(RawBsonRef::to_raw_bson);
                 let id = id.unwrap_or(RawBson::String(name));
                 taker.take(&document, id.as_raw_bson_ref())
             }

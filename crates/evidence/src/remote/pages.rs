@@ -39,7 +39,8 @@ pub(crate) struct Pages {
     /// The place that is waited for to come again (Brent, "An improved Monte Carlo factorization algorithm", section 2): a loop is found
     /// in memory that does not grow.
     mark: Option<String>,
-    pages: u64,
+    /// Pages so far.
+    number: u64,
     empty: u32,
     lines: u64,
     /// Of all lines; `None` where the beginning was read by somebody else.
@@ -70,7 +71,7 @@ impl Pages {
             next: after,
             is_done: false,
             mark: None,
-            pages: 0,
+            number: 0,
             empty: 0,
             lines: 0,
         }
@@ -121,8 +122,8 @@ impl Pages {
         if next.is_some() && (next == self.mark || next == self.next) {
             return Err(RemoteError::Endless("a page leads back to one that was read before"));
         }
-        self.pages += 1;
-        if self.pages.is_power_of_two() {
+        self.number += 1;
+        if self.number.is_power_of_two() {
             self.mark.clone_from(&next);
         }
         self.is_done = next.is_none();

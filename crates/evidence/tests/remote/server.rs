@@ -145,27 +145,31 @@ async fn serve(state: Arc<State>, mut stream: TcpStream) {
     state.requests.lock().unwrap().push(request.clone());
     let fault = state.faults.lock().unwrap().pop_front().or_else(|| state.fault());
     let (status, media, headers, body) = state.answer(&request, fault.as_ref());
-    let digest = STANDARD.encode(sha256(body.as_bytes()).as_bytes());
+    let digest = format!("repr-digest: sha-256=:{}:\r\n", STANDARD.encode(sha256(body.as_bytes()).as_bytes()));
     let mut head = format!("HTTP/1.1 {status} x\r\ncontent-type: {media}\r\nconnection: close\r\n{headers}");
     let mut sent = body.clone().into_bytes();
     match fault {
         Some(Fault::StopsHalfway) => {
-            head += &format!("content-length: {}\r\n", body.len() + 100);
+            head.push_str(&length(body.len() + 100));
         }
         Some(Fault::ChangesTheBody) => {
-            head += &format!("repr-digest: sha-256=:{digest}:\r\ncontent-length: {}\r\n", body.len());
+            head.extend([digest, length(body.len())]);
             sent = body.replace("blocked", "allowed").into_bytes();
         }
         Some(Fault::Endless) => {
             let mut goes = stream.write_all(format!("{head}\r\n").as_bytes()).await;
             while goes.is_ok() {
-                goes = stream.write_all(&[b'\n'; 65_536]).await;
+                goes = stream.write_all(&[b'\n'; 8_192]).await;
             }
             return;
         }
-        _ => head += &format!("repr-digest: sha-256=:{digest}:\r\ncontent-length: {}\r\n", body.len()),
+        _ => head.extend([digest, length(body.len())]),
     }
     let _gone = stream.write_all(&[head.as_bytes(), b"\r\n", &sent].concat()).await;
+}
+
+fn length(bytes: usize) -> String {
+    format!("content-length: {bytes}\r\n")
 }
 
 /// Status, media type, further headers, body.
@@ -280,9 +284,9 @@ impl State {
         let mut body: String = page.iter().map(|row| format!("{row}\n")).collect();
         let mut headers = String::new();
         match next {
-            Some(next) if is_ledger => body += &format!("{}\n", json!({ "next_page_token": next })),
+            Some(next) if is_ledger => body.extend([&*json!({ "next_page_token": next }).to_string(), "\n"]),
             Some(next) => headers = format!("x-next-cursor: {next}\r\n"),
-            None => body += &format!("{manifest}\n"),
+            None => body.extend([&*manifest.to_string(), "\n"]),
         }
         (200, "application/x-ndjson", headers, body)
     }

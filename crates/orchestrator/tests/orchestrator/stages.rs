@@ -186,6 +186,7 @@ fn manifest(plan: RunPlanned) -> ManifestWritten {
         records: 7,
         sources: Vec::new(),
         target: None,
+        encryption: None,
     }
 }
 

@@ -56,6 +56,9 @@ pub enum KmsError {
     /// The public half cannot be read.
     #[error("the public key at KMS cannot be used; make the key with spec ECC_NIST_P256")]
     Key(#[source] KeyError),
+    /// The answer holds neither ciphertext nor plaintext.
+    #[error("the answer of KMS holds no text")]
+    NoText,
     /// The answer holds no signature.
     #[error("the answer of KMS holds no signature")]
     Nothing,

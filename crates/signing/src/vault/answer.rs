@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::VaultError;
 use crate::bundle::from_base64;
@@ -40,6 +41,18 @@ struct Signed {
     signature: String,
 }
 
+/// "Encrypt data".
+#[derive(Deserialize)]
+struct Encrypted {
+    ciphertext: String,
+}
+
+/// "Decrypt data".
+#[derive(Deserialize)]
+struct Decrypted {
+    plaintext: String,
+}
+
 /// Every answer that is not 2xx.
 #[derive(Deserialize)]
 struct Errors {
@@ -69,6 +82,24 @@ pub(super) fn signature(text: &[u8], version: u32) -> Result<Vec<u8>, VaultError
     signature.strip_prefix(&format!("vault:v{version}:")).and_then(from_base64).ok_or(VaultError::Form(version))
 }
 
+/// The text `vault:v<version>:<base64>`.
+pub(super) fn ciphertext(text: &[u8]) -> Result<String, VaultError> {
+    let Encrypted { ciphertext } = data(text)?;
+    let mut words = ciphertext.split(':');
+    let version =
+        (words.next() == Some("vault")).then(|| words.next()).flatten().and_then(|word| word.strip_prefix('v'));
+    let good = version.is_some_and(|version| version.parse::<u32>().is_ok())
+        && words.next().is_some_and(|word| !word.is_empty());
+    if good { Ok(ciphertext) } else { Err(VaultError::Ciphertext) }
+}
+
+/// The bytes that were encrypted.
+pub(super) fn plaintext(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let Decrypted { plaintext } = data(text)?;
+    let plaintext = Zeroizing::new(plaintext);
+    from_base64(&plaintext).map(Zeroizing::new).ok_or(VaultError::Plaintext)
+}
+
 /// The server's reasons after a colon, shortened and in one line, or nothing.
 pub(super) fn errors(text: &[u8]) -> String {
     let Ok(Errors { errors }) = serde_json::from_slice(text) else { return String::new() };
@@ -76,4 +107,22 @@ pub(super) fn errors(text: &[u8]) -> String {
     let line: String =
         reasons.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(MAX_REASON).collect();
     if line.trim().is_empty() { String::new() } else { format!(": {}", line.trim()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ciphertext, plaintext};
+
+    #[test]
+    fn what_is_no_ciphertext_and_no_plaintext_is_refused() {
+        let text = |data: &str| format!(r#"{{"data":{data}}}"#).into_bytes();
+        assert_eq!(ciphertext(&text(r#"{"ciphertext":"vault:v3:AAAA"}"#)).unwrap(), "vault:v3:AAAA");
+        for bad in ["vault:v3:", "vault:v3", "vault:3:AAAA", "vault:vx:AAAA", "other:v3:AAAA", ""] {
+            assert!(ciphertext(&text(&format!(r#"{{"ciphertext":"{bad}"}}"#))).is_err(), "{bad}");
+        }
+        assert_eq!(*plaintext(&text(r#"{"plaintext":"AQI="}"#)).unwrap(), [1, 2]);
+        for bad in [r#"{"plaintext":"*"}"#, r#"{"plaintext":7}"#, "{}", "null"] {
+            assert!(plaintext(&text(bad)).is_err(), "{bad}");
+        }
+    }
 }

@@ -62,6 +62,12 @@ pub enum VaultError {
     /// The public half cannot be read.
     #[error("the vault's public key cannot be read")]
     Key(#[source] KeyError),
+    /// The ciphertext has another form than `vault:v<version>:<base64>`.
+    #[error("the vault's ciphertext is not of the form `vault:v…:…`")]
+    Ciphertext,
+    /// What was decrypted is not base64.
+    #[error("the vault's plaintext is not base64")]
+    Plaintext,
     /// The signature has another form than `vault:v<version>:<base64>`, or another version.
     #[error("the vault's signature is not of the form `vault:v{0}:…`")]
     Form(u32),

@@ -29,8 +29,8 @@ fn apply(site: &Path, disk: Disk, bundle: &Path) -> Result<Change, export_site::
 #[test]
 fn a_machine_that_stops_before_any_step_leaves_the_old_mirror_or_the_new_one() {
     let folder = tempfile::tempdir().unwrap();
-    let before = Mirror::of(&(0..40).map(|subject| (subject, 0)).collect(), 1);
-    let after = Mirror::of(&(3..50).map(|subject| (subject, u16::from(subject == 9))).collect(), 2);
+    let before = Mirror::of(&(0..24).map(|subject| (subject, 0)).collect(), 1);
+    let after = Mirror::of(&(3..27).map(|subject| (subject, u16::from(subject == 9))).collect(), 2);
     let whole = before.bundle(&folder.path().join("whole"));
     let delta = after.delta_from(&before, &folder.path().join("delta"));
     let site = folder.path().join("site");

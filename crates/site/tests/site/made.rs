@@ -215,9 +215,9 @@ fn manifest(
 ) -> ExportManifest {
     let mut manifest: ExportManifest = serde_json::from_str(SAMPLE).unwrap();
     manifest.fresh_until = None;
-    manifest.profile.kind = "mirror".to_owned();
-    manifest.profile.variant = variant.to_owned();
-    manifest.profile.name = "mirror".to_owned();
+    "mirror".clone_into(&mut manifest.profile.kind);
+    variant.clone_into(&mut manifest.profile.variant);
+    "mirror".clone_into(&mut manifest.profile.name);
     manifest.sources.truncate(1);
     manifest.sources[0].watermark = Sequence(position);
     manifest.compression.level = 3;

@@ -11,4 +11,5 @@ mod mutations;
 mod packed;
 mod refreshed;
 mod refuses;
+mod sealed;
 mod subjects;

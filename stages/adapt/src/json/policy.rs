@@ -119,7 +119,7 @@ pub(crate) fn readme(plan: &RunPlanned, exported: Option<&Exported>) -> String {
     for (name, counts) in [("status", &chosen.by_status), ("severity", &chosen.by_severity)] {
         if !counts.is_empty() {
             let rows: String = counts.iter().map(|(name, count)| format!("| {} | {count} |\n", cell(name))).collect();
-            text.push_str(&format!("\n| {name} | findings |\n|---|---:|\n{rows}"));
+            text.extend(["\n| ", name, " | findings |\n|---|---:|\n", &rows]);
         }
     }
     text

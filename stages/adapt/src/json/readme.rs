@@ -4,6 +4,7 @@ use export_contract::message::{BundleFile, RunPlanned};
 use export_contract::profile::Frames;
 
 use super::policy::{self, Exported};
+use crate::encrypted;
 
 /// Deterministic text about `files`, which are sorted by path, and about the policy snapshot where the profile can take one.
 pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile], exported: Option<&Exported>) -> String {
@@ -27,11 +28,13 @@ pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile], exported: Option<&Ex
         revision = plan.profile.revision,
     );
     let lines = if plan.profile.kind.takes_policy_snapshot() { "`data/raw/*.jsonl.zst`" } else { "`.jsonl.zst`" };
-    text.push_str(&format!(
-        "\nEach line of a {lines} file is one record: the upstream document stands unchanged in `content.raw`, with keys \
+    text.extend([
+        "\nEach line of a ",
+        lines,
+        " file is one record: the upstream document stands unchanged in `content.raw`, with keys \
          sorted and number literals as they were written. Records are sorted by subject, document id and source.\n\n\
          Read a file with `zstd -dc FILE`.",
-    ));
+    ]);
     if plan.profile.config.compression.frames == Frames::Multi {
         text.push_str(
             " It has many zstd frames and a seek table at its end. Some readers stop after the first frame \
@@ -48,5 +51,6 @@ pub(crate) fn text(plan: &RunPlanned, files: &[BundleFile], exported: Option<&Ex
          signed beside the bundle: `exportctl bundle verify DIR --key cosign.pub` checks all of it without a network, and\n\
          `cosign verify-blob --key cosign.pub --signature export.json.sig --insecure-ignore-tlog export.json` the signature alone.\n",
     );
+    text.push_str(&encrypted::note(&plan.profile));
     text
 }

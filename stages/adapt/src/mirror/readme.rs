@@ -3,6 +3,8 @@
 use export_contract::message::{BundleFile, Difference, RunPlanned};
 use export_contract::profile::Frames;
 
+use crate::encrypted;
+
 /// Deterministic text about `files`, which are sorted by path.
 pub(super) fn of_tree(plan: &RunPlanned, files: &[BundleFile]) -> String {
     let config = &plan.profile.config;
@@ -40,6 +42,8 @@ pub(super) fn of_tree(plan: &RunPlanned, files: &[BundleFile]) -> String {
          tree: `exportctl bundle verify` checks all of it without a network.\n\
          What changes later comes as deltas: `exportctl bundle apply DELTA --into FOLDER`.\n",
     );
+    // Of a delta, too, this is the page of the mirror that it leads to.
+    text.push_str(&encrypted::note(&plan.mirror_profile().0));
     text
 }
 
@@ -65,5 +69,5 @@ pub(super) fn of_delta(plan: &RunPlanned, difference: &Difference) -> String {
         difference.added.len(),
         difference.changed.len(),
         difference.removed.len(),
-    )
+    ) + &encrypted::note(&plan.profile)
 }

@@ -3,6 +3,7 @@
 use export_contract::message::RunPlanned;
 
 use super::Database;
+use crate::encrypted;
 
 /// Deterministic text.
 pub(crate) fn text(plan: &RunPlanned, database: Database) -> String {
@@ -38,5 +39,5 @@ pub(crate) fn text(plan: &RunPlanned, database: Database) -> String {
         profile = plan.profile.id,
         kind = plan.profile.kind,
         revision = plan.profile.revision,
-    )
+    ) + &encrypted::note(&plan.profile)
 }
