@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use export_tests::{Deployment, LOCAL_TENANT, Scanner, Setup, Trivy, light, output, python, workspace};
+use reqwest::Method;
 use serde_json::json;
 
 use crate::caller::{Caller, host, identity};
@@ -97,4 +98,33 @@ async fn a_database_has_the_layout_that_trivy_wants_under_the_tags_that_it_asks_
         expected.sort_unstable();
         assert_eq!(tags["tags"], json!(expected));
     }
+}
+
+/// Staging holds the plain files of an encrypted bundle: whoever may pull must not get them past the recipients.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_only_its_recipients_may_read_is_not_offered() {
+    let _turn = light().await;
+    let deployment = Deployment::all().await.unwrap();
+    deployment.import(&[workspace().join("samples").canonicalize().unwrap().as_path()]).unwrap();
+    let profile = json!({
+        "id": "sealed", "name": "sealed", "kind": "trivy:db",
+        "config": { "encryption": {
+            "mode": "age", "recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"],
+        } },
+    });
+    deployment.client().unwrap().create_profile(&profile).await.unwrap();
+    let sealed = deployment.run("sealed").await.unwrap();
+    deployment.run("trivy-db").await.unwrap();
+    let client = identity(&deployment, "scanner", LOCAL_TENANT, &["export:download"]);
+    let registry = Caller::new(&deployment).login(Some(&client), None).await;
+    let manifest = registry.json("/v2/demo/trivy-db/manifests/2").await;
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap();
+    // The very same database lies in the staging of both runs.
+    for path in ["manifests/2", "manifests/latest", &format!("manifests/{}", sealed.run.id)] {
+        let refused = registry.refused(Method::GET, &format!("/v2/demo/sealed/{path}")).await;
+        assert_eq!(refused, (404, "MANIFEST_UNKNOWN".to_owned()), "{path}");
+    }
+    let refused = registry.refused(Method::GET, &format!("/v2/demo/sealed/blobs/{layer}")).await;
+    assert_eq!(refused, (404, "BLOB_UNKNOWN".to_owned()));
+    assert_eq!(registry.json("/v2/demo/sealed/tags/list").await["tags"], json!([]));
 }
