@@ -7,6 +7,7 @@ use export_contract::manifest::{DIFF_PATH, ManifestDelta};
 use export_contract::message::{Difference, FileChange};
 use serde::{Deserialize, Serialize};
 
+use crate::document::{self, Document};
 use crate::error::MirrorError;
 use crate::layout;
 
@@ -55,6 +56,14 @@ pub struct Counts {
     pub tombstones: u64,
 }
 
+impl Document for DeltaManifest {
+    const SCHEMA: &'static str = SCHEMA;
+
+    fn says(&self) -> (&str, &str) {
+        (&self.schema, &self.version)
+    }
+}
+
 impl DeltaManifest {
     /// The manifest of a delta that does `difference` to the base whose `export.json` has this digest.
     pub fn new(base: Option<&Digest>, difference: &Difference) -> Self {
@@ -82,13 +91,7 @@ impl DeltaManifest {
     /// # Errors
     /// When it is none, of a later major version, or at odds with itself or with `export.json`.
     pub fn read(text: &[u8], delta: &ManifestDelta) -> Result<Self, MirrorError> {
-        let manifest: Self = serde_json::from_slice(text)
-            .map_err(|cause| MirrorError::Document { path: DIFF_PATH.to_owned(), cause })?;
-        let minor = manifest.version.strip_prefix("1.").is_some_and(|minor| minor.parse::<u32>().is_ok());
-        if manifest.schema != SCHEMA || !minor {
-            let (schema, version) = (manifest.schema, manifest.version);
-            return Err(MirrorError::Version { path: DIFF_PATH.to_owned(), schema, version });
-        }
+        let manifest: Self = document::read(DIFF_PATH, text)?;
         manifest.check(delta)?;
         Ok(manifest)
     }

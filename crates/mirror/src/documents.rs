@@ -5,8 +5,8 @@ use std::io::Read;
 use export_contract::{Digest, RecordKind, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::document::{self, Document};
 use crate::error::MirrorError;
-use crate::index::MAX_BYTES;
 
 /// The value of [`DocumentIndex::schema`].
 pub const SCHEMA: &str = "urn:export-center:documents";
@@ -51,6 +51,14 @@ pub struct DocumentEntry {
     pub digest: Digest,
 }
 
+impl Document for DocumentIndex {
+    const SCHEMA: &'static str = SCHEMA;
+
+    fn says(&self) -> (&str, &str) {
+        (&self.schema, &self.version)
+    }
+}
+
 impl DocumentIndex {
     /// An index of these documents.
     pub fn new(kind: RecordKind, documents: Vec<DocumentEntry>) -> Self {
@@ -62,21 +70,6 @@ impl DocumentIndex {
     /// # Errors
     /// When it is none or of a later major version.
     pub fn read(name: &str, text: impl Read) -> Result<Self, MirrorError> {
-        let mut bytes = Vec::new();
-        text.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| MirrorError::Io {
-            act: "read",
-            path: name.to_owned(),
-            cause,
-        })?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(MirrorError::rule(name, "it is longer than 64 MiB"));
-        }
-        let index: Self =
-            serde_json::from_slice(&bytes).map_err(|cause| MirrorError::Document { path: name.to_owned(), cause })?;
-        let minor = index.version.strip_prefix("1.").is_some_and(|minor| minor.parse::<u32>().is_ok());
-        if index.schema != SCHEMA || !minor {
-            return Err(MirrorError::Version { path: name.to_owned(), schema: index.schema, version: index.version });
-        }
-        Ok(index)
+        document::read(name, text)
     }
 }

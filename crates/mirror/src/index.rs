@@ -5,6 +5,7 @@ use std::io::Read;
 use export_contract::{Digest, RecordKey};
 use serde::{Deserialize, Serialize};
 
+use crate::document::{self, Document};
 use crate::error::MirrorError;
 use crate::lines::LineForm;
 
@@ -12,9 +13,6 @@ use crate::lines::LineForm;
 pub const SCHEMA: &str = "urn:export-center:index";
 /// The value of [`FileIndex::version`] that this build writes; readers take any `1.x`.
 pub const VERSION: &str = "1.0";
-/// Longest index that is read: some 200,000 frames, or 50,000 documents.
-pub const MAX_BYTES: u64 = 64 << 20;
-
 /// An index. Written as RFC 8785 canonical JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,6 +49,14 @@ pub struct FrameEntry {
     pub digest: Digest,
 }
 
+impl Document for FileIndex {
+    const SCHEMA: &'static str = SCHEMA;
+
+    fn says(&self) -> (&str, &str) {
+        (&self.schema, &self.version)
+    }
+}
+
 impl FileIndex {
     /// An index of `frames`, whose offsets are counted here.
     pub fn new(path: String, form: LineForm, mut frames: Vec<FrameEntry>) -> Self {
@@ -68,27 +74,12 @@ impl FileIndex {
     /// # Errors
     /// When it is none, of a later major version, of another file, or at odds with itself.
     pub fn read(name: &str, text: impl Read, path: &str) -> Result<Self, MirrorError> {
-        let mut bytes = Vec::new();
-        text.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| MirrorError::Io {
-            act: "read",
-            path: name.to_owned(),
-            cause,
-        })?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(MirrorError::rule(name, "it is longer than 64 MiB"));
-        }
-        let index: Self =
-            serde_json::from_slice(&bytes).map_err(|cause| MirrorError::Document { path: name.to_owned(), cause })?;
+        let index: Self = document::read(name, text)?;
         index.check(name, path)?;
         Ok(index)
     }
 
     fn check(&self, name: &str, path: &str) -> Result<(), MirrorError> {
-        let minor = self.version.strip_prefix("1.").is_some_and(|minor| minor.parse::<u32>().is_ok());
-        if self.schema != SCHEMA || !minor {
-            let (schema, version) = (self.schema.clone(), self.version.clone());
-            return Err(MirrorError::Version { path: name.to_owned(), schema, version });
-        }
         if self.path != path {
             return Err(MirrorError::rule(name, "it is the index of another file"));
         }

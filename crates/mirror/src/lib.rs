@@ -9,6 +9,7 @@
 
 pub mod delta;
 pub mod difference;
+mod document;
 pub mod documents;
 mod error;
 pub mod index;
@@ -19,6 +20,7 @@ pub mod rebuild;
 pub mod tombstones;
 
 pub use delta::DeltaManifest;
+pub use document::MAX_BYTES as MAX_DOCUMENT_BYTES;
 pub use documents::{DocumentEntry, DocumentIndex};
 pub use error::MirrorError;
 pub use index::{FileIndex, FrameEntry};

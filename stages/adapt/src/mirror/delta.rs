@@ -64,7 +64,7 @@ impl Old {
 }
 
 /// Longest index that is read of a base.
-const MAX_INDEX: u64 = export_mirror::index::MAX_BYTES;
+const MAX_INDEX: u64 = export_mirror::MAX_DOCUMENT_BYTES;
 
 struct Work {
     tree: Arc<Tree>,
