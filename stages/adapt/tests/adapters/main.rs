@@ -4,5 +4,6 @@
 
 mod json_policy;
 mod json_raw;
+mod mirror;
 mod trivy;
 mod world;
