@@ -11,6 +11,7 @@ fn built_in_ids_are_the_names_with_a_hyphen() {
 fn every_option_is_documented_with_its_default() {
     let page = include_str!("../../../../docs/profiles.md");
     let config = ProfileConfig {
+        mirror_sboms: super::MirrorSboms::Lines,
         schema_version: Some(2),
         package_summary: true,
         attestation: false,
