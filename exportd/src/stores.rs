@@ -2,6 +2,7 @@
 
 mod keys;
 mod sealing;
+mod targets;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
 pub(crate) use self::sealing::sealing;
+pub(crate) use self::targets::targets;
 use crate::config::{Config, PolicyDriver, StagingDriver, StoreDriver};
 use crate::secrets;
 

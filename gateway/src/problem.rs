@@ -133,7 +133,7 @@ fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidRequest | ErrorCode::InvalidSelector | ErrorCode::InvalidProfile => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorCode::ScopeMissing | ErrorCode::TenantMismatch => StatusCode::FORBIDDEN,
+        ErrorCode::ScopeMissing | ErrorCode::TenantMismatch | ErrorCode::LinkInvalid => StatusCode::FORBIDDEN,
         ErrorCode::ProfileNotFound | ErrorCode::RunNotFound | ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::ProfileExists
@@ -141,6 +141,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::NotReady
         | ErrorCode::SnapshotChanged
         | ErrorCode::IdempotencyInFlight => StatusCode::CONFLICT,
+        ErrorCode::Pruned => StatusCode::GONE,
         ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -152,7 +153,8 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::BaseMissing
         | ErrorCode::BaseMismatch
         | ErrorCode::AocViolation
-        | ErrorCode::DistributionRefused => StatusCode::UNPROCESSABLE_ENTITY,
+        | ErrorCode::DistributionRefused
+        | ErrorCode::Offline => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::Quota => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::Unavailable | ErrorCode::SourceUnreadable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::AdapterFailed

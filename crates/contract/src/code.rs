@@ -91,6 +91,12 @@ codes! {
     DistributionRefused = "ERR_EXPORT_DISTRIBUTION_REFUSED",
     /// A distribution driver could not hand the bundle over.
     DistributionFailed = "ERR_EXPORT_DISTRIBUTION_FAILED",
+    /// The deployment is offline, and the run would speak to a host that is not local.
+    Offline = "ERR_EXPORT_OFFLINE",
+    /// The bundle was there, and its retention is over.
+    Pruned = "ERR_EXPORT_PRUNED",
+    /// A signed link is not valid: expired, of another run, or changed.
+    LinkInvalid = "ERR_EXPORT_LINK_INVALID",
     /// A stage was tried as often as it may be.
     Exhausted = "ERR_EXPORT_RETRIES_EXHAUSTED",
     /// A message could not be read by the stage it was for.

@@ -568,4 +568,21 @@ pub struct Distribution {
     /// When it may be pruned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Tags of the OCI artefact, for people; `location` names it by digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Until when object storage refuses to delete it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_until: Option<Timestamp>,
+    /// When it was pruned; it cannot be had any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned_at: Option<Timestamp>,
+}
+
+impl Distribution {
+    /// A place about which nothing more is said.
+    pub fn new(kind: DistributionKind, location: String, bundle: &Artefact, expires_at: Option<Timestamp>) -> Self {
+        let Artefact { digest: sha256, bytes: size_bytes } = bundle.clone();
+        Self { kind, location, sha256, size_bytes, expires_at, tags: Vec::new(), locked_until: None, pruned_at: None }
+    }
 }

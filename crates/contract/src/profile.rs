@@ -112,15 +112,21 @@ pub enum DistributionKind {
     Oci,
     /// Object storage.
     Object,
+    /// A folder that others read, such as a mounted share.
+    Directory,
 }
 
 impl DistributionKind {
-    /// `http`, `oci` or `object`.
+    /// Every way.
+    pub const ALL: [Self; 4] = [Self::Http, Self::Oci, Self::Object, Self::Directory];
+
+    /// `http`, `oci`, `object` or `directory`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Oci => "oci",
             Self::Object => "object",
+            Self::Directory => "directory",
         }
     }
 }
@@ -197,9 +203,20 @@ pub struct ProfileConfig {
     /// requires an attestation refuses its bundle.
     #[serde(skip_serializing_if = "is_default_attestation")]
     pub attestation: bool,
-    /// Days that distributions are kept; absent means for ever. 1 to 3,650.
+    /// Days that distributions are kept; absent means for ever, unless `keepLast` is set. 1 to 3,650.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+    /// Bundles of the profile that are kept, counted from the newest, whatever their age. Alone, older ones go when a newer one is
+    /// made; with `retentionDays`, a bundle goes once both let go of it. 1 to 1,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_last: Option<u32>,
+    /// Whether object storage keeps what it is given locked until `retentionDays` are over, against whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_lock: Option<ObjectLock>,
+    /// Host of the OCI registry, with its port, that bundles are pushed to; absent takes the deployment's first. Only registries that
+    /// the deployment lists are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oci_registry: Option<String>,
     /// Hours behind `asOf` for which a bundle calls itself fresh; a verifier refuses it later. Absent makes no such promise. 1 to 87,600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_for_hours: Option<u32>,
@@ -229,6 +246,16 @@ pub enum MirrorSboms {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_default_sboms(sboms: &MirrorSboms) -> bool {
     *sboms == MirrorSboms::default()
+}
+
+/// Object Lock (S3): against whom an object is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectLock {
+    /// Whoever has the right to bypass governance may delete it earlier.
+    Governance,
+    /// Nobody may delete it earlier.
+    Compliance,
 }
 
 /// What the provenance tells of the builder (design D28: fields, never a level as a claim about ourselves).
@@ -268,6 +295,9 @@ impl Default for ProfileConfig {
             package_summary: false,
             attestation: true,
             retention_days: None,
+            keep_last: None,
+            object_lock: None,
+            oci_registry: None,
             fresh_for_hours: None,
             refresh_when_unchanged: false,
             provenance: ProvenanceDetail::Standard,
@@ -305,9 +335,25 @@ impl ProfileConfig {
             "compression.chunkBytes",
             "use 65536 to 67108864",
         );
-        expect(!self.distribution.is_empty(), "distribution", "name at least one of http, oci, object");
+        expect(!self.distribution.is_empty(), "distribution", "name at least one of http, oci, object, directory");
         expect((1..=100_000).contains(&self.partition_records), "partitionRecords", "use 1 to 100000");
         expect(self.retention_days.is_none_or(|days| (1..=3_650).contains(&days)), "retentionDays", "use 1 to 3650");
+        expect(self.keep_last.is_none_or(|runs| (1..=1_000).contains(&runs)), "keepLast", "use 1 to 1000");
+        expect(
+            self.object_lock.is_none()
+                || self.retention_days.is_some() && self.distribution.contains(&DistributionKind::Object),
+            "objectLock",
+            "set retentionDays too, and name object in distribution",
+        );
+        expect(
+            self.oci_registry.as_ref().is_none_or(|host| {
+                self.distribution.contains(&DistributionKind::Oci)
+                    && (1..=255).contains(&host.len())
+                    && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte))
+            }),
+            "ociRegistry",
+            "use a host such as registry.example:5000, and name oci in distribution",
+        );
         expect(
             self.fresh_for_hours.is_none_or(|hours| (1..=87_600).contains(&hours)),
             "freshForHours",

@@ -25,7 +25,7 @@ use crate::store::{
 };
 
 /// The schema, step by step; steps are only ever appended.
-const SCHEMA: &[&str] = &[include_str!("sqlite/schema.sql")];
+const SCHEMA: &[&str] = &[include_str!("sqlite/schema.sql"), include_str!("sqlite/distributions.sql")];
 
 /// The run ledger of one machine: a SQLite file that several processes may open.
 #[derive(Clone, Debug)]

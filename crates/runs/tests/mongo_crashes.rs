@@ -62,6 +62,9 @@ fn part_done() -> StepOutcome {
         sha256: Digest::from_bytes([2; 32]),
         size_bytes: 9,
         expires_at: None,
+        tags: Vec::new(),
+        locked_until: None,
+        pruned_at: None,
     };
     StepOutcome {
         progress: RunProgress { parts_done: 1, records_done: 5, ..RunProgress::default() },

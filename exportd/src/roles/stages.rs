@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use export_adapt::adapter::{FAN_IN, Tools};
 use export_adapt::{AdaptPart, Assemble, Registry};
 use export_contract::Timestamp;
-use export_distribute::{Distribute, registered};
+use export_distribute::Distribute;
 use export_evidence::EvidenceLedger;
 use export_evidence::policy::PolicySource;
 use export_jetstream::{Step, Worker};
@@ -37,7 +37,7 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             let registry = registry(&process.config, &mut parts).await?;
             let ledger = stores::evidence(&process.config).await?;
             let policy = stores::policy_source(&process.config).await?;
-            let ways = registered(&process.config.allow.distribution).iter().map(|target| target.kind()).collect();
+            let ways = stores::targets(&process.config).iter().map(|target| target.kind()).collect();
             work(process, Plan::new(ledger, policy, registry.references(), ways), Step::Plan, slots).await
         }
         Role::Resolve => {
@@ -66,7 +66,7 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             work(process, sign, Step::Sign, slots).await
         }
         Role::Distribute => {
-            let targets = registered(&process.config.allow.distribution);
+            let targets = stores::targets(&process.config);
             work(process, Distribute::new(targets, Arc::new(clock)), Step::Distribute, slots).await
         }
         Role::Gateway | Role::Orchestrator => Ok(()),

@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use export_contract::message::{RunDistributed, RunSigned};
-use export_contract::profile::DistributionKind;
 use export_contract::run::Phase;
 use export_contract::{Timestamp, Version};
 use export_pipeline::{Stage, StageContext};
+use export_targets::{Delivery, Target};
 
 use crate::error::DistributeError;
-use crate::target::{Target, has_driver};
 
 /// Tells the time for `expiresAt`; nothing else reads it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -51,18 +50,18 @@ impl Stage for Distribute {
             None => config.retention_days.map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY)),
         };
         // All ways are looked up first: a run that cannot be handed over whole is not handed over in part.
-        let find = |kind| self.targets.iter().find(|target| target.kind() == kind).ok_or_else(|| refusal(kind));
+        let find = |kind| {
+            let found = self.targets.iter().find(|target| target.kind() == kind);
+            found.ok_or(DistributeError::NotAllowed(kind))
+        };
         let targets = config.distribution.iter().copied().map(find).collect::<Result<Vec<_>, _>>()?;
         let mut distributions = Vec::new();
         for target in targets {
             cx.check().map_err(DistributeError::Cancelled)?;
-            let distributed = target.distribute(&signed, expires_at).await;
+            let delivery = Delivery { signed: &signed, cx, expires_at };
+            let distributed = target.distribute(&delivery).await;
             distributions.push(distributed.map_err(|cause| DistributeError::Target { kind: target.kind(), cause })?);
         }
         Ok(RunDistributed { v: Version, signed, distributions })
     }
-}
-
-fn refusal(kind: DistributionKind) -> DistributeError {
-    if has_driver(kind) { DistributeError::NotAllowed(kind) } else { DistributeError::NoDriver(kind) }
 }

@@ -12,10 +12,12 @@ use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
 use export_contract::message::{Distribution, RunSigned};
 use export_contract::profile::DistributionKind;
+use export_contract::run::RunRef;
 use export_contract::{ErrorCode, Timestamp};
-use export_distribute::{Distribute, DistributeError, Target, TargetError, registered};
+use export_distribute::{Distribute, DistributeError};
 use export_pipeline::contract_check::{context, contract_check};
 use export_pipeline::{Judged as _, Stage as _, Verdict};
+use export_targets::{Delivery, Download, Removal, Target, TargetError};
 
 const SAMPLE: &str = include_str!("../../../crates/contract/tests/wire/run_signed.v1.json");
 
@@ -44,16 +46,12 @@ async fn the_stage_keeps_its_contract_and_names_the_download() {
     let (_folder, store) = store().await;
     let signed = signed();
     let run = signed.manifest.plan.run.clone();
-    let stage = stage(registered(&BTreeSet::from([DistributionKind::Http])));
+    let stage = stage(vec![Arc::new(Download)]);
     let distributed = contract_check(&stage, store, run.clone(), None, || signed.clone()).await;
-    let expected = Distribution {
-        kind: DistributionKind::Http,
-        location: format!("/api/export/runs/{}/download", run.run),
-        sha256: signed.manifest.bundle.digest.clone(),
-        size_bytes: signed.manifest.bundle.bytes,
-        // The sample's profile keeps distributions for 30 days.
-        expires_at: Some("2026-03-03T00:00:00Z".parse().unwrap()),
-    };
+    let location = format!("/api/export/runs/{}/download", run.run);
+    // The sample's profile keeps distributions for 30 days.
+    let expires_at = Some("2026-03-03T00:00:00Z".parse().unwrap());
+    let expected = Distribution::new(DistributionKind::Http, location, &signed.manifest.bundle, expires_at);
     assert_eq!(distributed.distributions, [expected]);
 }
 
@@ -63,15 +61,15 @@ async fn without_retention_nothing_expires() {
     let mut signed = signed();
     signed.manifest.plan.profile.config.retention_days = None;
     let cx = context::<Distribute>(store, signed.manifest.plan.run.clone(), None, 1);
-    let distributed = stage(registered(&BTreeSet::from([DistributionKind::Http]))).handle(signed, &cx).await.unwrap();
+    let distributed = stage(vec![Arc::new(Download)]).handle(signed, &cx).await.unwrap();
     assert_eq!(distributed.distributions[0].expires_at, None);
 }
 
 #[tokio::test]
 async fn a_way_that_is_not_allowed_is_refused_with_its_setting() {
-    let error = refusal(stage(registered(&BTreeSet::new())), signed()).await;
+    let error = refusal(stage(Vec::new()), signed()).await;
     assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::DistributionRefused));
-    assert!(error.to_string().contains("`http` is not allowed here; add it to `allow.distribution`"), "{error}");
+    assert!(error.to_string().contains("`http` is not set up here; allow it in `allow.distribution`"), "{error}");
 }
 
 #[derive(Debug)]
@@ -83,9 +81,13 @@ impl Target for Counting {
         DistributionKind::Http
     }
 
-    async fn distribute(&self, _signed: &RunSigned, _expires: Option<Timestamp>) -> Result<Distribution, TargetError> {
+    async fn distribute(&self, _delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Err(TargetError::Refused(Box::new(io::Error::other("only counts"))))
+        Err(TargetError::Refused { act: "count".to_owned(), cause: Box::new(io::Error::other("only counts")) })
+    }
+
+    async fn remove(&self, _run: &RunRef, _distribution: &Distribution) -> Result<Removal, TargetError> {
+        Ok(Removal::Removed)
     }
 }
 
@@ -97,12 +99,12 @@ async fn a_way_without_a_driver_is_refused_before_anything_is_handed_over() {
         BTreeSet::from([DistributionKind::Http, DistributionKind::Object]);
     let error = refusal(stage(vec![counting.clone()]), signed).await;
     assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::DistributionRefused));
-    assert!(error.to_string().contains("no driver for distribution `object`"), "{error}");
+    assert!(error.to_string().contains("distribution `object` is not set up here"), "{error}");
     assert_eq!(counting.0.load(Ordering::SeqCst), 0);
 }
 
 #[derive(Debug)]
-struct Failing(fn(Box<io::Error>) -> TargetError);
+struct Failing(fn(String, Box<io::Error>) -> TargetError);
 
 #[async_trait]
 impl Target for Failing {
@@ -110,16 +112,25 @@ impl Target for Failing {
         DistributionKind::Http
     }
 
-    async fn distribute(&self, _signed: &RunSigned, _expires: Option<Timestamp>) -> Result<Distribution, TargetError> {
-        Err(self.0(Box::new(io::Error::other("no"))))
+    async fn distribute(&self, _delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
+        Err(self.0("hand over".to_owned(), Box::new(io::Error::other("no"))))
+    }
+
+    async fn remove(&self, _run: &RunRef, _distribution: &Distribution) -> Result<Removal, TargetError> {
+        Ok(Removal::Removed)
     }
 }
 
 #[tokio::test]
 async fn a_target_that_is_away_is_tried_again_and_one_that_refuses_fails_the_run() {
-    let away = refusal(stage(vec![Arc::new(Failing(|cause| TargetError::Unavailable(cause)))]), signed()).await;
+    let away = refusal(
+        stage(vec![Arc::new(Failing(|act, cause| TargetError::Unavailable { act, after: None, cause }))]),
+        signed(),
+    )
+    .await;
     assert_eq!(away.verdict(), Verdict::Redeliver { after: None });
-    let refused = refusal(stage(vec![Arc::new(Failing(|cause| TargetError::Refused(cause)))]), signed()).await;
+    let refused =
+        refusal(stage(vec![Arc::new(Failing(|act, cause| TargetError::Refused { act, cause }))]), signed()).await;
     assert_eq!(refused.verdict(), Verdict::FailRun(ErrorCode::DistributionFailed));
 }
 
@@ -130,7 +141,7 @@ async fn a_confirmed_bundle_is_kept_as_long_as_the_run_that_made_it() {
     let mut signed = signed();
     signed.manifest.plan = serde_json::from_str(planned).unwrap();
     let run = signed.manifest.plan.run.clone();
-    let stage = stage(registered(&BTreeSet::from([DistributionKind::Http])));
+    let stage = stage(vec![Arc::new(Download)]);
     let distributed = contract_check(&stage, store, run.clone(), None, || signed.clone()).await;
     let [distribution] = distributed.distributions.as_slice() else { panic!("{distributed:?}") };
     assert_eq!(distribution.location, format!("/api/export/runs/{}/download", run.run));

@@ -206,5 +206,8 @@ pub(crate) fn distribution() -> Distribution {
         sha256: digest(5),
         size_bytes: 500,
         expires_at: None,
+        tags: Vec::new(),
+        locked_until: None,
+        pruned_at: None,
     }
 }

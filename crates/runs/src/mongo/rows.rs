@@ -261,11 +261,18 @@ pub(super) struct DistributionDocument {
     sha256: Digest,
     size_bytes: u64,
     expires_at: Option<Timestamp>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    locked_until: Option<Timestamp>,
+    #[serde(default)]
+    pruned_at: Option<Timestamp>,
 }
 
 impl DistributionDocument {
     pub(super) fn new(run: &RunRef, distribution: &Distribution) -> Self {
-        let Distribution { kind, location, sha256, size_bytes, expires_at } = distribution.clone();
+        let Distribution { kind, location, sha256, size_bytes, expires_at, tags, locked_until, pruned_at } =
+            distribution.clone();
         Self {
             _id: format!("{}/{}/{}/{location}", run.run, run.generation, kind.as_str()),
             run_id: run.run.clone(),
@@ -275,12 +282,15 @@ impl DistributionDocument {
             sha256,
             size_bytes,
             expires_at,
+            tags,
+            locked_until,
+            pruned_at,
         }
     }
 
     pub(super) fn distribution(self) -> Distribution {
-        let Self { kind, location, sha256, size_bytes, expires_at, .. } = self;
-        Distribution { kind, location, sha256, size_bytes, expires_at }
+        let Self { kind, location, sha256, size_bytes, expires_at, tags, locked_until, pruned_at, .. } = self;
+        Distribution { kind, location, sha256, size_bytes, expires_at, tags, locked_until, pruned_at }
     }
 }
 

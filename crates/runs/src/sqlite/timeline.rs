@@ -107,8 +107,9 @@ pub(super) fn inputs(connection: &Connection, run: &RunId) -> Result<Vec<InputRa
 
 pub(super) fn put_distributions(transaction: &Transaction<'_>, run: &RunId, rows: &[Distribution]) -> Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO export_distributions (run_id, type, location, sha256, size_bytes, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO export_distributions
+         (run_id, type, location, sha256, size_bytes, expires_at, tags, locked_until, pruned_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     for row in rows {
         statement.execute(params![
@@ -118,6 +119,9 @@ pub(super) fn put_distributions(transaction: &Transaction<'_>, run: &RunId, rows
             row.sha256.as_str(),
             signed(row.size_bytes)?,
             row.expires_at.map(|at| at.to_string()),
+            to_json(&row.tags)?,
+            row.locked_until.map(|at| at.to_string()),
+            row.pruned_at.map(|at| at.to_string()),
         ])?;
     }
     Ok(())
@@ -125,15 +129,21 @@ pub(super) fn put_distributions(transaction: &Transaction<'_>, run: &RunId, rows
 
 pub(super) fn distributions(connection: &Connection, run: &RunId) -> Result<Vec<Distribution>> {
     let mut statement = connection.prepare_cached(
-        "SELECT type, location, sha256, size_bytes, expires_at FROM export_distributions WHERE run_id = ?1",
+        "SELECT type, location, sha256, size_bytes, expires_at, tags, locked_until, pruned_at
+         FROM export_distributions WHERE run_id = ?1",
     )?;
+    let time =
+        |row: &Row<'_>, column| row.get::<_, Option<String>>(column)?.map(|text| parsed(column, &text)).transpose();
     let rows = statement.query_map(params![run.as_str()], |row| {
         Ok(Distribution {
             kind: named(0, row.get_ref(0)?.as_str()?)?,
             location: row.get(1)?,
             sha256: parsed(2, row.get_ref(2)?.as_str()?)?,
             size_bytes: unsigned(row, 3)?,
-            expires_at: row.get::<_, Option<String>>(4)?.map(|text| parsed(4, &text)).transpose()?,
+            expires_at: time(row, 4)?,
+            tags: from_json(5, row.get_ref(5)?.as_str()?)?,
+            locked_until: time(row, 6)?,
+            pruned_at: time(row, 7)?,
         })
     })?;
     let mut distributions = rows.collect::<Result<Vec<_>>>()?;

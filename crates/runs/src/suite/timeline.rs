@@ -135,9 +135,14 @@ pub async fn inputs_and_distributions_of_a_repeated_step_are_kept_once(stores: &
         sha256: Digest::from_bytes([9; 32]),
         size_bytes: 1 << 40,
         expires_at,
+        tags: Vec::new(),
+        locked_until: None,
+        pruned_at: None,
     };
     let http = distribution(DistributionKind::Http, "/api/export/runs/x/download", None);
-    let oci = distribution(DistributionKind::Oci, "registry/acme/raw:1", Some(at(86_400)));
+    let oci = distribution(DistributionKind::Oci, "registry/acme/raw@sha256:ab", Some(at(86_400)));
+    let oci =
+        Distribution { tags: vec!["latest".to_owned()], locked_until: Some(at(9)), pruned_at: Some(at(10)), ..oci };
     let outcome = StepOutcome { distributions: vec![oci.clone(), http.clone()], ..StepOutcome::default() };
     let event = fact("g1.distribute.done", EventType::StageCompleted, 3);
     assert!(store.record(&run.reference(), &event, &outcome).await.unwrap());

@@ -36,6 +36,9 @@ impl World {
             sha256: bundle.digest.clone(),
             size_bytes: bundle.bytes,
             expires_at,
+            tags: Vec::new(),
+            locked_until: None,
+            pruned_at: None,
         };
         let signed = RunSigned {
             v: Version,

@@ -1,0 +1,14 @@
+//! Where finished bundles are handed over to.
+//!
+//! [`Target`] is the port: the distribute stage hands over by it, retention takes back by it. What each driver promises is in
+//! the `suite` module, which every driver's tests run.
+
+mod delivery;
+mod download;
+mod error;
+mod port;
+
+pub use delivery::{BUNDLE, Delivery};
+pub use download::Download;
+pub use error::TargetError;
+pub use port::{Removal, Target};
