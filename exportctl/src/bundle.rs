@@ -27,7 +27,11 @@ struct DownloadReport {
 
 /// Downloads a bundle and everything beside it.
 pub(crate) async fn online(global: &Global, command: BundleCommand) -> Result<Exit, Failure> {
-    let BundleCommand::Download { run, dir } = command else { return offline(global, command) };
+    let (run, dir) = match command {
+        BundleCommand::Download { run, dir } => (run, dir),
+        BundleCommand::Link { run, valid, file } => return link(global, &run, &file, valid).await,
+        command => return offline(global, command),
+    };
     let client = client(global)?;
     let run = client.run(&run).await.map_err(Failure::Client)?;
     let report = download(global, &client, &run, &dir).await?;
@@ -38,6 +42,18 @@ pub(crate) async fn online(global: &Global, command: BundleCommand) -> Result<Ex
             ("bytes", report.bytes.to_string()),
             ("digest", report.digest.clone()),
             ("files", report.files.join(" ")),
+        ])
+    });
+    Ok(Exit::Ok)
+}
+
+async fn link(global: &Global, run: &str, file: &str, seconds: u32) -> Result<Exit, Failure> {
+    let link = client(global)?.link(run, file, seconds).await.map_err(Failure::Client)?;
+    output::document(global, &link, |link| {
+        output::facts(&[
+            ("url", link.url.clone()),
+            ("file", link.file.clone()),
+            ("expires", link.expires_at.to_string()),
         ])
     });
     Ok(Exit::Ok)
@@ -106,6 +122,6 @@ pub(crate) fn offline(global: &Global, command: BundleCommand) -> Result<Exit, F
         BundleCommand::Pack { dir, out, oci } if oci => layout::pack(&dir, &out),
         BundleCommand::Pack { dir, out, .. } => pack::pack(&dir, &out),
         BundleCommand::Inspect { path } => verify::inspect(global, &path),
-        BundleCommand::Download { .. } => Ok(Exit::Unexpected),
+        BundleCommand::Download { .. } | BundleCommand::Link { .. } => Ok(Exit::Unexpected),
     }
 }

@@ -173,6 +173,17 @@ pub(crate) enum BundleCommand {
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Make a link to a bundle for whoever has no account here: it works until it expires, and whoever has it may use it.
+    Link {
+        /// The run that made it.
+        run: String,
+        /// How long it works: such as 30m, 12h or 7d, at most 7d.
+        #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = seconds)]
+        valid: u32,
+        /// A file beside the bundle instead, such as export.json.
+        #[arg(long, value_name = "NAME", default_value = "bundle.tar")]
+        file: String,
+    },
     /// Pack a downloaded bundle and its signatures into one tar, which `verify` takes as a file or from a pipe.
     Pack {
         /// The folder that `bundle download` wrote.
@@ -300,11 +311,26 @@ pub(crate) struct DecryptArguments {
 impl BundleCommand {
     /// Whether the command may not touch the network.
     pub(crate) fn is_offline(&self) -> bool {
-        !matches!(self, Self::Download { .. })
+        !matches!(self, Self::Download { .. } | Self::Link { .. })
     }
 }
 
 /// Prints the completion script of a shell.
 pub(crate) fn completions(shell: Shell) {
     clap_complete::generate(shell, &mut Cli::command(), "exportctl", &mut io::stdout());
+}
+
+/// Reads a duration: digits with `s`, `m`, `h` or `d`.
+fn seconds(text: &str) -> Result<u32, String> {
+    let fault = || format!("`{text}` is no time; use digits with s, m, h or d, such as 12h");
+    let unit = text.chars().last().ok_or_else(fault)?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(fault()),
+    };
+    let count: u32 = text.trim_end_matches(unit).parse().map_err(|_| fault())?;
+    count.checked_mul(factor).ok_or_else(fault)
 }

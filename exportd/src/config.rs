@@ -3,15 +3,18 @@
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
 mod encryption;
+pub(crate) mod locality;
 mod peer;
 mod policy;
 mod sections;
 mod signing;
+mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use export_contract::profile::DistributionKind;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -19,11 +22,12 @@ pub(crate) use self::encryption::Encryption;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::sections::{
-    Allow, Authority, Limits, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
+    Allow, Authority, Limits, Links, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
 pub(crate) use self::signing::{Signing, SigningDriver, SigningKey};
+pub(crate) use self::targets::{Directory, Object, Sse};
 
 /// The settings of every role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +39,10 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Address of health and metrics; port 0 takes a free one.
     pub(crate) admin_listen: SocketAddr,
+    /// Whether runs speak to local hosts only, and to no OCI registry.
+    pub(crate) offline: bool,
+    /// Hosts that are local although they do not look like it.
+    pub(crate) local_hosts: BTreeSet<String>,
     /// The broker.
     pub(crate) nats: Nats,
     /// Run ledger and evidence ledger.
@@ -59,8 +67,14 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     /// Logs.
     pub(crate) log: Log,
+    /// Signed links to downloads.
+    pub(crate) links: Links,
     /// The gateway as a registry.
     pub(crate) registry: Registry,
+    /// The bucket of distribution `object`.
+    pub(crate) object: Object,
+    /// The folder of distribution `directory`.
+    pub(crate) directory: Directory,
 }
 
 impl Default for Config {
@@ -69,6 +83,8 @@ impl Default for Config {
             data_dir: PathBuf::from("export-data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            offline: false,
+            local_hosts: BTreeSet::new(),
             nats: Nats::default(),
             store: Store::default(),
             peer: Peer::default(),
@@ -81,7 +97,10 @@ impl Default for Config {
             limits: Limits::default(),
             workers: Workers::default(),
             log: Log::default(),
+            links: Links::default(),
             registry: Registry::default(),
+            object: Object::default(),
+            directory: Directory::default(),
         }
     }
 }
@@ -162,6 +181,9 @@ impl Config {
         faults.extend(self.signing.faults());
         faults.extend(self.encryption.faults());
         faults.extend(self.registry.faults());
+        let allowed = |kind| self.allow.distribution.contains(&kind);
+        faults.extend(self.object.faults(allowed(DistributionKind::Object)));
+        faults.extend(self.directory.faults(allowed(DistributionKind::Directory)));
         faults
     }
 
@@ -270,7 +292,10 @@ mod tests {
             "limits",
             "workers",
             "log",
+            "links",
             "registry",
+            "object",
+            "directory",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

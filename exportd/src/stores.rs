@@ -3,6 +3,7 @@
 mod keys;
 mod sealing;
 mod targets;
+mod ways;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tokio::time::{Duration, Instant, sleep};
 pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
 pub(crate) use self::sealing::sealing;
 pub(crate) use self::targets::targets;
+pub(crate) use self::ways::ways;
 use crate::config::{Config, PolicyDriver, StagingDriver, StoreDriver};
 use crate::secrets;
 

@@ -24,7 +24,7 @@ pub(crate) async fn session(gateway: &Gateway, request: &Incoming, scope: Scope)
     Ok(Session { caller, tenant })
 }
 
-async fn caller(gateway: &Gateway, request: &Incoming) -> Result<Caller, Problem> {
+pub(crate) async fn caller(gateway: &Gateway, request: &Incoming) -> Result<Caller, Problem> {
     let refuse = |detail: String| Problem::new(ErrorCode::Unauthenticated, detail);
     let header = request
         .header("authorization")

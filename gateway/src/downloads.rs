@@ -20,6 +20,8 @@ use crate::runs::find;
 use crate::server::ChecksumTrailer;
 use crate::state::Gateway;
 
+/// Name of the bundle among the files of a run.
+pub(crate) const BUNDLE: &str = "bundle.tar";
 /// Largest file beside a bundle that is served from memory.
 const MAX_SIDECAR: u64 = 256 << 20;
 
@@ -27,7 +29,21 @@ const MAX_SIDECAR: u64 = 256 << 20;
 pub(crate) async fn bundle(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Download).await?;
     let run = find(gateway, &session, id).await?;
-    let bundle = finished(&run)?;
+    tar(gateway, &run, &request).await
+}
+
+/// A file of a run whose caller may have it.
+pub(crate) async fn file(gateway: &Gateway, run: &Run, name: &str, request: &Incoming) -> Result<Response, Problem> {
+    if name == BUNDLE { tar(gateway, run, request).await } else { beside(gateway, run, name).await }
+}
+
+/// Whether a run has a file of that name.
+pub(crate) fn has_file(run: &Run, name: &str) -> Result<(), Problem> {
+    if name == BUNDLE { finished(run).map(|_| ()) } else { sidecar_digest(run, name).map(|_| ()) }
+}
+
+async fn tar(gateway: &Gateway, run: &Run, request: &Incoming) -> Result<Response, Problem> {
+    let bundle = finished(run)?;
     let (digest, length) = (bundle.digest.clone(), bundle.bytes);
     let etag = format!("\"{digest}\"");
     if request.header("if-none-match").is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == etag)) {
@@ -50,7 +66,11 @@ pub(crate) async fn bundle(gateway: &Gateway, id: &str, request: Incoming) -> Re
     };
     // A run that found nothing changed has its own small files; the tar is where it was made.
     let key = Workspace::artefact_key(&run.tenant, bundle.refreshes.as_ref().unwrap_or(&run.id), &digest);
-    let mut response = streamed(gateway.blobs.read(&key, Some(part.clone())).await?);
+    let mut response = if request.method == http::Method::HEAD {
+        empty(status)
+    } else {
+        streamed(gateway.blobs.read(&key, Some(part.clone())).await?)
+    };
     *response.status_mut() = status;
     let trailer = status == StatusCode::OK && request.header("te").is_some_and(|te| te.contains("trailers"));
     if trailer {
@@ -98,17 +118,26 @@ pub(crate) async fn provenance(gateway: &Gateway, id: &str, request: Incoming) -
 pub(crate) async fn sidecar(gateway: &Gateway, id: &str, name: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Download).await?;
     let run = find(gateway, &session, id).await?;
-    let bundle = finished(&run)?;
-    let digest = bundle.sidecars.get(name).ok_or_else(|| {
+    beside(gateway, &run, name).await
+}
+
+fn sidecar_digest<'a>(run: &'a Run, name: &str) -> Result<&'a Digest, Problem> {
+    let bundle = finished(run)?;
+    bundle.sidecars.get(name).ok_or_else(|| {
         let known: Vec<&str> = bundle.sidecars.keys().map(String::as_str).collect();
-        Problem::new(ErrorCode::NotFound, format!("run `{id}` has no file `{name}`; it has {}", known.join(", ")))
-    })?;
+        let (id, known) = (&run.id, known.join(", "));
+        Problem::new(ErrorCode::NotFound, format!("run `{id}` has no file `{name}`; it has {known}"))
+    })
+}
+
+async fn beside(gateway: &Gateway, run: &Run, name: &str) -> Result<Response, Problem> {
+    let digest = sidecar_digest(run, name)?;
     let media = if std::path::Path::new(name).extension().is_some_and(|e| e == "json") {
         "application/json"
     } else {
         "text/plain"
     };
-    small_file(gateway, &run, digest, media).await
+    small_file(gateway, run, digest, media).await
 }
 
 /// An answer whose body comes from staging piece by piece.
@@ -153,14 +182,7 @@ fn with_identity(mut response: Response, digest: &Digest, length: u64) -> Respon
 
 /// The digest as a structured field (RFC 9530 section 3).
 fn repr_digest(digest: &Digest) -> String {
-    format!("sha-256=:{}:", base64(&unhex(digest.hex())))
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    text.as_bytes()
-        .chunks_exact(2)
-        .filter_map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-        .collect()
+    format!("sha-256=:{}:", base64(&digest.to_bytes()))
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@ pub mod admin;
 mod authenticate;
 mod downloads;
 mod events;
+mod links;
 pub mod problem;
 mod profiles;
 mod range;
@@ -17,7 +18,9 @@ mod runs;
 pub mod server;
 mod state;
 mod token;
+mod vex;
 
 pub use registry::Registry;
 pub use routes::routes;
 pub use state::{Gateway, Limits, PublicKey};
+pub use vex::VexRepositories;

@@ -54,6 +54,22 @@ impl Registry {
         Self { anonymous, public_url, images: Mutex::default() }
     }
 
+    /// Whether anybody may pull what is a tenant's.
+    pub(crate) fn is_open(&self, tenant: &TenantId) -> bool {
+        self.anonymous.contains(tenant)
+    }
+
+    /// What addresses for the caller of `request` begin with.
+    pub(crate) fn base(&self, request: &Incoming) -> String {
+        let host = request.header("host").filter(|host| access::is_host(host)).unwrap_or("localhost");
+        self.public_url.clone().unwrap_or_else(|| format!("http://{host}"))
+    }
+
+    /// Where clients reach this gateway, where that is known.
+    pub(crate) fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
+    }
+
     fn kept(&self, run: &Run) -> Option<Arc<Image>> {
         let images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
         images.get(&(run.id.clone(), run.generation)).cloned()

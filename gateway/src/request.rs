@@ -6,7 +6,7 @@ use std::pin::Pin;
 use bytes::{Buf, Bytes, BytesMut};
 use export_contract::ErrorCode;
 use futures::{Stream, StreamExt};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 use warp::Filter;
 
@@ -19,6 +19,7 @@ const MAX_PASSED_OVER: usize = 8 << 20;
 
 /// A request whose route is known.
 pub(crate) struct Incoming {
+    pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     query: String,
     body: BodyStream,
@@ -27,7 +28,9 @@ pub(crate) struct Incoming {
 /// Takes headers, query and body as they are.
 pub(crate) fn incoming() -> impl Filter<Extract = (Incoming,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::header::headers_cloned().and(query).and(warp::body::stream()).map(|headers, query, body| Incoming {
+    let head = warp::method().and(warp::header::headers_cloned());
+    head.and(query).and(warp::body::stream()).map(|method, headers, query, body| Incoming {
+        method,
         headers,
         query,
         body: Box::pin(StreamExt::map(body, |piece: Result<_, warp::Error>| piece.map(to_bytes))),

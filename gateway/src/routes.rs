@@ -14,7 +14,7 @@ use warp::{Filter, Reply};
 use crate::problem::Problem;
 use crate::request::{Incoming, incoming};
 use crate::state::Gateway;
-use crate::{admin, downloads, events, profiles, registry, runs, token};
+use crate::{admin, downloads, events, links, profiles, registry, runs, token, vex};
 
 /// The whole API as one filter that never rejects.
 pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + use<> {
@@ -28,6 +28,8 @@ pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,),
         .or(health_routes(gateway))
         .unify()
         .or(registry_routes(gateway))
+        .unify()
+        .or(vex_routes(gateway))
         .unify()
         .recover(refused)
         .map(guarded)
@@ -70,15 +72,15 @@ fn run_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
 
 fn download_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
     let bundle = item("runs", "download")
-        .and(warp::get())
+        .and(reading())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(downloads::bundle(&g, &id, r).await) });
     let manifest = item("runs", "manifest")
-        .and(warp::get())
+        .and(reading())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(downloads::manifest(&g, &id, r).await) });
     let provenance = item("runs", "provenance")
-        .and(warp::get())
+        .and(reading())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(downloads::provenance(&g, &id, r).await) });
     let file = path(&["api", "export", "runs"])
@@ -86,12 +88,32 @@ fn download_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
         .and(warp::path("files"))
         .and(warp::path::param())
         .and(warp::path::end())
-        .and(warp::get())
+        .and(reading())
         .and(state(gateway))
         .then(|id: String, name: String, g: Gateway, r: Incoming| async move {
             answer(downloads::sidecar(&g, &id, &name, r).await)
         });
-    bundle.or(manifest).unify().or(provenance).unify().or(file).unify().boxed()
+    let link = item("runs", "links")
+        .and(warp::post())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(links::create(&g, &id, r).await) });
+    let follow = path(&["api", "export", "links"])
+        .and(warp::path::param())
+        .and(warp::path::param())
+        .and(warp::path::param())
+        .and(warp::path::end())
+        .and(reading())
+        .and(state(gateway))
+        .then(|tenant: String, run: String, name: String, g: Gateway, r: Incoming| async move {
+            answer(links::follow(&g, &tenant, &run, &name, r).await)
+        });
+    let files = bundle.or(manifest).unify().or(provenance).unify().or(file).unify();
+    files.or(link).unify().or(follow).unify().boxed()
+}
+
+/// Methods that only read: what answers `HEAD` leaves out the body.
+fn reading() -> BoxedFilter<()> {
+    warp::get().or(warp::head()).unify().boxed()
 }
 
 fn key_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
@@ -129,6 +151,27 @@ fn registry_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
             registry::answer(&g, &method, tail.as_str(), r).await
         })
         .boxed()
+}
+
+fn vex_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
+    let repository = || path(&["vex"]).and(warp::path::param()).and(warp::path::param()).boxed();
+    let describe = repository()
+        .and(path(&[".well-known", "vex-repository.json"]))
+        .and(warp::path::end())
+        .and(reading())
+        .and(state(gateway))
+        .then(|tenant: String, profile: String, g: Gateway, r: Incoming| async move {
+            answer(vex::describe(&g, &tenant, &profile, r).await)
+        });
+    let archive = repository()
+        .and(warp::path("repository.tar.zst"))
+        .and(warp::path::end())
+        .and(reading())
+        .and(state(gateway))
+        .then(|tenant: String, profile: String, g: Gateway, r: Incoming| async move {
+            answer(vex::archive(&g, &tenant, &profile, r).await)
+        });
+    describe.or(archive).unify().boxed()
 }
 
 /// The names of a path, one after the other.

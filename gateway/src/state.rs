@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use export_authority::{Authority, LocalAuthority};
+use export_authority::{Authority, LinkKey, LocalAuthority};
 use export_blobs::BlobStore;
 use export_contract::profile::ProfileKind;
 use export_contract::{RunId, Timestamp};
@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::admin::Health;
 use crate::registry::Registry;
+use crate::vex::VexRepositories;
 
 /// Bounds on requests; each is documented in `docs/limits.md`.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +76,12 @@ pub struct Gateway {
     pub limits: Limits,
     /// Free places for followers of event streams.
     pub event_places: Arc<tokio::sync::Semaphore>,
+    /// Signs links.
+    pub links: LinkKey,
     /// What the registry at `/v2/` goes by.
     pub registry: Arc<Registry>,
+    /// VEX repositories that were made last.
+    pub vex: Arc<VexRepositories>,
 }
 
 impl fmt::Debug for Gateway {

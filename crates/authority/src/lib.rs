@@ -5,10 +5,12 @@
 //! switch that turns authentication off.
 
 mod caller;
+mod links;
 mod local;
 mod verifier;
 
 pub use caller::{Caller, Scope, UnknownScope};
+pub use links::{Link, LinkKey, LinkKeyError, LinkRefused, MAX_LINK_SECONDS};
 pub use local::{
     ClientCredentials, LocalAuthority, LocalAuthorityError, PullToken, TokenRefused, TokenRequest, TokenResponse,
 };

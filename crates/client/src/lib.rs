@@ -10,6 +10,7 @@ mod problem;
 
 use std::sync::Arc;
 
+use export_contract::Timestamp;
 use export_contract::profile::Profile;
 use export_contract::run::{Run, RunOptions};
 use export_contract::selectors::SelectorRequest;
@@ -71,6 +72,21 @@ pub struct RunPage {
     pub runs: Vec<Run>,
     /// Hand this to the next call; absent at the end.
     pub next_cursor: Option<String>,
+}
+
+/// A link that stands for a permission.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunLink {
+    /// The whole address.
+    #[serde(default)]
+    pub url: String,
+    /// The path on the gateway.
+    pub path: String,
+    /// Which file.
+    pub file: String,
+    /// Until when.
+    pub expires_at: Timestamp,
 }
 
 /// A run to be submitted.
@@ -191,6 +207,20 @@ impl Client {
     /// See [`ClientError`].
     pub async fn run(&self, id: &str) -> Result<Run, ClientError> {
         self.call("show a run", Method::GET, &format!("/api/export/runs/{id}"), None::<&()>).await
+    }
+
+    /// Makes a link to a file of a finished run, for whoever has no token; gives its whole address.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn link(&self, id: &str, file: &str, seconds: u32) -> Result<RunLink, ClientError> {
+        let wanted = serde_json::json!({ "file": file, "expiresInSeconds": seconds });
+        let path = format!("/api/export/runs/{id}/links");
+        let mut link: RunLink = self.call("make a link", Method::POST, &path, Some(&wanted)).await?;
+        if link.url.is_empty() {
+            link.url = format!("{}{}", self.credentials.server.trim_end_matches('/'), link.path);
+        }
+        Ok(link)
     }
 
     /// Cancels a run.

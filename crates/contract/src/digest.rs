@@ -30,6 +30,17 @@ impl Digest {
         Self(PREFIX.chars().chain(hex).collect())
     }
 
+    /// The 32 bytes.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        let digit =
+            |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or_default();
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(self.hex().as_bytes().chunks_exact(2)) {
+            *byte = pair.iter().fold(0, |value, digit_text| value << 4 | digit(*digit_text));
+        }
+        bytes
+    }
+
     /// The 64 hex digits without the algorithm.
     pub fn hex(&self) -> &str {
         self.0.strip_prefix(PREFIX).unwrap_or(&self.0)

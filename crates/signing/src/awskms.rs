@@ -14,7 +14,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_kms::Client;
-use aws_sdk_kms::config::Credentials;
+use aws_sdk_kms::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec};
 use export_canon::digesting::sha256;
@@ -118,6 +118,11 @@ impl Signer for KmsSigner {
         self.public.verify(message, &signature).map_err(SignError::Invalid)?;
         Ok(signature)
     }
+}
+
+/// The credentials that the machine has (environment, web identity, role), for other services of the same cloud; none where it has none.
+pub async fn machine_credentials() -> Option<SharedCredentialsProvider> {
+    aws_config::defaults(BehaviorVersion::latest()).load().await.credentials_provider()
 }
 
 /// A client that tries once: whoever asks for a signature tries again by its own rules.

@@ -4,11 +4,15 @@
 //! the `suite` module, which every driver's tests run.
 
 mod delivery;
+mod directory;
 mod download;
 mod error;
+mod object;
 mod port;
 
 pub use delivery::{BUNDLE, Delivery};
+pub use directory::DirectoryTarget;
 pub use download::Download;
 pub use error::TargetError;
+pub use object::{ObjectCredentials, ObjectSettings, ObjectTarget, ServerSideEncryption};
 pub use port::{Removal, Target};

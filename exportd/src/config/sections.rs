@@ -219,6 +219,15 @@ impl Default for Log {
     }
 }
 
+/// Signed links to downloads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Links {
+    /// File with the key that signs them, 64 hex digits, the same for every gateway; not set: `keys/links.key` in `data_dir`, made on
+    /// first use.
+    pub(crate) key_file: PathBuf,
+}
+
 /// The registry at `/v2/` of the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -17,7 +17,7 @@ use export_manifest::Manifest;
 use export_pipeline::context::ProgressSink;
 use export_pipeline::stage::PartResolved;
 use export_pipeline::{Stage, StageContext};
-use export_plan::Plan;
+use export_plan::{Plan, Ways};
 use export_resolve::Resolve;
 use futures::TryStreamExt as _;
 use tempfile::TempDir;
@@ -73,7 +73,9 @@ pub(crate) async fn rebuild(config: &Config, original: &Original) -> anyhow::Res
         StageContext::new(workspace.clone(), phase, part, 1, CancellationToken::new(), Arc::new(Silent))
     };
 
-    let plan = Plan::new(ledger.clone(), policy, registry.references(), original.profile.config.distribution.clone());
+    // Nothing is handed over here, and whatever the profile names is what it named then.
+    let ways = Ways::as_asked(&original.profile.config);
+    let plan = Plan::new(ledger.clone(), policy, registry.references(), ways);
     let plan = plan.handle(admitted(original), &cx(Phase::Plan, None)).await.context("plan failed")?;
     ensure!(
         plan.config_digest == original.manifest.profile.config_digest,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use export_adapt::Registry;
 use export_adapt::adapter::{FAN_IN, Tools};
-use export_authority::LocalAuthority;
+use export_authority::{LinkKey, LocalAuthority};
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::{Gateway, Limits, routes, server};
@@ -62,10 +62,12 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
         event_places: Arc::new(Semaphore::new(config.limits.event_streams)),
         runs: runs.clone(),
         blobs: staging.clone(),
+        links: LinkKey::open(&config.path_or(&config.links.key_file, "keys/links.key"))?,
         registry: Arc::new(export_gateway::Registry::new(
             config.registry.anonymous.clone(),
             &config.registry.public_url,
         )),
+        vex: Arc::default(),
     };
     let listener = TcpListener::bind(config.listen)
         .await

@@ -37,7 +37,7 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             let registry = registry(&process.config, &mut parts).await?;
             let ledger = stores::evidence(&process.config).await?;
             let policy = stores::policy_source(&process.config).await?;
-            let ways = stores::targets(&process.config).iter().map(|target| target.kind()).collect();
+            let ways = stores::ways(&process.config)?;
             work(process, Plan::new(ledger, policy, registry.references(), ways), Step::Plan, slots).await
         }
         Role::Resolve => {
@@ -66,8 +66,8 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             work(process, sign, Step::Sign, slots).await
         }
         Role::Distribute => {
-            let targets = stores::targets(&process.config);
-            work(process, Distribute::new(targets, Arc::new(clock)), Step::Distribute, slots).await
+            let targets = stores::targets(&process.config).await?;
+            work(process, Distribute::new(targets), Step::Distribute, slots).await
         }
         Role::Gateway | Role::Orchestrator => Ok(()),
     }?;

@@ -2,18 +2,53 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use export_contract::profile::DistributionKind;
-use export_targets::{Download, Target};
+use export_signing::awskms::machine_credentials;
+use export_targets::{
+    DirectoryTarget, Download, ObjectCredentials, ObjectSettings, ObjectTarget, ServerSideEncryption, Target,
+};
 
-use crate::config::Config;
+use crate::config::{Config, Object, Sse};
+use crate::secrets;
 
 /// The targets of `allow.distribution`.
-pub(crate) fn targets(config: &Config) -> Vec<Arc<dyn Target>> {
-    let target = |kind: &DistributionKind| -> Option<Arc<dyn Target>> {
+pub(crate) async fn targets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Target>>> {
+    let mut targets: Vec<Arc<dyn Target>> = Vec::new();
+    for kind in &config.allow.distribution {
         match kind {
-            DistributionKind::Http => Some(Arc::new(Download)),
-            DistributionKind::Oci | DistributionKind::Object | DistributionKind::Directory => None,
+            DistributionKind::Http => targets.push(Arc::new(Download)),
+            DistributionKind::Oci => {}
+            DistributionKind::Object => targets.push(Arc::new(object(&config.object).await?)),
+            DistributionKind::Directory => {
+                targets.push(Arc::new(DirectoryTarget::new(config.directory.folder.clone())));
+            }
         }
+    }
+    Ok(targets)
+}
+
+async fn object(settings: &Object) -> anyhow::Result<ObjectTarget> {
+    let credentials = if settings.access_key_id.is_empty() {
+        let machine = machine_credentials().await;
+        ObjectCredentials::Machine(
+            machine.context("object.access_key_id: not set, and this machine has no credentials")?,
+        )
+    } else {
+        let secret = secrets::read(&settings.secret_access_key_file)?;
+        ObjectCredentials::Key { id: settings.access_key_id.clone(), secret }
     };
-    config.allow.distribution.iter().filter_map(target).collect()
+    let kms_key = Some(settings.sse_kms_key.clone()).filter(|key| !key.is_empty());
+    Ok(ObjectTarget::new(&ObjectSettings {
+        endpoint: settings.endpoint.clone(),
+        bucket: settings.bucket.clone(),
+        region: settings.region.clone(),
+        prefix: settings.prefix.clone(),
+        credentials,
+        encryption: match settings.sse {
+            Sse::Bucket => ServerSideEncryption::Bucket,
+            Sse::Aes256 => ServerSideEncryption::Aes256,
+            Sse::AwsKms => ServerSideEncryption::Kms(kms_key),
+        },
+    }))
 }

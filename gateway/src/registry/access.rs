@@ -130,8 +130,7 @@ fn credentials<'a>(request: &'a Incoming, scheme: &str) -> Option<&'a str> {
 
 /// 401 with the place where tokens are to be had, and the scope to ask for.
 fn challenge(gateway: &Gateway, request: &Incoming, repository: Option<&Repository>, error: Option<&str>) -> Refusal {
-    let host = request.header("host").filter(|host| is_host(host)).unwrap_or("localhost");
-    let base = gateway.registry.public_url.clone().unwrap_or_else(|| format!("http://{host}"));
+    let base = gateway.registry.base(request);
     let scope = repository.map(|repository| format!(",scope=\"repository:{repository}:pull\"")).unwrap_or_default();
     let error = error.map(|error| format!(",error=\"{error}\"")).unwrap_or_default();
     let value = format!("Bearer realm=\"{base}/v2/token\",service=\"export-center\"{scope}{error}");
@@ -140,6 +139,6 @@ fn challenge(gateway: &Gateway, request: &Incoming, repository: Option<&Reposito
 }
 
 /// Whether a text can stand in an address as it is.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
 }

@@ -8,4 +8,4 @@ mod error;
 mod stage;
 
 pub use error::DistributeError;
-pub use stage::{Clock, Distribute};
+pub use stage::Distribute;

@@ -1,37 +1,27 @@
 //! The stage.
 
-use std::fmt;
 use std::sync::Arc;
 
+use export_contract::Version;
 use export_contract::message::{RunDistributed, RunSigned};
 use export_contract::run::Phase;
-use export_contract::{Timestamp, Version};
 use export_pipeline::{Stage, StageContext};
 use export_targets::{Delivery, Target};
 
 use crate::error::DistributeError;
 
-/// Tells the time for `expiresAt`; nothing else reads it.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
 const DAY: i64 = 86_400;
 
 /// Hands bundles over.
+#[derive(Debug)]
 pub struct Distribute {
     targets: Vec<Arc<dyn Target>>,
-    clock: Clock,
-}
-
-impl fmt::Debug for Distribute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Distribute").field("targets", &self.targets).finish_non_exhaustive()
-    }
 }
 
 impl Distribute {
     /// A stage with these targets.
-    pub fn new(targets: Vec<Arc<dyn Target>>, clock: Clock) -> Self {
-        Self { targets, clock }
+    pub fn new(targets: Vec<Arc<dyn Target>>) -> Self {
+        Self { targets }
     }
 }
 
@@ -47,7 +37,11 @@ impl Stage for Distribute {
         let expires_at = match &plan.refresh {
             // A bundle that was only confirmed is kept as long as the run that made it.
             Some(refresh) => refresh.expires_at,
-            None => config.retention_days.map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY)),
+            // From a time that is in the record, so that a second delivery says the same, to a lock too.
+            None => {
+                let from = plan.request.admitted_at;
+                config.retention_days.map(|days| from.plus_seconds(i64::from(days) * DAY))
+            }
         };
         // All ways are looked up first: a run that cannot be handed over whole is not handed over in part.
         let find = |kind| {

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
+use export_contract::ErrorCode;
 use export_contract::message::{Distribution, RunSigned};
 use export_contract::profile::DistributionKind;
 use export_contract::run::RunRef;
-use export_contract::{ErrorCode, Timestamp};
 use export_distribute::{Distribute, DistributeError};
 use export_pipeline::contract_check::{context, contract_check};
 use export_pipeline::{Judged as _, Stage as _, Verdict};
@@ -26,7 +26,7 @@ fn signed() -> RunSigned {
 }
 
 fn stage(targets: Vec<Arc<dyn Target>>) -> Distribute {
-    Distribute::new(targets, Arc::new(|| "2026-02-01T00:00:00Z".parse::<Timestamp>().unwrap()))
+    Distribute::new(targets)
 }
 
 async fn store() -> (tempfile::TempDir, Arc<dyn BlobStore>) {
@@ -49,8 +49,8 @@ async fn the_stage_keeps_its_contract_and_names_the_download() {
     let stage = stage(vec![Arc::new(Download)]);
     let distributed = contract_check(&stage, store, run.clone(), None, || signed.clone()).await;
     let location = format!("/api/export/runs/{}/download", run.run);
-    // The sample's profile keeps distributions for 30 days.
-    let expires_at = Some("2026-03-03T00:00:00Z".parse().unwrap());
+    // The sample's profile keeps distributions for 30 days from its admission.
+    let expires_at = Some("2026-03-02T12:00:00.5Z".parse().unwrap());
     let expected = Distribution::new(DistributionKind::Http, location, &signed.manifest.bundle, expires_at);
     assert_eq!(distributed.distributions, [expected]);
 }

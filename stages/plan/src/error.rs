@@ -28,8 +28,29 @@ pub enum PlanError {
         made: Option<u32>,
     },
     /// A distribution of the profile is not allowed here.
-    #[error("distribution `{}` is not allowed here; allow it in `allow.distribution` or take it out of the profile", .0.as_str())]
+    #[error("distribution `{}` is not allowed here; allow it in `allow.distribution` and configure it, or take it out of the profile", .0.as_str())]
     Distribution(DistributionKind),
+    /// The profile names a registry that the deployment does not list.
+    #[error(
+        "registry `{host}` is not allowed here; list it in `[[oci.registries]]`, or set the profile's ociRegistry to one of: {}",
+        known.join(", ")
+    )]
+    Registry {
+        /// Which.
+        host: String,
+        /// Those that are listed.
+        known: Vec<String>,
+    },
+    /// The deployment is offline, and the run would speak to a host that is not local.
+    #[error(
+        "this deployment is offline, and {by} leads to `{host}`, which may not be spoken to; use another distribution, or a local          host (`local_hosts` names those that do not look like it)"
+    )]
+    Offline {
+        /// The host.
+        host: String,
+        /// What leads to it.
+        by: String,
+    },
     /// Selectors and profile have no record kind in common.
     #[error("the selectors ask for kinds that the profile does not include")]
     NoKinds,
@@ -126,7 +147,8 @@ impl Judged for PlanError {
             Self::Profile(_) => Verdict::FailRun(ErrorCode::InvalidProfile),
             Self::NoAdapter(_) => Verdict::FailRun(ErrorCode::ProfileUnsupported),
             Self::Schema { .. } => Verdict::FailRun(ErrorCode::SchemaUnsupported),
-            Self::Distribution(_) => Verdict::FailRun(ErrorCode::DistributionRefused),
+            Self::Distribution(_) | Self::Registry { .. } => Verdict::FailRun(ErrorCode::DistributionRefused),
+            Self::Offline { .. } => Verdict::FailRun(ErrorCode::Offline),
             Self::NoKinds | Self::Watermark { .. } => Verdict::FailRun(ErrorCode::InvalidSelector),
             Self::NoSnapshot(_) | Self::SnapshotMissing { .. } | Self::SnapshotsMissing(_) => {
                 Verdict::FailRun(ErrorCode::SnapshotMissing)

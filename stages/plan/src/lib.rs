@@ -11,6 +11,8 @@ mod error;
 mod refresh;
 mod snapshot;
 mod stage;
+mod ways;
 
 pub use error::PlanError;
 pub use stage::Plan;
+pub use ways::{Destination, Ways};

@@ -1,12 +1,11 @@
 //! The stage.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use export_canon::digesting::sha256;
 use export_canon::jcs;
 use export_contract::message::{AdapterRef, RunAdmitted, RunPlanned};
-use export_contract::profile::{DistributionKind, ProfileKind};
+use export_contract::profile::ProfileKind;
 use export_contract::run::Phase;
 use export_contract::{Digest, Version};
 use export_evidence::EvidenceLedger;
@@ -17,6 +16,7 @@ use crate::base::Base;
 use crate::error::PlanError;
 use crate::refresh;
 use crate::snapshot;
+use crate::ways::Ways;
 
 /// Plans runs. Holds what the deployment can make and hand over, fixed at start.
 #[derive(Debug)]
@@ -24,18 +24,18 @@ pub struct Plan {
     ledger: Arc<dyn EvidenceLedger>,
     policy: Arc<dyn PolicySource>,
     adapters: Vec<AdapterRef>,
-    distribution: BTreeSet<DistributionKind>,
+    ways: Ways,
 }
 
 impl Plan {
-    /// A planner over `ledger` and `policy` for the registered `adapters` and the allowed ways of `distribution`.
+    /// A planner over `ledger` and `policy` for the registered `adapters` and the `ways` of handing over.
     pub fn new(
         ledger: Arc<dyn EvidenceLedger>,
         policy: Arc<dyn PolicySource>,
         adapters: Vec<AdapterRef>,
-        distribution: BTreeSet<DistributionKind>,
+        ways: Ways,
     ) -> Self {
-        Self { ledger, policy, adapters, distribution }
+        Self { ledger, policy, adapters, ways }
     }
 }
 
@@ -59,9 +59,7 @@ impl Stage for Plan {
             .find(|adapter| adapter.name == profile.kind.as_str())
             .cloned()
             .ok_or(PlanError::NoAdapter(profile.kind))?;
-        if let Some(refused) = profile.config.distribution.difference(&self.distribution).next() {
-            return Err(PlanError::Distribution(*refused));
-        }
+        self.ways.check(&profile.config)?;
         let base = match profile.kind {
             ProfileKind::MirrorDelta if !options.reset_baseline => {
                 let base = base.ok_or(PlanError::NoBase)?;

@@ -5,7 +5,7 @@
 #[path = "plan/refreshes.rs"]
 mod refreshes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -28,7 +28,7 @@ use export_evidence::{
 };
 use export_pipeline::context::ProgressSink;
 use export_pipeline::{Judged as _, Stage as _, StageContext, Verdict};
-use export_plan::{Plan, PlanError};
+use export_plan::{Destination, Plan, PlanError, Ways};
 use tokio_util::sync::CancellationToken;
 
 struct Unwatched;
@@ -94,6 +94,7 @@ struct World {
     folder: tempfile::TempDir,
     ledger: Arc<SqliteLedger>,
     policy: Arc<dyn PolicySource>,
+    ways: Ways,
 }
 
 fn tenant() -> TenantId {
@@ -134,7 +135,8 @@ impl World {
     fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Arc::new(SqliteLedger::open(&folder.path().join("evidence.db")).unwrap());
-        Self { folder, ledger, policy: Arc::new(NoPolicy) }
+        let ways = Ways { kinds: BTreeMap::from([(DistributionKind::Http, Vec::new())]), ..Ways::default() };
+        Self { folder, ledger, policy: Arc::new(NoPolicy), ways }
     }
 
     /// The same with snapshots `old` of one finding and `new` of two.
@@ -170,7 +172,7 @@ impl World {
     fn stage(&self, ledger: Arc<dyn EvidenceLedger>) -> Plan {
         let adapters =
             ["json:raw", "json:policy"].map(|name| AdapterRef { name: name.to_owned(), version: "7".to_owned() });
-        Plan::new(ledger, self.policy.clone(), adapters.into(), BTreeSet::from([DistributionKind::Http]))
+        Plan::new(ledger, self.policy.clone(), adapters.into(), self.ways.clone())
     }
 }
 
@@ -282,6 +284,32 @@ async fn what_cannot_be_exported_fails_with_its_code() {
     assert_eq!(missing, Verdict::FailRun(ErrorCode::SnapshotMissing));
     let invalid = verdict(|run| run.profile.config.partition_records = 0).await;
     assert_eq!(invalid, Verdict::FailRun(ErrorCode::InvalidProfile));
+}
+
+#[tokio::test]
+async fn a_run_speaks_to_the_hosts_that_its_deployment_allows_and_to_no_other() {
+    let mut world = World::new().await;
+    let at = |host: &str, may_be_reached| Destination { host: host.to_owned(), may_be_reached };
+    let registries = vec![at("a.example", true), at("b.example", false)];
+    world.ways.kinds.insert(DistributionKind::Oci, registries);
+    let to = |registry: Option<&str>| {
+        let mut run = admitted();
+        run.profile.config.distribution = BTreeSet::from([DistributionKind::Http, DistributionKind::Oci]);
+        run.profile.config.oci_registry = registry.map(str::to_owned);
+        run
+    };
+    world.plan(to(None)).await.unwrap();
+    world.plan(to(Some("a.example"))).await.unwrap();
+    let unlisted = world.plan(to(Some("c.example"))).await.unwrap_err();
+    assert_eq!(unlisted.verdict(), Verdict::FailRun(ErrorCode::DistributionRefused));
+    assert!(unlisted.to_string().contains("ociRegistry to one of: a.example, b.example"), "{unlisted}");
+    let offline = world.plan(to(Some("b.example"))).await.unwrap_err();
+    assert_eq!(offline.verdict(), Verdict::FailRun(ErrorCode::Offline));
+    assert!(offline.to_string().contains("distribution `oci` leads to `b.example`"), "{offline}");
+    world.ways.services.insert("policy.base_url".to_owned(), at("policy.example", false));
+    let service = world.plan(admitted()).await.unwrap_err();
+    assert_eq!(service.verdict(), Verdict::FailRun(ErrorCode::Offline));
+    assert!(service.to_string().contains("`policy.base_url` leads to `policy.example`"), "{service}");
 }
 
 #[tokio::test]

@@ -1,0 +1,195 @@
+//! An S3 bucket that keeps what it is given.
+//!
+//! Objects of a run: `<prefix>/<tenant>/<run>/<file>`, of a replay `<run>-g<generation>`. `export.json` comes last: where it is, the rest
+//! is. Nothing is written over: an object that is there already is compared with what it should be, and left.
+
+mod error;
+mod removal;
+mod upload;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use export_contract::message::{Artefact, Distribution};
+use export_contract::profile::{DistributionKind, ObjectLock};
+use export_contract::run::RunRef;
+
+use self::upload::Upload;
+use crate::delivery::{BUNDLE, Delivery};
+use crate::error::TargetError;
+use crate::port::{Removal, Target};
+
+/// The file whose arrival makes a hand-over whole.
+const LAST: &str = "export.json";
+/// A server that sends nothing for so long is given up.
+const SILENCE: Duration = Duration::from_mins(1);
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Where the access key comes from. Printed nowhere.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "it holds a secret")]
+pub enum ObjectCredentials {
+    /// An access key id and its secret.
+    Key {
+        /// Id.
+        id: String,
+        /// Secret.
+        secret: String,
+    },
+    /// What the machine has: environment, web identity, role.
+    Machine(SharedCredentialsProvider),
+}
+
+/// How the storage encrypts, on its side, what it is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ServerSideEncryption {
+    /// As the bucket says.
+    #[default]
+    Bucket,
+    /// With keys of the storage's own (`AES256`).
+    Aes256,
+    /// With a key at KMS, or the storage's default one there.
+    Kms(Option<String>),
+}
+
+/// Where the bucket is.
+#[derive(Clone)]
+pub struct ObjectSettings {
+    /// Address of the server; empty means Amazon's.
+    pub endpoint: String,
+    /// Bucket.
+    pub bucket: String,
+    /// Region; empty means `us-east-1`.
+    pub region: String,
+    /// Prefix of every key; empty means none.
+    pub prefix: String,
+    /// Access key.
+    pub credentials: ObjectCredentials,
+    /// Encryption at the storage.
+    pub encryption: ServerSideEncryption,
+}
+
+impl fmt::Debug for ObjectSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectSettings")
+            .field("endpoint", &self.endpoint)
+            .field("bucket", &self.bucket)
+            .field("region", &self.region)
+            .field("prefix", &self.prefix)
+            .field("encryption", &self.encryption)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Hands over to a bucket.
+#[derive(Clone, Debug)]
+pub struct ObjectTarget {
+    client: Client,
+    bucket: String,
+    prefix: String,
+    encryption: ServerSideEncryption,
+}
+
+impl ObjectTarget {
+    /// The target that `settings` name. Connects at the first call.
+    pub fn new(settings: &ObjectSettings) -> Self {
+        let region = if settings.region.is_empty() { "us-east-1" } else { &settings.region };
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(SILENCE).build();
+        let mut config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .retry_config(RetryConfig::standard())
+            .timeout_config(timeouts);
+        config = match &settings.credentials {
+            ObjectCredentials::Key { id, secret } => {
+                config.credentials_provider(Credentials::new(id, secret, None, None, "configuration"))
+            }
+            ObjectCredentials::Machine(provider) => config.credentials_provider(provider.clone()),
+        };
+        if !settings.endpoint.is_empty() {
+            config = config.endpoint_url(&settings.endpoint).force_path_style(true);
+        }
+        Self {
+            client: Client::from_conf(config.build()),
+            bucket: settings.bucket.clone(),
+            prefix: settings.prefix.trim_matches('/').to_owned(),
+            encryption: settings.encryption.clone(),
+        }
+    }
+
+    /// What the keys of a run begin with, up to what tells its generations apart.
+    fn stem(&self, run: &RunRef) -> String {
+        let stem = format!("{}/{}", run.tenant, run.run);
+        if self.prefix.is_empty() { stem } else { format!("{}/{stem}", self.prefix) }
+    }
+
+    fn key(&self, run: &RunRef, name: &str) -> String {
+        let generation = if run.generation.0 > 1 { format!("-{}", run.generation) } else { String::new() };
+        format!("{}{generation}/{name}", self.stem(run))
+    }
+
+    fn location(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+
+    /// Where the run that made the tar put it, where this run only confirms it and it is still there.
+    async fn earlier(&self, delivery: &Delivery<'_>, upload: &Upload<'_>) -> Result<Option<String>, TargetError> {
+        if delivery.made_by() == &delivery.run().run {
+            return Ok(None);
+        }
+        // Of which generation the earlier run was is not known here; where it was replayed, the tar is handed over once more.
+        let earlier = RunRef {
+            run: delivery.made_by().clone(),
+            generation: export_contract::Generation::FIRST,
+            ..delivery.run().clone()
+        };
+        let key = self.key(&earlier, BUNDLE);
+        Ok(upload.holds(&key, delivery.tar()).await?.then_some(key))
+    }
+}
+
+#[async_trait]
+impl Target for ObjectTarget {
+    fn kind(&self) -> DistributionKind {
+        DistributionKind::Object
+    }
+
+    async fn distribute(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
+        let lock = delivery.signed.manifest.plan.profile.config.object_lock.zip(delivery.expires_at);
+        let upload = Upload { target: self, lock };
+        let run = delivery.run();
+        let tar = match self.earlier(delivery, &upload).await? {
+            Some(key) => key,
+            None => {
+                let key = self.key(run, BUNDLE);
+                upload.put(&key, delivery.tar(), || delivery.read_tar()).await?;
+                key
+            }
+        };
+        let mut files: Vec<(&str, &Artefact)> = delivery.sidecars().collect();
+        files.sort_by_key(|(name, _)| *name == LAST);
+        for (name, artefact) in files {
+            upload.put(&self.key(run, name), artefact, || delivery.read_file(name, artefact)).await?;
+        }
+        let mut distribution = Distribution::new(self.kind(), self.location(&tar), delivery.tar(), delivery.expires_at);
+        distribution.locked_until = lock.map(|(_, until)| until);
+        Ok(distribution)
+    }
+
+    async fn remove(&self, run: &RunRef, _distribution: &Distribution) -> Result<Removal, TargetError> {
+        removal::remove(self, run).await
+    }
+}
+
+fn lock_mode(lock: ObjectLock) -> aws_sdk_s3::types::ObjectLockMode {
+    match lock {
+        ObjectLock::Governance => aws_sdk_s3::types::ObjectLockMode::Governance,
+        ObjectLock::Compliance => aws_sdk_s3::types::ObjectLockMode::Compliance,
+    }
+}
