@@ -7,8 +7,12 @@ mod delivery;
 mod directory;
 mod download;
 mod error;
+#[cfg(feature = "testing")]
+pub mod liar;
 mod object;
 mod port;
+#[cfg(feature = "testing")]
+pub mod suite;
 
 pub use delivery::{BUNDLE, Delivery};
 pub use directory::DirectoryTarget;

@@ -137,21 +137,6 @@ impl ObjectTarget {
     fn location(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
     }
-
-    /// Where the run that made the tar put it, where this run only confirms it and it is still there.
-    async fn earlier(&self, delivery: &Delivery<'_>, upload: &Upload<'_>) -> Result<Option<String>, TargetError> {
-        if delivery.made_by() == &delivery.run().run {
-            return Ok(None);
-        }
-        // Of which generation the earlier run was is not known here; where it was replayed, the tar is handed over once more.
-        let earlier = RunRef {
-            run: delivery.made_by().clone(),
-            generation: export_contract::Generation::FIRST,
-            ..delivery.run().clone()
-        };
-        let key = self.key(&earlier, BUNDLE);
-        Ok(upload.holds(&key, delivery.tar()).await?.then_some(key))
-    }
 }
 
 #[async_trait]
@@ -164,14 +149,9 @@ impl Target for ObjectTarget {
         let lock = delivery.signed.manifest.plan.profile.config.object_lock.zip(delivery.expires_at);
         let upload = Upload { target: self, lock };
         let run = delivery.run();
-        let tar = match self.earlier(delivery, &upload).await? {
-            Some(key) => key,
-            None => {
-                let key = self.key(run, BUNDLE);
-                upload.put(&key, delivery.tar(), || delivery.read_tar()).await?;
-                key
-            }
-        };
+        // A run that only confirms a bundle hands it over anew: what lies under a run's name is whole, and goes with that run alone.
+        let tar = self.key(run, BUNDLE);
+        upload.put(&tar, delivery.tar(), || delivery.read_tar()).await?;
         let mut files: Vec<(&str, &Artefact)> = delivery.sidecars().collect();
         files.sort_by_key(|(name, _)| *name == LAST);
         for (name, artefact) in files {

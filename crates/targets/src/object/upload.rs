@@ -58,18 +58,6 @@ impl Upload<'_> {
         self.confirm(key, artefact).await
     }
 
-    /// Whether the object is there and is `artefact`, locked if it should be.
-    pub(super) async fn holds(&self, key: &str, artefact: &Artefact) -> Result<bool, TargetError> {
-        if !self.is_there(key).await? {
-            return Ok(false);
-        }
-        match self.confirm(key, artefact).await {
-            Ok(()) => Ok(true),
-            Err(TargetError::Differs { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     async fn is_there(&self, key: &str) -> Result<bool, TargetError> {
         let ObjectTarget { client, bucket, .. } = self.target;
         match client.head_object().bucket(bucket).key(key).send().await {
