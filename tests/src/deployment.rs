@@ -37,6 +37,8 @@ const ROLES: [&str; 7] = ["gateway", "orchestrator", "plan", "resolve", "manifes
 #[derive(Debug)]
 pub struct Deployment {
     setup: Setup,
+    /// Settings beside those of the setup: keys without a section, and sections.
+    extra: (String, String),
     processes: BTreeMap<String, Process>,
     /// The address that the gateway keeps when it is started again.
     gateway: Option<String>,
@@ -70,11 +72,20 @@ impl Deployment {
     /// # Errors
     /// When a process of it does not start.
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
+        Self::start_with(setup, "", "").await
+    }
+
+    /// The same with settings beside those of the setup, in TOML: `keys` without a section, and `sections` that the setup does not write.
+    ///
+    /// # Errors
+    /// When a process of it does not start.
+    pub async fn start_with(setup: Setup, keys: &str, sections: &str) -> anyhow::Result<Self> {
         tokio::task::spawn_blocking(programs).await.context("building was interrupted")??;
         let folder = tempfile::Builder::new().prefix("export-tests-").tempdir().context("cannot make a folder")?;
         std::fs::create_dir_all(folder.path().join("logs")).context("cannot make a folder for logs")?;
         let mut deployment = Self {
             setup,
+            extra: (keys.to_owned(), sections.to_owned()),
             processes: BTreeMap::new(),
             gateway: None,
             broker: None,

@@ -21,7 +21,7 @@ pub use bundle::Bundle;
 pub use cosign::Cosign;
 pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Staging, Store, Surroundings};
 pub use process::{Process, peak_kib, suspend};
-pub use programs::{Programs, evidence_folder, output, programs, python, soak, workspace};
+pub use programs::{Programs, evidence_folder, output, programs, python, soak, tool, workspace};
 pub use puller::Puller;
 pub use runs::{Finished, finish, start};
 pub use trivy::{Detected, Finding, Scanner, Trivy};

@@ -111,7 +111,7 @@ pub fn python() -> Command {
 }
 
 /// A program of the project's tools, else of the search path.
-pub(crate) fn tool(name: &str) -> PathBuf {
+pub fn tool(name: &str) -> PathBuf {
     let own = workspace().join(".tools/bin").join(name);
     if own.is_file() { own } else { PathBuf::from(name) }
 }

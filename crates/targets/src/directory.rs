@@ -69,15 +69,18 @@ impl Target for DirectoryTarget {
             }
             let incoming = tenant.join(format!(".{}.{}", delivery.run().run, ulid::Ulid::generate()));
             fs::create_dir(&incoming).await.map_err(|error| failed("make", &incoming, error))?;
-            if let Err(error) = self.fill(&incoming, delivery).await {
-                clear(&incoming).await;
-                return Err(error);
-            }
-            match fs::rename(&incoming, &place).await {
+            let filled = match self.fill(&incoming, delivery).await {
+                Ok(()) => fs::rename(&incoming, &place).await.map_err(|error| failed("rename", &incoming, error)),
+                Err(error) => Err(error),
+            };
+            match filled {
                 Ok(()) => sync(&tenant).await?,
-                // Another delivery of the run was first; what it wrote is looked at next.
-                Err(_) if exists(&place).await? => clear(&incoming).await,
-                Err(error) => return Err(failed("rename", &incoming, error)),
+                // Another delivery of the run was first, and may have cleared this one's folder away; what it wrote is looked at next.
+                Err(TargetError::Unavailable { .. }) if exists(&place).await? => clear(&incoming).await,
+                Err(error) => {
+                    clear(&incoming).await;
+                    return Err(error);
+                }
             }
         }
         let files = std::iter::once((BUNDLE, delivery.tar())).chain(delivery.sidecars());

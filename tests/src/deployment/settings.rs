@@ -45,9 +45,11 @@ impl Deployment {
         };
         // Short times, so that what waits for a dead process waits seconds.
         let text = format!(
-            "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n\n[nats]\n{nats}\n\n[store]\n{store}\n\n[staging]\n{staging}\n\n\
+            "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n{keys}\n\n[nats]\n{nats}\n\n[store]\n{store}\n\n[staging]\n{staging}\n\n\
              [workers]\nadapt_threads = {threads}\nack_wait_seconds = 3\nreconcile_seconds = 1\nsilent_seconds = 3\n\n\
-             [log]\nform = \"json\"\n\n[registry]\nanonymous = {anonymous:?}\n",
+             [log]\nform = \"json\"\n\n[registry]\nanonymous = {anonymous:?}\n\n{sections}\n",
+            keys = self.extra.0,
+            sections = self.extra.1,
             data = self.data().display(),
             threads = self.setup.adapt_threads,
             anonymous = self.setup.anonymous,

@@ -18,8 +18,10 @@ use super::error::{failed, status};
 use super::{ObjectTarget, ServerSideEncryption, lock_mode};
 use crate::error::TargetError;
 
-/// Bytes of one part of a multipart upload; S3 takes 10,000 parts, so an object may have some 156 GiB.
-const PART: usize = 16 << 20;
+/// Bytes of one part of a multipart upload, unless the object has more than [`MAX_PARTS`] of them.
+const PART: u64 = 8 << 20;
+/// Parts that S3 takes.
+const MAX_PARTS: u64 = 10_000;
 /// Parts that are on the way at once; each is held in memory.
 const AT_ONCE: usize = 3;
 
@@ -45,17 +47,27 @@ impl Upload<'_> {
         F: Future<Output = Result<Pieces<'s>, TargetError>>,
     {
         if !self.is_there(key).await? {
-            let mut parts = Box::pin(parts(open().await?));
-            let first = parts.try_next().await?.unwrap_or_default();
-            match parts.try_next().await? {
-                None => self.put_whole(key, artefact, first).await?,
-                Some(second) => {
-                    let ahead = stream::iter([Ok(first), Ok(second)]);
-                    self.put_in_parts(key, artefact, ahead.chain(parts)).await?;
-                }
+            match self.send(key, artefact, open().await?).await {
+                Ok(()) => self.abandon_others(key).await?,
+                // Another delivery of the run may have been first, and have cleared away what this one had sent.
+                Err(TargetError::Refused { .. } | TargetError::Unavailable { .. }) if self.is_there(key).await? => {}
+                Err(error) => return Err(error),
             }
         }
         self.confirm(key, artefact).await
+    }
+
+    async fn send(&self, key: &str, artefact: &Artefact, pieces: Pieces<'_>) -> Result<(), TargetError> {
+        let size = usize::try_from(PART.max(artefact.bytes.div_ceil(MAX_PARTS))).unwrap_or(usize::MAX);
+        let mut parts = Box::pin(parts(pieces, size));
+        let first = parts.try_next().await?.unwrap_or_default();
+        match parts.try_next().await? {
+            None => self.put_whole(key, artefact, first).await,
+            Some(second) => {
+                let ahead = stream::iter([Ok(first), Ok(second)]);
+                self.put_in_parts(key, artefact, ahead.chain(parts)).await
+            }
+        }
     }
 
     async fn is_there(&self, key: &str) -> Result<bool, TargetError> {
@@ -100,7 +112,6 @@ impl Upload<'_> {
         parts: impl Stream<Item = Result<Bytes, TargetError>> + Send,
     ) -> Result<(), TargetError> {
         let ObjectTarget { client, bucket, .. } = self.target;
-        self.abandon_older(key).await?;
         let (sse, kms_key) = self.encryption();
         let (mode, until) = self.lock_fields();
         let begun = client
@@ -218,8 +229,9 @@ impl Upload<'_> {
         if found == artefact.digest { Ok(()) } else { Err(differs(artefact.digest.to_string(), found.to_string())) }
     }
 
-    /// What a killed hand-over began and never finished; it costs room and is seen by nobody.
-    async fn abandon_older(&self, key: &str) -> Result<(), TargetError> {
+    /// What other hand-overs of the run began and never finished, because they were killed or this one was first; it costs room and is
+    /// seen by nobody.
+    async fn abandon_others(&self, key: &str) -> Result<(), TargetError> {
         let ObjectTarget { client, bucket, .. } = self.target;
         let found = client
             .list_multipart_uploads()
@@ -264,17 +276,17 @@ fn base64_of(digest: &Digest) -> String {
     STANDARD.encode(digest.to_bytes())
 }
 
-/// The same bytes in parts of [`PART`] bytes, the last one excepted.
-fn parts(pieces: Pieces<'_>) -> impl Stream<Item = Result<Bytes, TargetError>> + Send {
+/// The same bytes in parts of `size` bytes, the last one excepted.
+fn parts(pieces: Pieces<'_>, size: usize) -> impl Stream<Item = Result<Bytes, TargetError>> + Send {
     let state = (pieces, BytesMut::new(), false);
-    stream::try_unfold(state, |(mut pieces, mut held, mut ended)| async move {
-        while held.len() < PART && !ended {
+    stream::try_unfold(state, move |(mut pieces, mut held, mut ended)| async move {
+        while held.len() < size && !ended {
             match pieces.try_next().await? {
                 Some(piece) => held.extend_from_slice(&piece),
                 None => ended = true,
             }
         }
-        let part = held.split_to(held.len().min(PART)).freeze();
+        let part = held.split_to(held.len().min(size)).freeze();
         Ok(if part.is_empty() { None } else { Some((part, (pieces, held, ended))) })
     })
 }

@@ -216,6 +216,13 @@ impl Handed {
         Some(self.expires_at)
     }
 
+    /// The same, to be pruned at another time.
+    #[must_use]
+    pub fn until(mut self, expires_at: Timestamp) -> Self {
+        self.expires_at = expires_at;
+        self
+    }
+
     /// Hands it over, as the stage does.
     ///
     /// # Errors
