@@ -53,7 +53,8 @@ async fn the_folder_keeps_the_promises_of_a_target_and_nothing_half_written() {
 async fn a_share_that_is_not_mounted_is_waited_for_and_not_filled_in_its_stead() {
     let folder = tempfile::tempdir().unwrap();
     let share = folder.path().join("share");
-    let handed = Bench::new(DistributionKind::Directory).await.run().await;
+    let bench = Bench::new(DistributionKind::Directory).await;
+    let handed = bench.run().await;
     let target = DirectoryTarget::new(share.clone());
     let error = handed.over(&target).await.unwrap_err();
     assert_eq!(error.verdict(), Verdict::Redeliver { after: None }, "{error:?}");
@@ -65,7 +66,8 @@ async fn a_share_that_is_not_mounted_is_waited_for_and_not_filled_in_its_stead()
 #[tokio::test]
 async fn a_bundle_that_somebody_changed_there_is_named_and_left() {
     let folder = tempfile::tempdir().unwrap();
-    let handed = Bench::new(DistributionKind::Directory).await.run().await;
+    let bench = Bench::new(DistributionKind::Directory).await;
+    let handed = bench.run().await;
     let target = DirectoryTarget::new(folder.path().to_owned());
     let location = PathBuf::from(handed.over(&target).await.unwrap().location);
     std::fs::write(location.with_file_name("export.json"), "{}").unwrap();

@@ -160,7 +160,8 @@ async fn a_wrong_secret_and_a_bucket_that_is_not_there_fail_the_run() {
     let Some(server) = SeaweedFs::start().await.unwrap() else { return };
     let settings = server.bucket("exports").await.unwrap();
     let wrong = S3Settings { secret_access_key: "wrong".to_owned(), ..settings.clone() };
-    let handed = Bench::new(DistributionKind::Object).await.run().await;
+    let bench = Bench::new(DistributionKind::Object).await;
+    let handed = bench.run().await;
     let error = handed.over(&target_at(&host(&settings), &wrong)).await.unwrap_err();
     assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::DistributionFailed), "{error:?}");
     assert!(!format!("{error:?} {error}").contains("wrong"), "the secret is printed: {error:?}");
