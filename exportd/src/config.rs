@@ -5,6 +5,7 @@
 mod encryption;
 mod peer;
 mod policy;
+mod retention;
 mod sections;
 mod signing;
 
@@ -18,6 +19,7 @@ use toml::{Table, Value};
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
+pub(crate) use self::retention::Retention;
 pub(crate) use self::sections::{
     Allow, Authority, Limits, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
@@ -61,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// The gateway as a registry.
     pub(crate) registry: Registry,
+    /// How long runs are kept beside what their profiles say.
+    pub(crate) retention: Retention,
 }
 
 impl Default for Config {
@@ -82,6 +86,7 @@ impl Default for Config {
             workers: Workers::default(),
             log: Log::default(),
             registry: Registry::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -162,6 +167,7 @@ impl Config {
         faults.extend(self.signing.faults());
         faults.extend(self.encryption.faults());
         faults.extend(self.registry.faults());
+        faults.extend(self.retention.faults());
         faults
     }
 
@@ -271,6 +277,7 @@ mod tests {
             "workers",
             "log",
             "registry",
+            "retention",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

@@ -20,6 +20,7 @@ const DAY: i64 = 86_400;
 pub struct Distribute {
     targets: Vec<Arc<dyn Target>>,
     clock: Clock,
+    default_days: Option<u32>,
 }
 
 impl fmt::Debug for Distribute {
@@ -31,7 +32,14 @@ impl fmt::Debug for Distribute {
 impl Distribute {
     /// A stage with these targets.
     pub fn new(targets: Vec<Arc<dyn Target>>, clock: Clock) -> Self {
-        Self { targets, clock }
+        Self { targets, clock, default_days: None }
+    }
+
+    /// Keeps bundles for so many days whose profiles say nothing about that.
+    #[must_use]
+    pub fn keeping(mut self, default_days: Option<u32>) -> Self {
+        self.default_days = default_days;
+        self
     }
 }
 
@@ -47,7 +55,10 @@ impl Stage for Distribute {
         let expires_at = match &plan.refresh {
             // A bundle that was only confirmed is kept as long as the run that made it.
             Some(refresh) => refresh.expires_at,
-            None => config.retention_days.map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY)),
+            None => {
+                let default = self.default_days.filter(|_| config.keep_last.is_none());
+                config.retention_days.or(default).map(|days| (self.clock)().plus_seconds(i64::from(days) * DAY))
+            }
         };
         // All ways are looked up first: a run that cannot be handed over whole is not handed over in part.
         let find = |kind| {

@@ -89,7 +89,9 @@ impl Desk {
             error_message: None,
             policy_snapshot_id: None,
             progress: RunProgress::default(),
+            base: None,
             bundle: None,
+            expiry: None,
             inputs: Vec::new(),
             distributions: Vec::new(),
         };
