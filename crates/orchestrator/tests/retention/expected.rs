@@ -66,12 +66,13 @@ impl World {
         match run.status {
             RunStatus::Pending | RunStatus::Running => true,
             RunStatus::Failed | RunStatus::Aborted => self.now() < ended(7),
+            RunStatus::Succeeded if is_going(run) => false,
             RunStatus::Succeeded => {
                 let expires_at = known.handed_over[0].expires_at;
                 let in_time = expires_at.is_some_and(|until| self.now() < until);
                 let newest = known.keeps.last.is_some_and(|last| self.newer_bundles(known, ledger) < last as usize);
                 let for_ever = expires_at.is_none() && known.keeps.last.is_none();
-                !is_going(run) && (in_time || newest || for_ever)
+                in_time || newest || for_ever
             }
         }
     }

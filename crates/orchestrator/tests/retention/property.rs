@@ -12,7 +12,12 @@ const HISTORIES: u32 = 64;
 fn nothing_that_a_live_run_delta_or_lock_needs_is_ever_pruned_and_everything_else_is_once() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     // Histories are long, and a shorter one that fails, too, is worth some tries and no more.
-    let mut runner = TestRunner::new(Config { cases: HISTORIES, max_shrink_iters: 200, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: HISTORIES,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let histories = ([keeps(), keeps(), keeps()], deeds());
     let outcome = runner.run(&histories, |(keeps, deeds)| {
         runtime.block_on(async {

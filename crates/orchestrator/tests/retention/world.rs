@@ -375,9 +375,9 @@ impl World {
             pruned_at: None,
         };
         let mut object = place(DistributionKind::Object, format!("s3://bucket/{}", known.run.id));
-        // Locked for longer than it is kept, as somebody may do at the target.
-        object.locked_until = object.expires_at.map(|at| at.plus_seconds(DAY));
-        self.bucket.hand_over(&object.location, object.locked_until);
+        // Locked for as long as it is kept, and by somebody at the target for a day more, which the ledger does not know.
+        object.locked_until = object.expires_at;
+        self.bucket.hand_over(&object.location, object.expires_at.map(|at| at.plus_seconds(DAY)));
         vec![place(DistributionKind::Http, format!("/download/{}", known.run.id)), object]
     }
 
