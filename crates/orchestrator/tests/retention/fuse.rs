@@ -18,14 +18,15 @@ use export_runs::{
     RunStoreError, StepOutcome,
 };
 use export_targets::{Delivery, Removal, Target, TargetError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Blows after a number of calls.
 #[derive(Debug)]
 pub(crate) struct Fuse {
     left: AtomicI64,
     blown: Notify,
-    mended: Notify,
+    /// Has permits once those who are held up may go on.
+    mended: Semaphore,
 }
 
 impl Fuse {
@@ -33,7 +34,7 @@ impl Fuse {
         Arc::new(Self {
             left: AtomicI64::new(calls.map_or(i64::MAX, i64::from)),
             blown: Notify::new(),
-            mended: Notify::new(),
+            mended: Semaphore::new(0),
         })
     }
 
@@ -54,13 +55,13 @@ impl Fuse {
     /// Lets whoever is held up go on: the process was slow, and not killed.
     pub(crate) fn mend(&self) {
         self.left.store(i64::MAX, Ordering::SeqCst);
-        self.mended.notify_one();
+        self.mended.add_permits(Semaphore::MAX_PERMITS);
     }
 
     async fn call(&self) {
         if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
             self.blown.notify_one();
-            self.mended.notified().await;
+            drop(self.mended.acquire().await);
         }
         tokio::task::yield_now().await;
     }

@@ -41,11 +41,20 @@ pub(crate) enum Deed {
         base: u8,
         unchanged: bool,
     },
+    /// A full mirror and so many deltas, each upon the one before.
+    Chain {
+        tenant: u8,
+        deltas: u8,
+    },
     Wait {
         seconds: i64,
     },
     Pass {
         pruner: usize,
+    },
+    /// The process is held up after so many calls, for less than the grace.
+    HeldPass {
+        after: u16,
     },
     /// The process is killed after so many calls.
     KilledPass {
@@ -84,12 +93,31 @@ pub(crate) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         1 => any::<u8>().prop_map(|which| Deed::Cancel { which }),
         6 => (0..2_u8, makes(), any::<u8>(), any::<bool>())
             .prop_map(|(tenant, makes, base, unchanged)| Deed::Make { tenant, makes, base, unchanged }),
+        3 => (0..2_u8, 1..4_u8).prop_map(|(tenant, deltas)| Deed::Chain { tenant, deltas }),
         5 => seconds().prop_map(|seconds| Deed::Wait { seconds }),
         4 => (0..2_usize).prop_map(|pruner| Deed::Pass { pruner }),
+        1 => (0..40_u16).prop_map(|after| Deed::HeldPass { after }),
         3 => (0..60_u16).prop_map(|after| Deed::KilledPass { after }),
         2 => (killed(), killed()).prop_map(|(first, second)| Deed::Passes { first, second }),
     ];
-    proptest::collection::vec(deed, 1..50)
+    // A request for a delta whose base expires while the gateway looks, and passes of which none waits for it.
+    let late_request = (0..2_u8, any::<u8>()).prop_map(|(tenant, base)| {
+        let submit = Deed::Submit { tenant, makes: Makes::Delta, base, slow: true };
+        vec![Deed::Wait { seconds: 2 * DAY }, submit, Deed::Pass { pruner: 0 }, Deed::Pass { pruner: 1 }]
+    });
+    // A request that is admitted while a pass is held up between its look and its word.
+    let late_mark = (0..2_u8, makes(), any::<u8>(), 3..24_u16).prop_map(|(tenant, makes, base, after)| {
+        vec![
+            Deed::Wait { seconds: 2 * DAY },
+            Deed::HeldPass { after },
+            Deed::Submit { tenant, makes, base, slow: false },
+            Deed::Admit { tenant, slow: false },
+            Deed::Wait { seconds: HOUR },
+            Deed::Pass { pruner: 0 },
+        ]
+    });
+    let deeds = prop_oneof![20 => deed.prop_map(|deed| vec![deed]), 1 => late_request, 2 => late_mark];
+    proptest::collection::vec(deeds, 1..45).prop_map(|deeds| deeds.concat())
 }
 
 impl World {
@@ -125,10 +153,21 @@ impl World {
                     self.make(tenant, &id, unchanged).await;
                 }
             }
+            Deed::Chain { tenant, deltas } => {
+                let mut base: Option<RunId> = None;
+                for _ in 0..=deltas {
+                    let makes = if base.is_some() { Makes::Delta } else { Makes::Full };
+                    self.submit(tenant, makes, kept(makes), base.as_ref(), false).await;
+                    let id = self.runs.keys().next_back().unwrap().clone();
+                    self.make(tenant, &id, false).await;
+                    base = Some(id);
+                }
+            }
             Deed::Wait { seconds } => self.wait(seconds).await,
             Deed::Pass { pruner } => {
                 self.pass(pruner).await;
             }
+            Deed::HeldPass { after } => self.held_pass(after).await,
             Deed::KilledPass { after } => self.killed_pass(after).await,
             Deed::Passes { first, second } => self.passes(first, second).await,
         }

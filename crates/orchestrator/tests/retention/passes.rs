@@ -116,7 +116,7 @@ async fn what_was_marked_before_a_run_was_seen_that_needs_it_comes_back() {
 async fn what_is_locked_waits_and_the_rest_goes() {
     let mut world = World::new([FOR_A_DAY; 3]).await;
     let run = made(&mut world, Makes::Full, FOR_A_DAY, None, false).await;
-    // The target keeps the object for a day longer than the profile, which the ledger does not know.
+    // The target keeps the object for longer than the profile, which the ledger does not know.
     world.wait(DAY).await;
     world.pass(0).await;
     world.wait(HOUR).await;
@@ -128,7 +128,7 @@ async fn what_is_locked_waits_and_the_rest_goes() {
     let corner = export_blobs::Workspace::corner(&says.tenant, &run);
     assert_eq!(world.staging.list(&corner).await.unwrap(), []);
     assert_eq!(deed(&told(&world, false).await, &run), Deed::Locked);
-    world.wait(DAY).await;
+    world.wait(10 * DAY).await;
     assert_eq!(deed(&told(&world, false).await, &run), Deed::Pruned);
     let expected = [
         "run.expiring",
@@ -145,13 +145,14 @@ async fn what_is_locked_waits_and_the_rest_goes() {
 async fn a_target_that_is_away_is_asked_again_and_keeps_nothing_else() {
     let mut world = World::new([FOR_A_DAY; 3]).await;
     let run = made(&mut world, Makes::Full, FOR_A_DAY, None, false).await;
-    world.wait(3 * DAY).await;
+    world.wait(20 * DAY).await;
     world.pass(0).await;
     world.wait(HOUR).await;
     world.bucket.away.store(true, Ordering::SeqCst);
     let pass = world.pass(0).await;
     assert_eq!((pass.pruned, pass.failures.get("object")), (0, Some(&1)));
     assert_eq!(world.ledger_says(&run).await.distributions[0].pruned_at, Some(world.now()), "the other place");
+    world.wait(20 * DAY).await;
     world.bucket.away.store(false, Ordering::SeqCst);
     assert_eq!(world.pass(1).await.pruned, 1);
 }
@@ -164,7 +165,7 @@ async fn what_the_ledger_does_not_know_is_told_and_stays_unless_asked() {
     let key = export_blobs::Workspace::corner(&world.runs[&run].run.tenant, &stray);
     let key = format!("{key}/g1/plan.json").parse().unwrap();
     world.staging.put(&key, Bytes::from_static(b"{}")).await.unwrap();
-    world.wait(3 * DAY).await;
+    world.wait(20 * DAY).await;
     let pass = world.pass(0).await;
     assert_eq!((pass.orphans, pass.freed.objects), (1, 1), "one stray run, one checkpoint");
     assert!(world.staging.head(&key).await.unwrap().is_some());

@@ -78,6 +78,8 @@ pub(crate) struct World {
     pub(crate) runs: BTreeMap<RunId, Known>,
     /// Requests whose base the gateway has found, and which are not written yet.
     pub(crate) drafts: Vec<Known>,
+    /// Passes that are held up.
+    held: Vec<(Arc<Fuse>, JoinHandle<()>)>,
     /// An admission that is about to write its record.
     admitting: Option<(Arc<Fuse>, JoinHandle<()>)>,
     /// Of processes that live on.
@@ -132,6 +134,7 @@ impl World {
             bucket,
             runs: BTreeMap::new(),
             drafts: Vec::new(),
+            held: Vec::new(),
             admitting: None,
             seconds,
             numbers: 0,
@@ -185,6 +188,18 @@ impl World {
         fuse.guards(retention.pass(false, &|_| ())).await;
     }
 
+    /// A pass that is held up, and goes on before the next time passes.
+    pub(crate) async fn held_pass(&mut self, after: u16) {
+        let (fuse, retention) = self.pruner(Some(after)).await;
+        let mut task = tokio::spawn(async move {
+            retention.pass(false, &|_| ()).await;
+        });
+        tokio::select! {
+            done = &mut task => done.unwrap(),
+            () = fuse.reached() => self.held.push((fuse, task)),
+        }
+    }
+
     /// Two passes at once, each of which may be killed.
     pub(crate) async fn passes(&self, first: Option<u16>, second: Option<u16>) {
         let ((one, a), (other, b)) = (self.pruner(first).await, self.pruner(second).await);
@@ -193,6 +208,10 @@ impl World {
 
     /// Lets time pass. Whoever was about to write does so before: nobody takes as long as the grace.
     pub(crate) async fn wait(&mut self, seconds: i64) {
+        for (fuse, task) in std::mem::take(&mut self.held) {
+            fuse.mend();
+            task.await.unwrap();
+        }
         self.write_drafts().await;
         self.end_admission().await;
         self.seconds.fetch_add(seconds, Ordering::SeqCst);
@@ -375,9 +394,9 @@ impl World {
             pruned_at: None,
         };
         let mut object = place(DistributionKind::Object, format!("s3://bucket/{}", known.run.id));
-        // Locked for as long as it is kept, and by somebody at the target for a day more, which the ledger does not know.
+        // Locked for as long as it is kept, and by somebody at the target for ten more days, which the ledger does not know.
         object.locked_until = object.expires_at;
-        self.bucket.hand_over(&object.location, object.expires_at.map(|at| at.plus_seconds(DAY)));
+        self.bucket.hand_over(&object.location, object.expires_at.map(|at| at.plus_seconds(10 * DAY)));
         vec![place(DistributionKind::Http, format!("/download/{}", known.run.id)), object]
     }
 
