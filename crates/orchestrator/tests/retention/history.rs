@@ -125,7 +125,7 @@ impl World {
         let kept = |makes: Makes| keeps[makes as usize];
         match *deed {
             Deed::Submit { tenant, makes, base, slow } => {
-                let base = self.mirror(tenant, base, makes).await;
+                let base = self.mirror(tenant, base, makes);
                 self.submit(tenant, makes, kept(makes), base.as_ref(), slow).await;
             }
             Deed::Admit { tenant, slow } => self.admit(tenant, slow).await,
@@ -145,7 +145,7 @@ impl World {
                 }
             }
             Deed::Make { tenant, makes, base, unchanged } => {
-                let base = self.mirror(tenant, base, makes).await;
+                let base = self.mirror(tenant, base, makes);
                 let before = self.runs.len();
                 self.submit(tenant, makes, kept(makes), base.as_ref(), false).await;
                 if self.runs.len() > before {
@@ -181,7 +181,7 @@ impl World {
     }
 
     /// One of the newest mirrors of a tenant, for a delta to build upon; some build upon nothing.
-    async fn mirror(&self, whose: u8, which: u8, makes: Makes) -> Option<RunId> {
+    fn mirror(&self, whose: u8, which: u8, makes: Makes) -> Option<RunId> {
         if makes != Makes::Delta {
             return None;
         }

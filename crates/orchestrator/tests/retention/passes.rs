@@ -22,7 +22,7 @@ async fn made(world: &mut World, makes: Makes, keeps: Keeps, base: Option<&RunId
 
 async fn told(world: &World, dry_run: bool) -> Vec<(RunId, Deed, String)> {
     let told: Mutex<Vec<Told>> = Mutex::default();
-    let (_, retention) = world.pruner(None).await;
+    let (_, retention) = world.pruner(None);
     retention.pass(dry_run, &|line| told.lock().unwrap().push(line)).await;
     told.into_inner().unwrap().into_iter().map(|line| (line.run, line.deed, line.why)).collect()
 }

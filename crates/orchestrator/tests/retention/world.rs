@@ -140,7 +140,7 @@ impl World {
             numbers: 0,
             folder,
         };
-        world.pruners = vec![world.pruner(None).await.1, world.pruner(None).await.1];
+        world.pruners = vec![world.pruner(None).1, world.pruner(None).1];
         world
     }
 
@@ -149,7 +149,7 @@ impl World {
     }
 
     /// A pruner in a process of its own, which is killed after so many calls.
-    pub(crate) async fn pruner(&self, killed_after: Option<u16>) -> (Arc<Fuse>, Retention) {
+    pub(crate) fn pruner(&self, killed_after: Option<u16>) -> (Arc<Fuse>, Retention) {
         let fuse = Fuse::after(killed_after);
         let ledger: Arc<dyn RetentionStore> = Arc::new(SqliteRuns::open(&self.folder.path().join("runs.db")).unwrap());
         let targets: Vec<Arc<dyn Target>> = vec![Arc::new(Download), self.bucket.clone()];
@@ -184,13 +184,13 @@ impl World {
 
     /// A pass that is killed.
     pub(crate) async fn killed_pass(&self, after: u16) {
-        let (fuse, retention) = self.pruner(Some(after)).await;
+        let (fuse, retention) = self.pruner(Some(after));
         fuse.guards(retention.pass(false, &|_| ())).await;
     }
 
     /// A pass that is held up, and goes on before the next time passes.
     pub(crate) async fn held_pass(&mut self, after: u16) {
-        let (fuse, retention) = self.pruner(Some(after)).await;
+        let (fuse, retention) = self.pruner(Some(after));
         let mut task = tokio::spawn(async move {
             retention.pass(false, &|_| ()).await;
         });
@@ -202,7 +202,7 @@ impl World {
 
     /// Two passes at once, each of which may be killed.
     pub(crate) async fn passes(&self, first: Option<u16>, second: Option<u16>) {
-        let ((one, a), (other, b)) = (self.pruner(first).await, self.pruner(second).await);
+        let ((one, a), (other, b)) = (self.pruner(first), self.pruner(second));
         tokio::join!(one.guards(a.pass(false, &|_| ())), other.guards(b.pass(false, &|_| ())));
     }
 
