@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use export_authority::Scope;
 use export_contract::{RunId, TenantId, Timestamp};
 
@@ -74,6 +74,9 @@ pub(crate) enum Command {
         #[arg(value_name = "RUN")]
         run: RunId,
     },
+    /// Let go of runs whose time is over.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// The signing key.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -101,6 +104,33 @@ pub(crate) enum ClientCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetentionCommand {
+    /// Make one pass now, beside those of the orchestrator, and say of every run why it stays or goes.
+    ///
+    /// A run whose time is over is no longer offered first; its bytes go in a later pass, `retention.grace_minutes` behind that.
+    Run {
+        /// Folder of the embedded stores.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Change nothing, and say what would be.
+        #[arg(long)]
+        dry_run: bool,
+        /// Form of what is printed.
+        #[arg(short, long, value_enum, default_value_t = Output::Table, value_name = "FORM")]
+        output: Output,
+    },
+}
+
+/// Form of what a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -185,7 +215,7 @@ impl Command {
     pub(crate) fn lay_over(&self, config: &mut Config) {
         let (data, listen) = match self {
             Self::All { data, listen } => (data, *listen),
-            Self::Prove { data, .. } => (data, None),
+            Self::Prove { data, .. } | Self::Retention(RetentionCommand::Run { data, .. }) => (data, None),
             Self::Evidence(
                 EvidenceCommand::Import { target, .. }
                 | EvidenceCommand::Pull { target, .. }

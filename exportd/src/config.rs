@@ -6,6 +6,7 @@ mod encryption;
 pub(crate) mod locality;
 mod peer;
 mod policy;
+mod retention;
 mod sections;
 mod signing;
 mod targets;
@@ -21,6 +22,7 @@ use toml::{Table, Value};
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
+pub(crate) use self::retention::Retention;
 pub(crate) use self::sections::{
     Allow, Authority, Limits, Links, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
@@ -75,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) object: Object,
     /// The folder of distribution `directory`.
     pub(crate) directory: Directory,
+    /// How long runs are kept beside what their profiles say.
+    pub(crate) retention: Retention,
 }
 
 impl Default for Config {
@@ -101,6 +105,7 @@ impl Default for Config {
             registry: Registry::default(),
             object: Object::default(),
             directory: Directory::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -184,6 +189,7 @@ impl Config {
         let allowed = |kind| self.allow.distribution.contains(&kind);
         faults.extend(self.object.faults(allowed(DistributionKind::Object)));
         faults.extend(self.directory.faults(allowed(DistributionKind::Directory)));
+        faults.extend(self.retention.faults());
         faults
     }
 
@@ -296,6 +302,7 @@ mod tests {
             "registry",
             "object",
             "directory",
+            "retention",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

@@ -9,6 +9,8 @@ mod memory;
 mod probes;
 mod prove;
 mod reconciler_metrics;
+mod retention;
+mod retention_metrics;
 mod roles;
 mod secrets;
 mod stores;
@@ -66,6 +68,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Prove { tenant, out, run, .. } => {
                 Box::pin(prove::prove(&config, prove::Wanted { tenant, run, out })).await
             }
+            Command::Retention(command) => retention::retention(&config, command).await,
             Command::All { .. } => Box::pin(roles::all(config)).await,
             Command::Gateway => Box::pin(roles::one(config, roles::Role::Gateway)).await,
             Command::Orchestrator => Box::pin(roles::one(config, roles::Role::Orchestrator)).await,

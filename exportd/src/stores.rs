@@ -17,7 +17,7 @@ use export_evidence::policy::{HttpPolicyEngine, MongoPolicyStore, PolicySource, 
 use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, connect};
-use export_runs::{MongoRuns, RunStore, RunStoreError, SqliteRuns};
+use export_runs::{MongoRuns, RetentionStore, RunStore, RunStoreError, SqliteRuns};
 use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
@@ -61,6 +61,11 @@ fn data_dir(config: &Config) -> anyhow::Result<&Path> {
 
 /// The run ledger.
 pub(crate) async fn runs(config: &Config) -> anyhow::Result<Arc<dyn RunStore>> {
+    Ok(run_ledger(config).await?)
+}
+
+/// The run ledger as retention sees it.
+pub(crate) async fn run_ledger(config: &Config) -> anyhow::Result<Arc<dyn RetentionStore>> {
     Ok(match config.store.driver {
         StoreDriver::Sqlite => Arc::new(SqliteRuns::open(&data_dir(config)?.join("runs.db"))?),
         StoreDriver::Mongodb => {

@@ -155,6 +155,10 @@ pub(crate) fn streamed(mut source: ByteStream) -> Response {
 }
 
 fn finished(run: &Run) -> Result<&RunBundle, Problem> {
+    if let Some(expiry) = run.expiry {
+        let detail = format!("run `{}` is no longer kept: its retention ended at {}", run.id, expiry.since);
+        return Err(Problem::new(ErrorCode::Pruned, detail));
+    }
     run.bundle.as_ref().ok_or_else(|| {
         Problem::new(ErrorCode::NotReady, format!("run `{}` is `{}` and has no bundle", run.id, run.status))
     })

@@ -54,7 +54,10 @@ pub(crate) async fn follow(gateway: &Gateway, id: &str, request: Incoming) -> Re
         Some(accept) if accept.contains("ndjson") => Form::NdJson,
         _ => Form::ServerSent,
     };
-    if run.status.is_terminal() && gateway.runs.events(&run.tenant, &run.id, after, 1).await?.is_empty() {
+    let next =
+        if run.status.is_terminal() { gateway.runs.events(&run.tenant, &run.id, after, 1).await? } else { Vec::new() };
+    // What retention does later is behind the end.
+    if run.status.is_terminal() && next.iter().all(|event| event.event_type.is_of_retention()) {
         // Nothing will ever follow: 204 tells an EventSource to stop coming back.
         let mut response = Response::new(Bytes::new().into());
         *response.status_mut() = StatusCode::NO_CONTENT;

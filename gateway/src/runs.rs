@@ -87,7 +87,9 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         error_message: None,
         policy_snapshot_id: None,
         progress: RunProgress::default(),
+        base: None,
         bundle: None,
+        expiry: None,
         inputs: Vec::new(),
         distributions: Vec::new(),
     };
@@ -149,6 +151,14 @@ async fn options(
         let problem = format!("tenant `{}` has no finished mirror `{name}`", session.tenant);
         return Err(at_base(ErrorCode::BaseMissing, problem));
     };
+    if let Some(expiry) = base.expiry {
+        let problem = format!(
+            "run `{}`, which made this mirror, is no longer kept: its retention ended at {}; name a later one, or set \
+             options.resetBaseline",
+            base.id, expiry.since
+        );
+        return Err(at_base(ErrorCode::BaseMissing, problem));
+    }
     if base.bundle.is_none_or(|bundle| bundle.state_digest.is_none()) {
         let problem = format!("run `{}` made `{}`, a delta builds upon a mirror", base.id, base.profile_kind);
         return Err(at_base(ErrorCode::BaseMismatch, problem));
@@ -248,7 +258,7 @@ fn view(mut run: Run) -> RunView {
         ("events", format!("{base}/events")),
         ("cancel", format!("{base}/cancel")),
     ]);
-    if run.bundle.is_some() {
+    if run.bundle.is_some() && run.expiry.is_none() {
         links.insert("download", format!("{base}/download"));
         links.insert("manifest", format!("{base}/manifest"));
         links.insert("provenance", format!("{base}/provenance"));

@@ -163,7 +163,7 @@ async fn newest(gateway: &Gateway, tenant: &TenantId, profile: &ProfileId) -> Re
         RunFilter { status: Some(RunStatus::Succeeded), profile: Some(profile.clone()), before: None, limit: SEARCHED };
     for run in gateway.runs.runs(tenant, &filter).await?.runs {
         // A run that only confirmed an earlier bundle has no files; the one that made it comes later in the list.
-        if run.bundle.as_ref().is_none_or(|bundle| bundle.refreshes.is_some()) {
+        if run.expiry.is_some() || run.bundle.as_ref().is_none_or(|bundle| bundle.refreshes.is_some()) {
             continue;
         }
         let workspace = Workspace::new(gateway.blobs.clone(), run.reference());

@@ -169,12 +169,7 @@ impl BlobStore for FolderBlobs {
         let mut keys = Vec::new();
         let mut folders = vec![self.path(prefix)];
         while let Some(folder) = folders.pop() {
-            let mut entries = match fs::read_dir(&folder).await {
-                Ok(entries) => entries,
-                Err(cause) if absent(&cause) => continue,
-                Err(cause) => return Err(failed("list", cause)),
-            };
-            while let Some(entry) = entries.next_entry().await.map_err(|cause| failed("list", cause))? {
+            for entry in entries(&folder).await? {
                 let path = entry.path();
                 if entry.file_type().await.map_err(|cause| failed("list", cause))?.is_dir() {
                     folders.push(path);
@@ -187,6 +182,41 @@ impl BlobStore for FolderBlobs {
         }
         keys.sort();
         Ok(keys)
+    }
+
+    async fn names(&self, prefix: Option<&BlobKey>) -> Result<Vec<String>, BlobError> {
+        let folder = prefix.map_or_else(|| self.root.clone(), |prefix| self.path(prefix));
+        let mut names = Vec::new();
+        for entry in entries(&folder).await? {
+            let name = entry.file_name().to_str().filter(|name| !name.starts_with('.')).map(str::to_owned);
+            if entry.file_type().await.map_err(|cause| failed("list", cause))?.is_dir() {
+                names.extend(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    async fn tidy(&self, prefix: &BlobKey) -> Result<(), BlobError> {
+        let mut folders = vec![self.path(prefix)];
+        let mut next = 0;
+        while let Some(folder) = folders.get(next).cloned() {
+            next += 1;
+            for entry in entries(&folder).await? {
+                if entry.file_type().await.map_err(|cause| failed("list", cause))?.is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        // The deepest come last. A folder that is not empty stays, and with it those above.
+        for folder in folders.iter().rev() {
+            match fs::remove_dir(folder).await {
+                Ok(()) => {}
+                Err(cause) if absent(&cause) || cause.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                Err(cause) => return Err(failed("remove a folder", cause)),
+            }
+        }
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), BlobError> {
@@ -263,6 +293,20 @@ async fn sync_parent(path: &Path) -> Result<(), BlobError> {
     };
     let folder = File::open(parent).await.map_err(|cause| failed("open a folder", cause))?;
     folder.sync_all().await.map_err(|cause| failed("make a folder durable", cause))
+}
+
+/// What lies in a folder; nothing in one that is not there.
+async fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>, BlobError> {
+    let mut found = Vec::new();
+    let mut entries = match fs::read_dir(folder).await {
+        Ok(entries) => entries,
+        Err(cause) if absent(&cause) => return Ok(found),
+        Err(cause) => return Err(failed("list", cause)),
+    };
+    while let Some(entry) = entries.next_entry().await.map_err(|cause| failed("list", cause))? {
+        found.push(entry);
+    }
+    Ok(found)
 }
 
 async fn remove(path: &Path) -> Result<(), BlobError> {

@@ -177,6 +177,26 @@ impl BlobStore for S3Blobs {
         Ok(keys)
     }
 
+    async fn names(&self, prefix: Option<&BlobKey>) -> Result<Vec<String>, BlobError> {
+        let within = match prefix {
+            Some(prefix) => Some(self.path(prefix.as_str())),
+            None => Some(Path::from(self.prefix.as_str())).filter(|_| !self.prefix.is_empty()),
+        };
+        let found = self.store.list_with_delimiter(within.as_ref()).await.map_err(|cause| failed("list", cause))?;
+        let mut names: Vec<String> = found
+            .common_prefixes
+            .iter()
+            .filter_map(|below| below.filename().filter(|name| !name.starts_with('.')).map(str::to_owned))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// A bucket has no folders.
+    async fn tidy(&self, _prefix: &BlobKey) -> Result<(), BlobError> {
+        Ok(())
+    }
+
     async fn check(&self) -> Result<(), BlobError> {
         let probe = self.path(&format!("{UPLOADS}/probe-{}", ulid::Ulid::generate()));
         let payload = PutPayload::from_static(b"probe");

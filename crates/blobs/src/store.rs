@@ -154,6 +154,13 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// Keys that begin with the names of `prefix`, in ascending order.
     async fn list(&self, prefix: &BlobKey) -> Result<Vec<BlobKey>, BlobError>;
 
+    /// The names directly below `prefix`, or the first names of all keys, that lead on to further names: tenants, their runs. Ascending.
+    async fn names(&self, prefix: Option<&BlobKey>) -> Result<Vec<String>, BlobError>;
+
+    /// Lets go of what the store keeps for `prefix` itself (folders) where there is no blob below it any more. Whoever calls this knows
+    /// that nobody writes there.
+    async fn tidy(&self, prefix: &BlobKey) -> Result<(), BlobError>;
+
     /// Writes, reads and removes a probe; for readiness.
     async fn check(&self) -> Result<(), BlobError>;
 }

@@ -32,6 +32,7 @@ pub async fn conformance(store: Arc<dyn BlobStore>) {
     a_writer_replaces_what_was_there(&*store).await;
     large_blobs_go_in_and_out(&*store).await;
     listing_knows_names_not_prefixes(&*store).await;
+    names_lead_on_and_what_is_empty_is_let_go(&*store).await;
     store.check().await.expect("the store is ready");
 }
 
@@ -172,4 +173,25 @@ async fn listing_knows_names_not_prefixes(store: &dyn BlobStore) {
     }
     assert_eq!(store.list(&key("l/ab")).await.expect("list"), [key("l/ab/1"), key("l/ab/2")]);
     assert!(store.list(&key("l/ab.x")).await.expect("list").is_empty(), "a key is not below itself");
+}
+
+async fn names_lead_on_and_what_is_empty_is_let_go(store: &dyn BlobStore) {
+    assert!(store.names(Some(&key("n"))).await.expect("names").is_empty());
+    for name in ["n/run-2/g1/plan.json", "n/run-1/artefacts/a", "n/run-1/g1/scratch/x", "n/file"] {
+        store.put(&key(name), Bytes::from_static(b"x")).await.expect("put");
+    }
+    assert_eq!(store.names(Some(&key("n"))).await.expect("names"), ["run-1", "run-2"]);
+    let top = store.names(None).await.expect("names");
+    assert!(top.contains(&"n".to_owned()) && !top.iter().any(|name| name.starts_with('.')), "{top:?}");
+    assert!(top.is_sorted(), "{top:?}");
+    // What still holds a blob stays, and the blob with it.
+    store.tidy(&key("n/run-1")).await.expect("tidy");
+    assert_eq!(store.list(&key("n/run-1")).await.expect("list").len(), 2);
+    store.delete(&key("n/run-1/g1/scratch/x")).await.expect("delete");
+    store.tidy(&key("n/run-1/g1/scratch")).await.expect("tidy");
+    store.delete(&key("n/run-1/artefacts/a")).await.expect("delete");
+    store.tidy(&key("n/run-1")).await.expect("tidy");
+    store.tidy(&key("n/run-1")).await.expect("letting go of what is not there is no error");
+    assert_eq!(store.names(Some(&key("n"))).await.expect("names"), ["run-2"]);
+    store.put(&key("n/run-1/again"), Bytes::from_static(b"x")).await.expect("a name may come back");
 }

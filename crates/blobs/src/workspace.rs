@@ -88,6 +88,21 @@ impl Workspace {
         key(format!("{tenant}/{run}/artefacts/sha256-{}", digest.hex()))
     }
 
+    /// Where everything of a run lies.
+    pub fn corner(tenant: &TenantId, run: &RunId) -> BlobKey {
+        key(format!("{tenant}/{run}"))
+    }
+
+    /// Where the artefacts of a run lie.
+    pub fn artefacts(tenant: &TenantId, run: &RunId) -> BlobKey {
+        key(format!("{tenant}/{run}/artefacts"))
+    }
+
+    /// Where what may be lost lies, of this generation.
+    pub fn scratch(&self) -> BlobKey {
+        key(format!("{}/scratch", self.run))
+    }
+
     /// The key of a result record.
     pub fn result_key(&self, phase: Phase, part: Option<PartIndex>) -> BlobKey {
         let RunRef { tenant, run, generation } = &self.run;

@@ -64,11 +64,29 @@ pub enum EventType {
     /// The end: cancelled.
     #[serde(rename = "run.aborted")]
     RunAborted,
+    /// Retention: what the run made is no longer offered.
+    #[serde(rename = "run.expiring")]
+    RunExpiring,
+    /// Retention: it is offered again, since something needs it.
+    #[serde(rename = "run.spared")]
+    RunSpared,
+    /// Retention: its bytes are being removed; there is no way back.
+    #[serde(rename = "run.removing")]
+    RunRemoving,
+    /// Retention: one place has let go of it.
+    #[serde(rename = "distribution.pruned")]
+    DistributionPruned,
+    /// Retention: one place keeps it locked for now.
+    #[serde(rename = "distribution.locked")]
+    DistributionLocked,
+    /// Retention: nothing of it is left but this record.
+    #[serde(rename = "run.pruned")]
+    RunPruned,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::RunPending,
         Self::RunRunning,
         Self::StageCompleted,
@@ -78,6 +96,12 @@ impl EventType {
         Self::RunSucceeded,
         Self::RunFailed,
         Self::RunAborted,
+        Self::RunExpiring,
+        Self::RunSpared,
+        Self::RunRemoving,
+        Self::DistributionPruned,
+        Self::DistributionLocked,
+        Self::RunPruned,
     ];
 
     /// The name.
@@ -92,12 +116,39 @@ impl EventType {
             Self::RunSucceeded => "run.succeeded",
             Self::RunFailed => "run.failed",
             Self::RunAborted => "run.aborted",
+            Self::RunExpiring => "run.expiring",
+            Self::RunSpared => "run.spared",
+            Self::RunRemoving => "run.removing",
+            Self::DistributionPruned => "distribution.pruned",
+            Self::DistributionLocked => "distribution.locked",
+            Self::RunPruned => "run.pruned",
         }
     }
 
     /// Whether a stream of events ends after this one.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::RunSucceeded | Self::RunFailed | Self::RunAborted)
+    }
+
+    /// Whether retention did it, after the end of the run: for the record, and not on any stream.
+    pub fn is_of_retention(self) -> bool {
+        match self {
+            Self::RunExpiring
+            | Self::RunSpared
+            | Self::RunRemoving
+            | Self::DistributionPruned
+            | Self::DistributionLocked
+            | Self::RunPruned => true,
+            Self::RunPending
+            | Self::RunRunning
+            | Self::StageCompleted
+            | Self::AdapterComplete
+            | Self::AdapterError
+            | Self::RunSigned
+            | Self::RunSucceeded
+            | Self::RunFailed
+            | Self::RunAborted => false,
+        }
     }
 }
 

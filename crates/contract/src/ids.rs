@@ -105,6 +105,13 @@ impl RunId {
     pub fn from_parts(millis: u64, random: u128) -> Self {
         Self(ulid::Ulid::from_parts(millis, random).to_string().to_ascii_lowercase())
     }
+
+    /// When the id was made, by the clock of whoever made it.
+    pub fn made_at(&self) -> crate::Timestamp {
+        let millis = ulid::Ulid::from_string(&self.0).map_or(0, |ulid| ulid.timestamp_ms());
+        let micros = i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000);
+        crate::Timestamp::from_micros(micros).unwrap_or(crate::Timestamp::from(std::time::UNIX_EPOCH))
+    }
 }
 
 impl TryFrom<String> for RunId {

@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod message;
 pub mod profile;
 pub mod refresh;
+pub mod retention;
 pub mod run;
 pub mod selectors;
 pub mod timestamp;

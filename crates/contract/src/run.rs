@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{Distribution, InputRange, PolicySnapshotRef};
 use crate::profile::ProfileKind;
+use crate::retention::Expiry;
 use crate::selectors::Selectors;
 use crate::verification::Verification;
 use crate::{Digest, ErrorCode, Generation, ProfileId, RunId, Sequence, TenantId, Timestamp, Version};
@@ -265,9 +266,15 @@ pub struct Run {
     pub policy_snapshot_id: Option<PolicySnapshotRef>,
     /// How far it is.
     pub progress: RunProgress,
+    /// The run that made the mirror that this one, a delta, builds upon; known once it is planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<RunId>,
     /// What it made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<RunBundle>,
+    /// How far retention is with it; absent while what it made is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Expiry>,
     /// What it read; filled from `export_inputs` where one run is shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<InputRange>,

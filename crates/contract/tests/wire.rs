@@ -55,6 +55,7 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<Run>("run.v1.json");
     survives::<Run>("run.v1.policy.json");
     survives::<Run>("run.refresh.v1.json");
+    survives::<Run>("run.expiring.v1.json");
     survives::<RefreshPredicate>("refresh_predicate.v1.json");
     survives::<RunEvent>("run_event.json");
     survives::<ProgressTick>("progress_tick.json");

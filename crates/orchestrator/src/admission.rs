@@ -118,10 +118,12 @@ impl Admitter {
         Ok(self.ports.queue.admitted(&reference, &result).await?)
     }
 
-    /// The mirror that the run builds upon. Of one that is not there plan says so, for the run to fail with its code.
+    /// The mirror that the run builds upon. Of one that is not there plan says so, for the run to fail with its code. One that expired after
+    /// the run was submitted still counts: retention sees the run, and spares its base.
     async fn base(&self, run: &Run) -> Result<Option<BaseRun>, OrchestratorError> {
         let Some(name) = &run.options.base_export_id else { return Ok(None) };
         let found = find_base(&*self.ports.ledger, &run.tenant, name).await?;
+        let found = found.filter(|base| base.expiry.is_none_or(|expiry| !expiry.is_final()));
         Ok(found.and_then(|base| {
             let reference = base.reference();
             base.bundle

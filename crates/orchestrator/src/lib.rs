@@ -11,6 +11,7 @@ mod ports;
 mod previous;
 mod reconciler;
 mod recorder;
+mod retention;
 
 pub use admission::{Admitter, Caps};
 pub use error::OrchestratorError;
@@ -18,3 +19,4 @@ pub use orchestrator::{Orchestrator, Pace};
 pub use ports::{Clock, Ports, system_clock};
 pub use reconciler::{Patience, Reconciled, Reconciler};
 pub use recorder::{Recorded, Recorder};
+pub use retention::{Deed, Freed, Pass, Retention, Rules, Told};

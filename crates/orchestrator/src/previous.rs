@@ -32,6 +32,10 @@ pub(crate) async fn find(ports: &Ports, run: &Run, profile: &Profile) -> Result<
         let Some(maker) = ports.ledger.run(&run.tenant, &made_by).await? else { return Ok(None) };
         found = maker;
     }
+    // What is expiring may be gone before this run is through.
+    if found.expiry.is_some() {
+        return Ok(None);
+    }
     let (run, generation) = (found.id, found.generation);
     Ok(found.bundle.map(|bundle| PreviousRun { run, generation, bundle: bundle.digest }))
 }

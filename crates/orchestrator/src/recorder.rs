@@ -153,10 +153,11 @@ impl Recorder {
         loop {
             let events = self.ports.ledger.events(&run.tenant, &run.run, after, PAGE).await?;
             let Some(last) = events.last() else { return Ok(None) };
-            if last.event_type == EventType::RunAborted {
-                return Ok(Some(last.actor.clone().unwrap_or_default()));
-            }
             after = last.ordinal;
+            // Retention may have added to the timeline since.
+            if let Some(aborted) = events.iter().find(|event| event.event_type == EventType::RunAborted) {
+                return Ok(Some(aborted.actor.clone().unwrap_or_default()));
+            }
         }
     }
 }

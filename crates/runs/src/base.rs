@@ -9,8 +9,9 @@ use crate::store::{RunFilter, RunStore, RunStoreError};
 const PAGE: u32 = 200;
 
 /// The finished run that made the mirror called `name`: the id of the run, or the digest (with or without `sha256:`) of the mirror's
-/// `export.json`, of the delta's that led to it, or of the bundle. Of several with the same contents the newest. A run of another tenant is
-/// never found.
+/// `export.json`, of the delta's that led to it, or of the bundle. Of several with the same contents the newest, one that is still offered
+/// before others. A run of another tenant is never found. Whether the one that is found may be built upon is the caller's to ask of its
+/// [`expiry`](Run::expiry).
 ///
 /// # Errors
 /// Those of the ledger.
@@ -34,14 +35,18 @@ pub async fn find_base(ledger: &dyn RunStore, tenant: &TenantId, name: &str) -> 
         })
     };
     let mut filter = RunFilter { status: Some(RunStatus::Succeeded), limit: PAGE, ..RunFilter::default() };
+    let mut expiring: Option<Run> = None;
     loop {
         let page = ledger.runs(tenant, &filter).await?;
         filter.before = page.runs.last().map(|run| run.id.clone());
-        if let Some(found) = page.runs.into_iter().find(|run| finished(run) && is_it(run)) {
-            return Ok(Some(found));
+        for run in page.runs.into_iter().filter(|run| finished(run) && is_it(run)) {
+            if run.expiry.is_none() {
+                return Ok(Some(run));
+            }
+            expiring.get_or_insert(run);
         }
         if !page.more {
-            return Ok(None);
+            return Ok(expiring);
         }
     }
 }

@@ -58,6 +58,9 @@ pub(crate) fn applied(run: &Run, wanted: &RunRef, event: &NewEvent, outcome: &St
     if let Some(snapshot) = &outcome.policy_snapshot {
         run.policy_snapshot_id = Some(snapshot.clone());
     }
+    if let Some(base) = &outcome.base {
+        run.base = Some(base.clone());
+    }
     if let Some((code, message)) = &outcome.error {
         run.error_code = Some(*code);
         run.error_message = Some(message.clone());

@@ -6,6 +6,7 @@
 mod base;
 mod fold;
 mod mongo;
+mod retention;
 mod revision;
 mod sqlite;
 pub mod store;
@@ -14,6 +15,7 @@ pub mod suite;
 
 pub use base::find_base;
 pub use mongo::MongoRuns;
+pub use retention::{RetentionStep, RetentionStore};
 pub use sqlite::SqliteRuns;
 pub use store::{
     Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,

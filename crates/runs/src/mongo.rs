@@ -19,6 +19,7 @@
 mod admission;
 mod finding;
 mod profiles;
+mod retention;
 mod rows;
 mod steps;
 

@@ -4,6 +4,7 @@
 //! nothing of it is seen before all of it is.
 
 mod profiles;
+mod retention;
 mod runs;
 mod timeline;
 
@@ -25,7 +26,11 @@ use crate::store::{
 };
 
 /// The schema, step by step; steps are only ever appended.
-const SCHEMA: &[&str] = &[include_str!("sqlite/schema.sql"), include_str!("sqlite/distributions.sql")];
+const SCHEMA: &[&str] = &[
+    include_str!("sqlite/schema.sql"),
+    include_str!("sqlite/distributions.sql"),
+    include_str!("sqlite/retention.sql"),
+];
 
 /// The run ledger of one machine: a SQLite file that several processes may open.
 #[derive(Clone, Debug)]

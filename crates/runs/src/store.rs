@@ -103,6 +103,8 @@ pub struct StepOutcome {
     pub bundle: Option<RunBundle>,
     /// The policy snapshot that plan pinned.
     pub policy_snapshot: Option<PolicySnapshotRef>,
+    /// The run that a delta builds upon.
+    pub base: Option<RunId>,
     /// Rows of `export_inputs`.
     pub inputs: Vec<InputRange>,
     /// Rows of `export_distributions`.

@@ -6,6 +6,7 @@
 
 pub mod profiles;
 pub mod races;
+pub mod retention;
 pub mod runs;
 pub mod slots;
 pub mod timeline;
@@ -21,6 +22,7 @@ use export_contract::run::{Phase, Run, RunOptions, RunProgress, RunStatus};
 use export_contract::selectors::Selectors;
 use export_contract::{Generation, RunId, TenantId, Timestamp, Version};
 
+use crate::retention::RetentionStore;
 use crate::store::{Admission, CreateOutcome, NewEvent, RunStore, StepOutcome};
 
 /// Opens the ledger under test, the same state each time, as separate processes would.
@@ -28,6 +30,9 @@ use crate::store::{Admission, CreateOutcome, NewEvent, RunStore, StepOutcome};
 pub trait Stores: Send + Sync {
     /// Another handle on the same ledger.
     async fn open(&self) -> Arc<dyn RunStore>;
+
+    /// The same as retention sees it.
+    async fn retention(&self) -> Arc<dyn RetentionStore>;
 }
 
 /// Makes one `#[tokio::test]` of each promise; `$stores` is an async expression that gives a fresh, empty [`Stores`], or
@@ -64,6 +69,11 @@ macro_rules! conformance_tests {
             races: cancel_and_completion_have_one_winner,
             races: of_concurrent_cancels_one_wins,
             races: a_run_is_cancelled_or_admitted_and_never_both_lost,
+            retention: runs_have_bytes_until_they_are_pruned,
+            retention: steps_of_retention_are_taken_in_their_order,
+            retention: a_distribution_says_what_retention_did_to_it,
+            retention: of_concurrent_pruners_one_takes_each_step,
+            retention: a_run_is_spared_or_removed_and_never_both,
         );
     };
     (@each $stores:expr; $($module:ident: $name:ident,)+) => {$(
@@ -113,7 +123,9 @@ pub fn pending_run(tenant: &TenantId) -> Run {
         error_message: None,
         policy_snapshot_id: None,
         progress: RunProgress::default(),
+        base: None,
         bundle: None,
+        expiry: None,
         inputs: Vec::new(),
         distributions: Vec::new(),
     }

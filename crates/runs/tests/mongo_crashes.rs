@@ -12,7 +12,7 @@ use export_mongo::bson::{Document, doc};
 use export_mongo::ferretdb::FerretDb;
 use export_mongo::mongodb::Database;
 use export_runs::suite::{admitted, at, ends, fact, pending_run, running, tenant, types, written};
-use export_runs::{MongoRuns, RunFilter, RunStore as _, StepOutcome};
+use export_runs::{MongoRuns, RetentionStep, RetentionStore as _, RunFilter, RunStore as _, StepOutcome};
 
 struct Ledger {
     server: FerretDb,
@@ -180,4 +180,43 @@ async fn a_run_that_ended_by_its_events_is_not_taken_for_running() {
     let page = store.runs(&acme, &RunFilter { limit: 10, ..RunFilter::default() }).await.unwrap();
     let running = page.runs.iter().filter(|run| run.status == RunStatus::Running).count();
     assert_eq!((page.runs.len(), running), (5, 1));
+}
+
+#[tokio::test]
+async fn a_step_of_retention_whose_writer_stopped_after_its_event_is_seen_by_every_reader() {
+    let Some(ledger) = Ledger::start().await else { return };
+    let store = ledger.open().await;
+    let acme = tenant("acme");
+    let run = running(&store, &acme, 1).await;
+    let end = fact("g1.distribute.done", EventType::RunSucceeded, 2);
+    let outcome = StepOutcome { distributions: part_done().distributions, ..ends(RunStatus::Succeeded) };
+    assert!(store.record(&run.reference(), &end, &outcome).await.unwrap());
+    let expire = RetentionStep::Expire { reason: "over".to_owned() };
+    let steps = [
+        expire,
+        RetentionStep::Remove { since: at(10) },
+        RetentionStep::Removed { kind: DistributionKind::Http, location: "/x".to_owned() },
+        RetentionStep::Prune,
+    ];
+    for step in &steps {
+        let before = ledger.run_document(&run).await;
+        assert!(store.retain(&acme, &run.id, step, at(10)).await.unwrap(), "{step:?}");
+        let whole = store.run(&acme, &run.id).await.unwrap();
+        let lag = async || ledger.put_run_document(before.clone()).await;
+        lag().await;
+        let next = ledger.open().await;
+        assert!(!next.retain(&acme, &run.id, step, at(10)).await.unwrap(), "{step:?}");
+        assert_eq!(next.run(&acme, &run.id).await.unwrap(), whole);
+        // Lists do not offer what is no longer offered.
+        lag().await;
+        let page = next.runs(&acme, &RunFilter { limit: 10, ..RunFilter::default() }).await.unwrap();
+        assert_eq!(page.runs.first().unwrap().expiry, whole.as_ref().unwrap().expiry, "{step:?}");
+        lag().await;
+        let kept = next.runs_with_bytes(&acme, None, 10).await.unwrap();
+        assert_eq!(kept.is_empty(), *step == RetentionStep::Prune, "{step:?}");
+    }
+    let told: Vec<EventType> = types(&store, &run).await.into_iter().skip(3).map(|(_, event)| event).collect();
+    let expected =
+        [EventType::RunExpiring, EventType::RunRemoving, EventType::DistributionPruned, EventType::RunPruned];
+    assert_eq!(told, expected);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use export_runs::suite::Stores;
-use export_runs::{RunStore, SqliteRuns};
+use export_runs::{RetentionStore, RunStore, SqliteRuns};
 
 struct File {
     // Removed when the test ends.
@@ -17,6 +17,10 @@ struct File {
 #[async_trait]
 impl Stores for File {
     async fn open(&self) -> Arc<dyn RunStore> {
+        Arc::new(SqliteRuns::open(&self.path).unwrap())
+    }
+
+    async fn retention(&self) -> Arc<dyn RetentionStore> {
         Arc::new(SqliteRuns::open(&self.path).unwrap())
     }
 }

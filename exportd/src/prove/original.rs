@@ -73,6 +73,9 @@ impl Original {
             run.id,
             run.status
         );
+        if let Some(expiry) = run.expiry {
+            ensure!(!expiry.is_final(), "run {} is no longer kept: its retention ended at {}", run.id, expiry.since);
+        }
         let bundle = run.bundle.as_ref().context("the run has no bundle")?;
         let staging = stores::staging(config).await?;
         let workspace = Workspace::new(staging.clone(), run.reference());

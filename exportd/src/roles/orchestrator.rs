@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use export_jetstream::{Exhaustion, Join, NatsQueue, Tail};
@@ -12,7 +13,8 @@ use super::{Parts, Process};
 use crate::log_handler::Recording;
 use crate::probes::Dependency;
 use crate::reconciler_metrics::ReconcilerMetrics;
-use crate::stores;
+use crate::retention_metrics::RetentionMetrics;
+use crate::{retention, stores};
 
 /// Adds the orchestrator to the process.
 pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
@@ -49,5 +51,19 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
             })
             .await;
     });
+    if process.config.retention.enabled {
+        let retention = retention::pruner(&process.config).await?;
+        let metrics = RetentionMetrics::register(&process.registry).context("cannot register metrics")?;
+        let (interval, dry_run) = (process.config.retention.interval(), process.config.retention.dry_run);
+        let stop = process.stop.clone();
+        process.tasks.spawn(async move {
+            retention
+                .run(interval, dry_run, stop, |pass| {
+                    metrics.count(&pass, SystemTime::now().into());
+                    tracing::info!(?pass, "retention looked through the runs");
+                })
+                .await;
+        });
+    }
     Ok(Parts { adapters: None, probes })
 }

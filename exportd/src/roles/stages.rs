@@ -67,7 +67,8 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
         }
         Role::Distribute => {
             let targets = stores::targets(&process.config).await?;
-            work(process, Distribute::new(targets), Step::Distribute, slots).await
+            let distribute = Distribute::new(targets).keeping(process.config.retention.default_days());
+            work(process, distribute, Step::Distribute, slots).await
         }
         Role::Gateway | Role::Orchestrator => Ok(()),
     }?;

@@ -44,6 +44,11 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "the repository has no such manifest")
     }
 
+    pub(super) fn expired(run: &export_contract::RunId) -> Self {
+        let why = format!("run {run} is no longer kept: its retention is over");
+        Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", why)
+    }
+
     pub(super) fn blob_unknown() -> Self {
         Self::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "the repository has no such blob")
     }

@@ -29,7 +29,10 @@ pub(super) async fn runs(gateway: &Gateway, repository: &Repository) -> Result<V
         limit: SEARCHED,
     };
     let page = gateway.runs.runs(&repository.tenant, &filter).await?;
-    if page.runs.is_empty() { Err(Refusal::name_unknown()) } else { Ok(page.runs) }
+    if page.runs.is_empty() {
+        return Err(Refusal::name_unknown());
+    }
+    Ok(page.runs.into_iter().filter(|run| run.expiry.is_none()).collect())
 }
 
 /// What these runs made, in their order, but for what cannot be had any more.
@@ -54,6 +57,7 @@ pub(super) async fn tagged(gateway: &Gateway, repository: &Repository, tag: &str
         let run = gateway.runs.run(&repository.tenant, &id).await?;
         let run = run.filter(|run| run.profile_id == repository.profile && run.status == RunStatus::Succeeded);
         let found = match run {
+            Some(run) if run.expiry.is_some() => return Err(Refusal::expired(&run.id)),
             Some(run) => image(gateway, &run).await?,
             None => None,
         };

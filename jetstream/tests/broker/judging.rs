@@ -208,6 +208,14 @@ impl BlobStore for Away {
         self.there()?;
         self.inner.list(prefix).await
     }
+    async fn names(&self, prefix: Option<&BlobKey>) -> Result<Vec<String>, BlobError> {
+        self.there()?;
+        self.inner.names(prefix).await
+    }
+    async fn tidy(&self, prefix: &BlobKey) -> Result<(), BlobError> {
+        self.there()?;
+        self.inner.tidy(prefix).await
+    }
     async fn check(&self) -> Result<(), BlobError> {
         self.there()?;
         self.inner.check().await

@@ -16,12 +16,20 @@ const DAY: i64 = 86_400;
 #[derive(Debug)]
 pub struct Distribute {
     targets: Vec<Arc<dyn Target>>,
+    default_days: Option<u32>,
 }
 
 impl Distribute {
     /// A stage with these targets.
     pub fn new(targets: Vec<Arc<dyn Target>>) -> Self {
-        Self { targets }
+        Self { targets, default_days: None }
+    }
+
+    /// Keeps bundles for so many days whose profiles say nothing about that.
+    #[must_use]
+    pub fn keeping(mut self, default_days: Option<u32>) -> Self {
+        self.default_days = default_days;
+        self
     }
 }
 
@@ -39,8 +47,9 @@ impl Stage for Distribute {
             Some(refresh) => refresh.expires_at,
             // From a time that is in the record, so that a second delivery says the same, to a lock too.
             None => {
+                let default = self.default_days.filter(|_| config.keep_last.is_none());
                 let from = plan.request.admitted_at;
-                config.retention_days.map(|days| from.plus_seconds(i64::from(days) * DAY))
+                config.retention_days.or(default).map(|days| from.plus_seconds(i64::from(days) * DAY))
             }
         };
         // All ways are looked up first: a run that cannot be handed over whole is not handed over in part.

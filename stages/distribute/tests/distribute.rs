@@ -66,6 +66,23 @@ async fn without_retention_nothing_expires() {
 }
 
 #[tokio::test]
+async fn a_default_is_for_profiles_that_say_nothing_of_retention() {
+    let expires_at = async |days: Option<u32>, last: Option<u32>| {
+        let (_folder, store) = store().await;
+        let mut signed = signed();
+        signed.manifest.plan.profile.config.retention_days = days;
+        signed.manifest.plan.profile.config.keep_last = last;
+        let cx = context::<Distribute>(store, signed.manifest.plan.run.clone(), None, 1);
+        let stage = stage(vec![Arc::new(Download)]).keeping(Some(7));
+        stage.handle(signed, &cx).await.unwrap().distributions[0].expires_at.map(|at| at.to_string())
+    };
+    assert_eq!(expires_at(None, None).await.as_deref(), Some("2026-02-07T12:00:00.5Z"));
+    assert_eq!(expires_at(Some(2), None).await.as_deref(), Some("2026-02-02T12:00:00.5Z"));
+    assert_eq!(expires_at(Some(2), Some(1)).await.as_deref(), Some("2026-02-02T12:00:00.5Z"));
+    assert_eq!(expires_at(None, Some(1)).await, None);
+}
+
+#[tokio::test]
 async fn a_way_that_is_not_allowed_is_refused_with_its_setting() {
     let error = refusal(stage(Vec::new()), signed()).await;
     assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::DistributionRefused));

@@ -9,4 +9,5 @@ mod encrypted;
 mod histories;
 mod kills;
 mod kit;
+mod retention;
 mod world;

@@ -55,6 +55,7 @@ pub(super) async fn done(
             };
             let mut fact = completed(Phase::Resolve, &message);
             fact.outcome.policy_snapshot = planned.policy_snapshot;
+            fact.outcome.base = planned.base.map(|base| base.run.run);
             fact
         }
         (Phase::Resolve, None) => {

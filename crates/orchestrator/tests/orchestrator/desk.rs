@@ -14,7 +14,7 @@ use export_contract::selectors::Selectors;
 use export_contract::{Generation, RunId, TenantId, Timestamp, Version};
 use export_orchestrator::{Caps, Clock, Orchestrator, Patience, Ports};
 use export_pipeline::RunQueue;
-use export_runs::{CreateOutcome, RunStore, SqliteRuns};
+use export_runs::{CreateOutcome, RetentionStore, SqliteRuns};
 use tempfile::TempDir;
 
 use super::log::Log;
@@ -23,7 +23,7 @@ use super::stages::Work;
 pub(crate) const PATIENCE: Patience = Patience { silence: Duration::from_mins(1), give_up: Duration::from_hours(10) };
 
 pub(crate) struct Desk {
-    pub(crate) ledger: Arc<dyn RunStore>,
+    pub(crate) ledger: Arc<dyn RetentionStore>,
     pub(crate) log: Arc<Log>,
     pub(crate) staging: Arc<dyn BlobStore>,
     pub(crate) folder: TempDir,
@@ -89,7 +89,9 @@ impl Desk {
             error_message: None,
             policy_snapshot_id: None,
             progress: RunProgress::default(),
+            base: None,
             bundle: None,
+            expiry: None,
             inputs: Vec::new(),
             distributions: Vec::new(),
         };

@@ -2,12 +2,13 @@
 
 use export_contract::ErrorCode;
 use export_contract::event::EventType::{
-    AdapterComplete, AdapterError, RunAborted, RunFailed, RunPending, RunRunning, RunSigned, RunSucceeded,
+    AdapterComplete, AdapterError, RunAborted, RunExpiring, RunFailed, RunPending, RunRunning, RunSigned, RunSucceeded,
     StageCompleted,
 };
 use export_contract::message::Outcome;
 use export_contract::run::{Phase, RunProgress, RunStatus};
 use export_orchestrator::Recorded;
+use export_runs::RetentionStep;
 
 use super::desk::{Desk, acme, at};
 use super::stages::{Work, digest, distribution};
@@ -143,11 +144,14 @@ async fn what_workers_do_after_a_cancel_is_not_recorded_and_they_are_told_again(
     // The gateway stopped between the ledger and the log.
     desk.ledger.cancel(&acme(), &run.run, "bob", at(5)).await.unwrap();
     assert!(!desk.log.subjects(&run).contains(&"cancelled".to_owned()));
+    // What retention adds behind the end does not hide it.
+    let expire = RetentionStep::Expire { reason: "over".to_owned() };
+    assert!(desk.ledger.retain(&acme(), &run.run, &expire, at(6)).await.unwrap());
 
     desk.work(&run, Work::Resolve, true).await;
     desk.deliver(&orchestrator).await;
 
-    assert_eq!(desk.types(&run).await, [RunPending, RunRunning, StageCompleted, RunAborted]);
+    assert_eq!(desk.types(&run).await, [RunPending, RunRunning, StageCompleted, RunAborted, RunExpiring]);
     assert_eq!(desk.run(&run).await.status, RunStatus::Aborted);
     let cancelled = desk.log.all().into_iter().find(|entry| entry.subject.ends_with(".cancelled")).unwrap();
     assert_eq!(cancelled.event.outcome, Outcome::Cancelled { by: "bob".to_owned() });

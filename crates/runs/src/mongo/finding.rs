@@ -22,6 +22,7 @@ impl MongoRuns {
         sort_inputs(&mut run.inputs);
         let distributions = all("read the distributions of a run", self.distributions.find(rows)).await?;
         run.distributions = distributions.into_iter().map(super::rows::DistributionDocument::distribution).collect();
+        self.overlay_removals(std::slice::from_mut(&mut run)).await?;
         sort_distributions(&mut run.distributions);
         Ok(Some(run))
     }
@@ -130,7 +131,7 @@ impl MongoRuns {
     }
 
     /// Settles those of the runs that have an event beyond their document; whether there was one.
-    async fn settle_stale(&self, documents: &[RunDocument]) -> Result<bool, RunStoreError> {
+    pub(super) async fn settle_stale(&self, documents: &[RunDocument]) -> Result<bool, RunStoreError> {
         let stale = self.stale(documents).await?;
         for document in documents.iter().filter(|document| stale.contains(&document._id)) {
             self.settle(document.clone()).await?;
@@ -139,7 +140,8 @@ impl MongoRuns {
     }
 
     async fn stale(&self, documents: &[RunDocument]) -> Result<BTreeSet<RunId>, RunStoreError> {
-        let open = documents.iter().filter(|document| !document.status.is_terminal());
+        // A run that is pruned takes no step any more.
+        let open = documents.iter().filter(|document| !document.pruned);
         let next: Vec<String> = open.map(|document| event_id(&document._id, document.last_ordinal + 1)).collect();
         if next.is_empty() {
             return Ok(BTreeSet::new());

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use export_contract::event::{EventType, RunEvent};
 use export_contract::message::{Distribution, InputRange, PolicySnapshotRef};
 use export_contract::profile::{DistributionKind, Profile, ProfileKind};
+use export_contract::retention::Expiry;
 use export_contract::run::{Phase, Run, RunBundle, RunOptions, RunProgress, RunRef, RunStatus};
 use export_contract::selectors::Selectors;
 use export_contract::{
@@ -49,6 +50,13 @@ pub(super) struct RunDocument {
     policy_snapshot_json: Option<String>,
     progress: RunProgress,
     bundle_json: Option<String>,
+    #[serde(default)]
+    base: Option<RunId>,
+    #[serde(default)]
+    expiry: Option<Expiry>,
+    /// Whether nothing of it is left; documents from before there was retention do not have it.
+    #[serde(default)]
+    pub(super) pruned: bool,
     /// 0 until the first event is written.
     pub(super) last_ordinal: u64,
     /// Microseconds since 1970.
@@ -92,6 +100,9 @@ impl RunDocument {
             policy_snapshot_json,
             progress: run.progress,
             bundle_json: run.bundle.as_ref().map(serde_json::to_string).transpose()?,
+            base: run.base.clone(),
+            expiry: run.expiry,
+            pruned: run.expiry.is_some_and(|expiry| expiry.pruned_at.is_some()),
             last_ordinal: 0,
             last_event_at: run.requested_at.as_micros(),
         })
@@ -140,7 +151,9 @@ impl RunDocument {
             error_message: this.error_message,
             policy_snapshot_id: snapshot,
             progress: this.progress,
+            base: this.base,
             bundle,
+            expiry: this.expiry,
             inputs: Vec::new(),
             distributions: Vec::new(),
         })
@@ -286,6 +299,11 @@ impl DistributionDocument {
             locked_until,
             pruned_at,
         }
+    }
+
+    /// Whose it is.
+    pub(super) fn owner(&self) -> (RunId, Generation) {
+        (self.run_id.clone(), self.generation)
     }
 
     pub(super) fn distribution(self) -> Distribution {

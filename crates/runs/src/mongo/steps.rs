@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::{DistributionDocument, EventDocument, InputDocument, RunDocument, idempotency_key};
 use super::{MongoRuns, all, failed, insert, refused, run};
 use crate::fold;
+use crate::retention::{self, RetentionStep};
 use crate::store::{CreateOutcome, NewEvent, RunStoreError, StepOutcome};
 
 /// What an event does to its run, so that a reader can do it again.
@@ -22,6 +23,8 @@ pub(super) enum Change {
     Aborted,
     /// A stage had a result.
     Applied(StepOutcome),
+    /// Retention took a step.
+    Retained(RetentionStep),
 }
 
 /// What became of an attempt to step.
@@ -186,5 +189,6 @@ fn again(known: &Run, event: &NewEvent, change: &Change) -> Option<Run> {
             fold::aborted(known, event.actor.as_deref().unwrap_or_default(), event.at).map(|(run, _)| run)
         }
         Change::Applied(outcome) => fold::applied(known, &known.reference(), event, outcome),
+        Change::Retained(step) => retention::retained(known, step, event.at).map(|(run, _)| run),
     }
 }

@@ -13,8 +13,8 @@ use crate::revision::Illegal;
 use crate::store::{Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, StepOutcome};
 
 /// A run and the number of its newest event.
-struct Stored {
-    run: Run,
+pub(super) struct Stored {
+    pub(super) run: Run,
     last_ordinal: i64,
 }
 
@@ -173,7 +173,7 @@ pub(super) fn active(connection: &Connection) -> Result<BTreeMap<TenantId, u32>>
 }
 
 /// Writes the run after a step and appends the step's event.
-fn step(transaction: &Transaction<'_>, before: &Stored, run: &Run, event: &NewEvent) -> Result<()> {
+pub(super) fn step(transaction: &Transaction<'_>, before: &Stored, run: &Run, event: &NewEvent) -> Result<()> {
     let ordinal = before.last_ordinal + 1;
     timeline::append(transaction, run, event, ordinal)?;
     transaction
@@ -185,7 +185,7 @@ fn step(transaction: &Transaction<'_>, before: &Stored, run: &Run, event: &NewEv
     Ok(())
 }
 
-fn find(connection: &Connection, tenant: &TenantId, id: &RunId) -> Result<Option<Stored>> {
+pub(super) fn find(connection: &Connection, tenant: &TenantId, id: &RunId) -> Result<Option<Stored>> {
     connection
         .prepare_cached("SELECT document, last_ordinal FROM export_runs WHERE _id = ?1 AND tenant = ?2")?
         .query_row(params![id.as_str(), tenant.as_str()], stored)
@@ -208,11 +208,11 @@ fn stored(row: &Row<'_>) -> Result<Stored> {
     Ok(Stored { run: run_in(row, 0)?, last_ordinal: row.get(1)? })
 }
 
-fn run_in(row: &Row<'_>, column: usize) -> Result<Run> {
+pub(super) fn run_in(row: &Row<'_>, column: usize) -> Result<Run> {
     from_json(column, row.get_ref(column)?.as_str()?)
 }
 
-fn tenant_in(row: &Row<'_>, column: usize) -> Result<TenantId> {
+pub(super) fn tenant_in(row: &Row<'_>, column: usize) -> Result<TenantId> {
     row.get_ref(column)?
         .as_str()?
         .parse()
