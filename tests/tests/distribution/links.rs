@@ -24,7 +24,7 @@ async fn refused(url: &str) -> (u16, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_gives_its_file_to_whoever_has_it_until_it_expires_and_nothing_else() {
     let _turn = light().await;
-    let deployment = Deployment::all().await.unwrap();
+    let mut deployment = Deployment::all().await.unwrap();
     deployment.import(&[workspace().join("samples").canonicalize().unwrap().as_path()]).unwrap();
     let run = deployment.run("json-raw").await.unwrap();
     let other = deployment.run("mirror-full").await.unwrap();

@@ -80,7 +80,7 @@ fn found(trivy: Trivy, home: &Path, database: &Path, project: &Path, vex: bool) 
 #[tokio::test(flavor = "multi_thread")]
 async fn trivy_leaves_out_what_the_newest_statement_of_the_repository_says_is_not_affected() {
     let _turn = light().await;
-    let deployment = Deployment::all().await.unwrap();
+    let mut deployment = Deployment::all().await.unwrap();
     let (given, used) = (deployment.folder().join("given"), deployment.folder().join("project"));
     evidence(&given);
     project(&used);

@@ -79,7 +79,7 @@ async fn a_site_that_is_offline_refuses_what_leads_elsewhere_before_anything_is_
     let sections = "[allow]\ndistribution = [\"http\", \"object\"]\n\
                     [object]\nendpoint = \"https://s3.example\"\nbucket = \"exports\"\naccess_key_id = \"x\"\n\
                     secret_access_key_file = \"/dev/null\"\n";
-    let deployment = Deployment::start_with(Setup::together(), "offline = true", sections).await.unwrap();
+    let mut deployment = Deployment::start_with(Setup::together(), "offline = true", sections).await.unwrap();
     deployment.import(&[workspace().join("samples").canonicalize().unwrap().as_path()]).unwrap();
     for distribution in [json!(["object"]), json!(["http", "object"])] {
         let id = format!("to-{}", distribution.as_array().unwrap().len());
@@ -92,5 +92,6 @@ async fn a_site_that_is_offline_refuses_what_leads_elsewhere_before_anything_is_
         assert!(message.contains("distribution `object` leads to `s3.example`"), "{message}");
     }
     let local = deployment.run("json-raw").await.unwrap();
-    verify(&deployment, deployment.download(&local).await.unwrap().folder());
+    let bundle = deployment.download(&local).await.unwrap();
+    verify(&deployment, bundle.folder());
 }
