@@ -142,7 +142,7 @@ async fn beside(gateway: &Gateway, run: &Run, name: &str) -> Result<Response, Pr
 
 /// An answer whose body comes from staging piece by piece.
 pub(crate) fn streamed(mut source: ByteStream) -> Response {
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(8);
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(3);
     tokio::spawn(async move {
         while let Some(piece) = source.next().await {
             // An error ends the body early, which the client sees by its length.

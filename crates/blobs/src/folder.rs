@@ -6,14 +6,15 @@
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, stream};
+use rustix::buffer::spare_capacity;
 use tokio::fs::{self, File};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
-use tokio_util::io::ReaderStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::store::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
 
@@ -21,8 +22,8 @@ use crate::store::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStre
 const TEMPORARY: &str = ".tmp";
 /// Half-written blobs older than this are left over from a crash.
 const STALE: Duration = Duration::from_hours(24);
-/// Bytes read at a time.
-const PIECE: usize = 256 << 10;
+/// Bytes read at a time. Each reader holds two of them, and whoever sends them on some more.
+const PIECE: usize = 512 << 10;
 
 /// A folder of blobs.
 #[derive(Clone, Debug)]
@@ -144,12 +145,10 @@ impl BlobStore for FolderBlobs {
     }
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError> {
-        let mut file = open(key, &self.path(key)).await?;
+        let file = open(key, &self.path(key)).await?;
         let length = file.metadata().await.map_err(|cause| failed("measure", cause))?.len();
-        let Range { start, end } = range.map_or(0..length, |range| range.start.min(length)..range.end.min(length));
-        file.seek(io::SeekFrom::Start(start)).await.map_err(|cause| failed("seek", cause))?;
-        let stream = ReaderStream::with_capacity(file.take(end.saturating_sub(start)), PIECE);
-        Ok(stream.map_err(|cause| failed("read", cause)).boxed())
+        let range = range.map_or(0..length, |range| range.start.min(length)..range.end.min(length));
+        Ok(pieces(Arc::new(file.into_std().await), range))
     }
 
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError> {
@@ -246,6 +245,37 @@ impl BlobWriter for FolderWriter {
     async fn abort(self: Box<Self>) -> Result<(), BlobError> {
         Ok(())
     }
+}
+
+/// The bytes of a file, each piece in a buffer of its own that nobody copies: with tokio's own file they go through one more, which costs
+/// a download a third of its speed.
+fn pieces(file: Arc<std::fs::File>, range: Range<u64>) -> ByteStream {
+    let pieces = stream::unfold(range, move |left| {
+        let file = Arc::clone(&file);
+        async move {
+            let wanted = usize::try_from(left.end.saturating_sub(left.start)).unwrap_or(usize::MAX).min(PIECE);
+            if wanted == 0 {
+                return None;
+            }
+            let read = tokio::task::spawn_blocking(move || {
+                let mut piece = Vec::with_capacity(wanted);
+                while piece.len() < wanted {
+                    let at = left.start + piece.len() as u64;
+                    if rustix::io::pread(&*file, spare_capacity(&mut piece), at)? == 0 {
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                    }
+                    // Room may be more than was asked for.
+                    piece.truncate(wanted);
+                }
+                Ok(Bytes::from(piece))
+            });
+            let read = read.await.unwrap_or_else(|cause| Err(io::Error::other(cause)));
+            // After an error there is nothing more.
+            let next = if read.is_ok() { left.start + wanted as u64..left.end } else { 0..0 };
+            Some((read.map_err(|cause| failed("read", cause)), next))
+        }
+    });
+    pieces.boxed()
 }
 
 async fn open(key: &BlobKey, path: &Path) -> Result<File, BlobError> {

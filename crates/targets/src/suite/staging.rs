@@ -363,6 +363,14 @@ impl BlobStore for Staging {
         self.inner.list(prefix).await
     }
 
+    async fn names(&self, prefix: Option<&BlobKey>) -> Result<Vec<String>, BlobError> {
+        self.inner.names(prefix).await
+    }
+
+    async fn tidy(&self, prefix: &BlobKey) -> Result<(), BlobError> {
+        self.inner.tidy(prefix).await
+    }
+
     async fn check(&self) -> Result<(), BlobError> {
         self.inner.check().await
     }
