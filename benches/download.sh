@@ -14,11 +14,11 @@ serve() { # LISTEN
     children+=("$gateway")
     ready "$work/all.out"
 }
-ctl() { "$DEMO_BIN/exportctl" --credentials "$data/credentials.json" --quiet "$@"; }
+exportctl=("$DEMO_BIN/exportctl" --credentials "$data/credentials.json" --quiet)
 "$DEMO_BIN/exportd" evidence generate --data "$data" --tenant demo --seed 1 --records 200 >/dev/null 2>&1
 serve 127.0.0.1:0
 address=$(member server <"$data/credentials.json")
-ctl run start json-raw --watch -o json >"$work/run.json"
+"${exportctl[@]}" run start json-raw --watch -o json >"$work/run.json"
 run=$(member id <"$work/run.json")
 
 big=$work/big
@@ -43,7 +43,7 @@ ln "$big" "$work/nginx/www/big"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 # As a site would serve files: sendfile, and one worker for each core.
 cat >"$work/nginx/nginx.conf" <<CONF
-daemon off; worker_processes auto; pid $work/nginx/pid; error_log $work/nginx/error.log;
+user $(id -un) $(id -gn); daemon off; worker_processes auto; pid $work/nginx/pid; error_log $work/nginx/error.log;
 events {}
 http { access_log off; sendfile on; tcp_nopush on; default_type application/octet-stream;
   client_body_temp_path $work/nginx/body; proxy_temp_path $work/nginx/proxy; fastcgi_temp_path $work/nginx/fastcgi;
@@ -67,7 +67,7 @@ most=0
 : >"$work/ours" && : >"$work/theirs"
 for round in $(seq 0 "$rounds"); do
     theirs=$(speed "http://127.0.0.1:$port/big")
-    speed -H "Authorization: Bearer $(authorization)" "$bundle" >"$work/speed" &
+    speed -H "Authorization: Bearer $(authorization)" -H "X-Stella-Tenant: demo" "$bundle" >"$work/speed" &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         now=$(rss) && [ "$now" -le "$most" ] || most=$now
@@ -86,12 +86,12 @@ awk -v ours="$(median <"$work/ours")" -v theirs="$(median <"$work/theirs")" -v g
 target=$work/download
 part=$target/bundle.part
 have() { stat -c %s "$part" 2>/dev/null || echo 0; }
-ctl bundle download "$run" --dir "$target" >/dev/null 2>&1 &
+"${exportctl[@]}" bundle download "$run" --dir "$target" >/dev/null 2>&1 &
 client=$!
 until [ "$(have)" -gt 100000000 ]; do sleep 0.02; done
 kill -KILL "$client"; wait "$client" 2>/dev/null || true
 kept=$(have)
-ctl bundle download "$run" --dir "$target" >"$work/download.txt" &
+"${exportctl[@]}" bundle download "$run" --dir "$target" >"$work/download.txt" &
 client=$!
 until [ "$(have)" -gt $((kept + 100000000)) ] || ! kill -0 "$client" 2>/dev/null; do sleep 0.02; done
 kill -KILL "$gateway"; wait "$gateway" 2>/dev/null || true
