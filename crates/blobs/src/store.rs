@@ -154,7 +154,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// Keys that begin with the names of `prefix`, in ascending order.
     async fn list(&self, prefix: &BlobKey) -> Result<Vec<BlobKey>, BlobError>;
 
-    /// The names directly below `prefix`, or the first names of all keys, that lead on to further names: tenants, their runs. Ascending.
+    /// The names directly below `prefix`, or the first names of all keys, that lead on to further names: tenants, their runs. Ascending. A name
+    /// may be there for longer than what is below it.
     async fn names(&self, prefix: Option<&BlobKey>) -> Result<Vec<String>, BlobError>;
 
     /// Lets go of what the store keeps for `prefix` itself (folders) where there is no blob below it any more. Whoever calls this knows

@@ -192,6 +192,9 @@ async fn names_lead_on_and_what_is_empty_is_let_go(store: &dyn BlobStore) {
     store.delete(&key("n/run-1/artefacts/a")).await.expect("delete");
     store.tidy(&key("n/run-1")).await.expect("tidy");
     store.tidy(&key("n/run-1")).await.expect("letting go of what is not there is no error");
-    assert_eq!(store.names(Some(&key("n"))).await.expect("names"), ["run-2"]);
+    // A server may show the name for a while; nothing is below it.
+    let left = store.names(Some(&key("n"))).await.expect("names");
+    assert!(left.contains(&"run-2".to_owned()) && left.len() <= 2, "{left:?}");
+    assert!(store.list(&key("n/run-1")).await.expect("list").is_empty());
     store.put(&key("n/run-1/again"), Bytes::from_static(b"x")).await.expect("a name may come back");
 }

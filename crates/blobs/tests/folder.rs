@@ -71,3 +71,19 @@ fn keys_cannot_leave_the_folder() {
         assert!(bad.parse::<export_blobs::BlobKey>().is_err(), "{bad:?}");
     }
 }
+
+#[tokio::test]
+async fn a_folder_of_which_nothing_is_left_goes_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = FolderBlobs::open(folder.path()).await.unwrap();
+    for key in ["t/one/g1/scratch/x", "t/two/g1/plan.json"] {
+        blobs.put(&key.parse().unwrap(), Bytes::from_static(b"x")).await.unwrap();
+    }
+    blobs.delete(&"t/one/g1/scratch/x".parse().unwrap()).await.unwrap();
+    for run in ["t/one", "t/two"] {
+        blobs.tidy(&run.parse().unwrap()).await.unwrap();
+    }
+    assert!(!folder.path().join("t/one").exists());
+    assert!(folder.path().join("t/two/g1/plan.json").is_file());
+    assert_eq!(blobs.names(Some(&"t".parse().unwrap())).await.unwrap(), ["two"]);
+}

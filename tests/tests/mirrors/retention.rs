@@ -52,7 +52,7 @@ async fn assert_gone(deployment: &Deployment, finished: &Finished) {
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     let wanted = NewRun {
         profile_id: "mirror-delta".to_owned(),
-        options: RunOptions { base_export_id: Some(state(finished)), ..RunOptions::default() },
+        options: RunOptions { base_export_id: Some(finished.run.id.to_string()), ..RunOptions::default() },
         ..NewRun::default()
     };
     let Err(ClientError::Refused(problem)) = deployment.client().unwrap().start_run(&wanted, None).await else {
@@ -86,6 +86,7 @@ async fn a_profile_that_keeps_its_last_bundle_lets_go_of_the_others_but_for_base
     evidence.advisory(6, 2).import(&deployment);
     let (third, third_bundle) = full(&mut deployment, "last").await;
     assert_eq!(change.run.base.as_ref(), Some(&base.run.id));
+    assert_eq!(state(&change), state(&second), "the delta leads to the same mirror");
 
     let dry = pass(&deployment, true);
     assert_eq!(told(&dry, &second).0, "expiring");
@@ -108,6 +109,10 @@ async fn a_profile_that_keeps_its_last_bundle_lets_go_of_the_others_but_for_base
     assert_eq!((&again["pass"]["pruned"], &again["pass"]["kept"]), (&json!(0), &json!(3)), "{again}");
     let table = deployment.exportd(&["retention", "run"]).unwrap();
     assert!(table.contains("3 kept, 0 expiring, 0 waiting, 0 spared, 0 pruned"), "{table}");
+
+    // Who names the mirror by its digest is given the one that is left.
+    let (by_digest, _) = delta(&mut deployment, "mirror-delta", &state(&second)).await;
+    assert_eq!(by_digest.run.base.as_ref(), Some(&change.run.id));
 
     // The newest verifies, and so does everything that the delta needs.
     output(exportctl(&deployment, &["verify"]).arg(third_bundle.folder())).unwrap();
