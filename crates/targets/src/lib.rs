@@ -6,7 +6,11 @@
 mod delivery;
 mod download;
 mod error;
+#[cfg(feature = "testing")]
+pub mod liar;
 mod port;
+#[cfg(feature = "testing")]
+pub mod suite;
 
 pub use delivery::{BUNDLE, Delivery};
 pub use download::Download;
