@@ -3,6 +3,7 @@
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
 mod encryption;
+mod oci;
 mod peer;
 mod policy;
 mod sections;
@@ -12,10 +13,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use export_contract::profile::DistributionKind;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use self::encryption::Encryption;
+pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::sections::{
@@ -61,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// The gateway as a registry.
     pub(crate) registry: Registry,
+    /// The registries that bundles are pushed to.
+    pub(crate) oci: Oci,
 }
 
 impl Default for Config {
@@ -82,6 +87,7 @@ impl Default for Config {
             workers: Workers::default(),
             log: Log::default(),
             registry: Registry::default(),
+            oci: Oci::default(),
         }
     }
 }
@@ -162,6 +168,7 @@ impl Config {
         faults.extend(self.signing.faults());
         faults.extend(self.encryption.faults());
         faults.extend(self.registry.faults());
+        faults.extend(self.oci.faults(self.allow.distribution.contains(&DistributionKind::Oci)));
         faults
     }
 
@@ -271,6 +278,7 @@ mod tests {
             "workers",
             "log",
             "registry",
+            "oci",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

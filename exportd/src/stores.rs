@@ -21,7 +21,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
 pub(crate) use self::sealing::sealing;
-pub(crate) use self::targets::targets;
+pub(crate) use self::targets::{targets, ways};
 use crate::config::{Config, PolicyDriver, StagingDriver, StoreDriver};
 use crate::secrets;
 

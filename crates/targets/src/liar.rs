@@ -47,8 +47,11 @@ pub enum Lie {
     },
     /// The peer's answer ends after so many bytes of its body.
     CutAnswer(u64),
-    /// The peer gets so many bytes of the request's body, and both connections end there.
+    /// The peer gets so many bytes of the request's body, and both connections end there. Told of longer bodies only.
     HangUp(u64),
+    /// The peer gets so many bytes of the request's body, and nothing more comes or goes until the caller hangs up. Told of longer bodies
+    /// only.
+    Stall(u64),
     /// The peer gets the whole request, and its answer is lost on the way.
     LostAnswer,
 }
@@ -170,7 +173,7 @@ impl Liar {
         self.heard().iter().map(|heard| heard.bytes).sum()
     }
 
-    /// Waits until a request is met with [`Lie::Silence`].
+    /// Waits until a request is met with [`Lie::Silence`] or has come to a [`Lie::Stall`].
     pub async fn is_silent(&self) {
         self.state.silent.notified().await;
     }
@@ -255,6 +258,14 @@ async fn serve(state: &State, caller: TcpStream) -> io::Result<()> {
             let mut peer = TcpStream::connect(upstream).await?;
             peer.write_all(&head.closing()).await?;
             pass_body(&mut from_caller, Some(&mut peer), framing, bytes, &mut counted).await
+        }
+        (Some(Lie::Stall(bytes)), Some(upstream)) => {
+            let mut peer = TcpStream::connect(upstream).await?;
+            peer.write_all(&head.closing()).await?;
+            pass_body(&mut from_caller, Some(&mut peer), framing, bytes, &mut counted).await?;
+            state.silent.notify_one();
+            // The caller's rest is read and goes nowhere.
+            tokio::io::copy(&mut from_caller, &mut tokio::io::sink()).await.map(drop)
         }
         (lie, Some(upstream)) => {
             let (from_peer, mut to_peer) = TcpStream::connect(upstream).await?.into_split();

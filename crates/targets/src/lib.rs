@@ -8,7 +8,10 @@ mod download;
 mod error;
 #[cfg(feature = "testing")]
 pub mod liar;
+pub mod oci;
 mod port;
+#[cfg(feature = "testing")]
+pub mod registries;
 #[cfg(feature = "testing")]
 pub mod suite;
 

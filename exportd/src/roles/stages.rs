@@ -37,7 +37,7 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             let registry = registry(&process.config, &mut parts).await?;
             let ledger = stores::evidence(&process.config).await?;
             let policy = stores::policy_source(&process.config).await?;
-            let ways = stores::targets(&process.config).iter().map(|target| target.kind()).collect();
+            let ways = stores::ways(&process.config).collect();
             work(process, Plan::new(ledger, policy, registry.references(), ways), Step::Plan, slots).await
         }
         Role::Resolve => {
@@ -66,7 +66,7 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             work(process, sign, Step::Sign, slots).await
         }
         Role::Distribute => {
-            let targets = stores::targets(&process.config);
+            let targets = stores::targets(&process.config)?;
             work(process, Distribute::new(targets, Arc::new(clock)), Step::Distribute, slots).await
         }
         Role::Gateway | Role::Orchestrator => Ok(()),
