@@ -81,7 +81,7 @@ impl OciTarget {
         let image = image(delivery).await?;
         let names = [registry.settings.prefix.as_str(), plan.run.tenant.as_str(), plan.profile.id.as_str()];
         let repository = names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join("/");
-        let session = Session::new(registry, repository, "pull,push");
+        let session = Session::new(registry, repository, "pull,push").of(delivery.cx);
         for blob in blobs(delivery, &image) {
             upload::push(&session, delivery, &blob).await?;
         }

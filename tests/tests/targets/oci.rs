@@ -15,6 +15,7 @@ use export_tests::{
 use serde_json::{Value, json};
 
 /// `None`, with a note, where the registry is left out.
+#[expect(clippy::print_stderr, reason = "whoever reads the test's output must see that it tested nothing")]
 async fn deployment(setup: Setup) -> Option<Deployment> {
     let program = setup.pushes_to.unwrap();
     if is_left_out(program.name()) {

@@ -73,8 +73,10 @@ async fn forget_referrers(session: &Session<'_>, subject: &Digest) -> Result<(),
     found.extend(noted(session, subject).await?);
     let ours = found.into_iter().filter(|referrer| [SIGNATURES, REFRESH].contains(&referrer.artifact_type.as_str()));
     let ours: Vec<Digest> = ours.map(|referrer| referrer.digest).collect();
+    // Not the other way round: there are registries that take no list with a line that leads nowhere.
+    strike(session, subject, &ours).await?;
     for referrer in &ours {
         delete(session, referrer.as_str()).await?;
     }
-    strike(session, subject, &ours).await
+    Ok(())
 }

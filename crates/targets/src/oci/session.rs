@@ -3,14 +3,18 @@
 //! Redirects are not followed, every body is bounded, and credentials go nowhere but to the registry and to the token server that it
 //! names. Whoever asks says which answers are good; what the others mean is settled here.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use export_contract::event::ProgressStep;
+use export_pipeline::StageContext;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use reqwest::{Response, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use super::settings::{OciRegistry, OciSettingsError, is_prefix};
 use super::token;
@@ -20,6 +24,8 @@ use crate::error::TargetError;
 const CONNECT: Duration = Duration::from_secs(10);
 /// Longest wait for an answer whose making takes no work.
 pub(super) const ANSWER: Duration = Duration::from_mins(2);
+/// Signs of life while a registry works.
+const TICK: Duration = Duration::from_secs(5);
 /// Longest message of a registry that goes into an error.
 const MAX_MESSAGE: usize = 300;
 /// Bytes of an error's body that are looked at.
@@ -95,11 +101,40 @@ pub(super) struct Session<'a> {
     actions: &'static str,
     /// What goes with each request, once the registry has asked for it.
     grant: Mutex<Option<HeaderValue>>,
+    /// The delivery, which is told that there is life.
+    cx: Option<&'a StageContext>,
+    /// Bytes of blobs that the registry took.
+    taken: AtomicU64,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(registry: &'a Registry, repository: String, actions: &'static str) -> Self {
-        Self { registry, repository, actions, grant: Mutex::default() }
+        Self { registry, repository, actions, grant: Mutex::default(), cx: None, taken: AtomicU64::new(0) }
+    }
+
+    /// The same for a delivery.
+    #[must_use]
+    pub(super) fn of(self, cx: &'a StageContext) -> Self {
+        Self { cx: Some(cx), ..self }
+    }
+
+    /// Tells the delivery that so many bytes more were taken.
+    pub(super) fn took(&self, bytes: u64) {
+        let taken = self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if let Some(cx) = self.cx {
+            cx.progress(ProgressStep::StageProgress, 0, taken);
+        }
+    }
+
+    /// Waits with signs of life for what has a time limit of its own.
+    pub(super) async fn patiently<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = sleep(TICK) => self.took(0),
+            }
+        }
     }
 
     /// The address of something in the repository, such as `manifests/latest`.
@@ -123,7 +158,8 @@ impl<'a> Session<'a> {
             if takes_body {
                 request = request.body(ask.body.clone());
             }
-            let answer = request.send().await.map_err(|cause| unavailable(act, None, cause.without_url()))?;
+            let answer =
+                self.patiently(request.send()).await.map_err(|cause| unavailable(act, None, cause.without_url()))?;
             if answer.status() != StatusCode::UNAUTHORIZED || again {
                 return Ok(answer);
             }

@@ -6,10 +6,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use export_contract::event::ProgressStep;
-use export_pipeline::StageContext;
 use futures::StreamExt as _;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RANGE};
 use http::{Method, StatusCode};
 use reqwest::{Response, Url};
 use tokio::time::sleep;
@@ -21,20 +19,22 @@ use crate::error::TargetError;
 
 /// Bytes of a chunk: the most that every registry takes.
 const CHUNK: usize = 4 << 20;
-/// How often one chunk is sent before the delivery is given up.
-const TRIES: u32 = 6;
+/// Bytes of a chunk of a registry that takes none so small.
+const LARGEST_CHUNK: usize = 64 << 20;
+/// How often something is tried before the delivery is given up.
+const TRIES: u32 = 5;
 /// How often a blob is begun.
 const BEGINNINGS: u32 = 3;
 /// First pause after a chunk was lost; each one is twice as long.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(200);
 /// A registry that wants to be left alone for longer is left to the next delivery.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// A registry reads a blob once more when it ends; so slowly at the worst, in bytes a second.
 const SLOWEST_CHECK: u64 = 4 << 20;
-/// Signs of life while a registry works.
-const TICK: Duration = Duration::from_secs(5);
 /// The header with the digest that a registry found.
 pub(super) const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// The header with the least bytes of a chunk.
+const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
 /// What is lost of an upload.
 enum Lost {
@@ -110,13 +110,13 @@ fn same_digest(blob: &Blob, answer: &Response) -> Result<(), TargetError> {
 }
 
 fn differs(blob: &Blob, found: String) -> TargetError {
+    let found = found.chars().take(100).collect();
     TargetError::Differs { what: blob.name.to_owned(), expected: blob.artefact.digest.to_string(), found }
 }
 
 /// An upload session of a registry.
 struct Upload<'a> {
     session: &'a Session<'a>,
-    cx: &'a StageContext,
     act: String,
     /// Where the next chunk goes.
     place: Url,
@@ -130,8 +130,10 @@ async fn upload(session: &Session<'_>, delivery: &Delivery<'_>, blob: &Blob) -> 
     let begin = Ask::new(Method::POST, session.url("blobs/uploads/")?);
     let answer = session.expect(&act, &begin, &[StatusCode::ACCEPTED]).await?;
     let place = session.place(&act, &answer)?;
-    let mut upload = Upload { session, cx: delivery.cx, act, place, sent: 0 };
-    let mut chunk = BytesMut::with_capacity(CHUNK);
+    let least = header(&answer, &CHUNK_MIN_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(CHUNK);
+    let size = least.clamp(CHUNK, LARGEST_CHUNK);
+    let mut upload = Upload { session, act, place, sent: 0 };
+    let mut chunk = BytesMut::with_capacity(size);
     while let Some(piece) = bytes.next().await {
         let mut piece = match piece {
             Ok(piece) => piece,
@@ -141,9 +143,9 @@ async fn upload(session: &Session<'_>, delivery: &Delivery<'_>, blob: &Blob) -> 
             }
         };
         while !piece.is_empty() {
-            chunk.extend_from_slice(&piece.split_to(piece.len().min(CHUNK - chunk.len())));
-            if chunk.len() == CHUNK {
-                let full = std::mem::replace(&mut chunk, BytesMut::with_capacity(CHUNK));
+            chunk.extend_from_slice(&piece.split_to(piece.len().min(size - chunk.len())));
+            if chunk.len() == size {
+                let full = std::mem::replace(&mut chunk, BytesMut::with_capacity(size));
                 upload.send(full.freeze()).await?;
             }
         }
@@ -157,7 +159,7 @@ async fn upload(session: &Session<'_>, delivery: &Delivery<'_>, blob: &Blob) -> 
 impl Upload<'_> {
     /// Sends the next bytes, as often as it takes.
     async fn send(&mut self, mut chunk: Bytes) -> Result<(), Lost> {
-        let (mut pause, mut tries, mut is_known) = (PAUSE, 0, true);
+        let (mut patience, mut is_known) = (Patience::default(), true);
         while !chunk.is_empty() {
             let reached = if is_known { self.patch(&chunk).await } else { self.how_far().await };
             let cause = match reached {
@@ -172,14 +174,7 @@ impl Upload<'_> {
                 Err(Lost::Chunk(cause)) => cause,
                 Err(lost) => return Err(lost),
             };
-            tries += 1;
-            let asked = if let TargetError::Unavailable { after, .. } = &cause { *after } else { None };
-            let wait = asked.unwrap_or(pause).max(pause);
-            if tries == TRIES || wait > LONGEST_PAUSE {
-                return Err(Lost::All(cause));
-            }
-            self.patiently(sleep(wait)).await;
-            pause *= 2;
+            patience.wait(self.session, cause).await?;
             is_known = false;
         }
         Ok(())
@@ -195,29 +190,17 @@ impl Upload<'_> {
         ask.body = chunk.clone();
         let answer = self.asked(&ask, &[StatusCode::ACCEPTED]).await?;
         self.place = self.session.place(&self.act, &answer)?;
-        // `0-0` is the range of one byte, and of none.
-        Ok(match last_byte(&answer) {
-            Some(last) if last + 1 != end => {
-                if last == 0 {
-                    0
-                } else {
-                    last + 1
-                }
-            }
-            _ => end,
-        })
+        Ok(if header(&answer, &RANGE) == Some("0-0") && end == 1 { end } else { reached(&answer).unwrap_or(end) })
     }
 
     /// Asks how many bytes the registry has.
     async fn how_far(&mut self) -> Result<u64, Lost> {
         let good = [StatusCode::NO_CONTENT, StatusCode::ACCEPTED, StatusCode::OK];
         let answer = self.asked(&Ask::new(Method::GET, self.place.clone()), &good).await?;
-        let last = last_byte(&answer);
-        let last = last.ok_or_else(|| Lost::Session(refused(&self.act, "it does not say how far the upload is")))?;
-        if answer.headers().contains_key(http::header::LOCATION) {
+        if answer.headers().contains_key(LOCATION) {
             self.place = self.session.place(&self.act, &answer)?;
         }
-        Ok(if last == 0 { 0 } else { last + 1 })
+        reached(&answer).ok_or_else(|| Lost::Session(refused(&self.act, "it does not say how far the upload is")))
     }
 
     /// Drops from `chunk` what the registry has, and gives whether it has any of it.
@@ -229,7 +212,7 @@ impl Upload<'_> {
         };
         drop(chunk.split_to(took));
         self.sent = reached;
-        self.cx.progress(ProgressStep::StageProgress, 0, self.sent);
+        self.session.took(took as u64);
         Ok(took > 0)
     }
 
@@ -239,17 +222,15 @@ impl Upload<'_> {
         url.query_pairs_mut().append_pair("digest", blob.artefact.digest.as_str());
         let mut ask = Ask::new(Method::PUT, url);
         ask.within = ANSWER + Duration::from_secs(blob.artefact.bytes / SLOWEST_CHECK);
-        match self.patiently(self.asked(&ask, &[StatusCode::CREATED])).await {
-            Ok(answer) => same_digest(blob, &answer).map_err(Lost::All),
-            // The answer may be all that was lost.
-            Err(Lost::Chunk(cause)) => {
-                if is_there(self.session, blob).await? {
-                    Ok(())
-                } else {
-                    Err(Lost::Session(cause))
-                }
+        let mut patience = Patience::default();
+        loop {
+            match self.asked(&ask, &[StatusCode::CREATED]).await {
+                Ok(answer) => return same_digest(blob, &answer).map_err(Lost::All),
+                // The answer may be all that was lost.
+                Err(Lost::Chunk(_)) if is_there(self.session, blob).await? => return Ok(()),
+                Err(Lost::Chunk(cause)) => patience.wait(self.session, cause).await?,
+                Err(lost) => return Err(lost),
             }
-            Err(lost) => Err(lost),
         }
     }
 
@@ -271,21 +252,40 @@ impl Upload<'_> {
         let forgotten = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::RANGE_NOT_SATISFIABLE];
         Err(if forgotten.contains(&status) { Lost::Session(cause) } else { Lost::at(cause) })
     }
+}
 
-    /// Waits with signs of life.
-    async fn patiently<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return done,
-                () = sleep(TICK) => self.cx.progress(ProgressStep::StageProgress, 0, self.sent),
-            }
-        }
+/// How often something is tried again, and when.
+struct Patience {
+    tries: u32,
+    pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { tries: TRIES, pause: PAUSE }
     }
 }
 
-/// The last byte of a range that begins with the first.
-fn last_byte(answer: &Response) -> Option<u64> {
-    let text = header(answer, &RANGE)?;
-    text.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok()
+impl Patience {
+    /// Waits for as long as `cause` asks for.
+    ///
+    /// # Errors
+    /// `cause`, where that was the last try, or would take too long here.
+    async fn wait(&mut self, session: &Session<'_>, cause: TargetError) -> Result<(), Lost> {
+        let asked = if let TargetError::Unavailable { after, .. } = &cause { *after } else { None };
+        let wait = asked.unwrap_or(self.pause).max(self.pause);
+        self.tries -= 1;
+        if self.tries == 0 || wait > LONGEST_PAUSE {
+            return Err(Lost::All(cause));
+        }
+        self.pause *= 2;
+        session.patiently(sleep(wait)).await;
+        Ok(())
+    }
+}
+
+/// How many bytes there are by the range of an answer. `0-0` is the range of one byte, and of none; no upload stops behind its first.
+fn reached(answer: &Response) -> Option<u64> {
+    let last: u64 = header(answer, &RANGE)?.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok()?;
+    if last == 0 { Some(0) } else { last.checked_add(1) }
 }

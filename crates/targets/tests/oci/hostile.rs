@@ -127,6 +127,26 @@ async fn a_token_is_fetched_once_with_the_password_and_is_all_that_the_registry_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_ran_out_on_the_way_is_fetched_again() {
+    let Some(pushed) = Pushed::start(Program::OciRegistry).await else { return };
+    let known = OciRegistry { user: USER.to_owned(), password: PASSWORD.to_owned(), ..pushed.settings() };
+    let target = OciTarget::new(vec![known]).unwrap();
+    let realm = format!(r#"Bearer realm="http://{}/token""#, pushed.liar.address());
+    let asks = told(401, &[("www-authenticate", realm)], "");
+    for (method, path) in [("HEAD", "/blobs/"), ("PATCH", "/blobs/"), ("PUT", "/manifests/")] {
+        pushed.liar.lie(method, path, 1, asks.clone());
+    }
+    pushed.liar.lie("GET", "/token", 3, told(200, &[], r#"{"access_token":"secret-token"}"#));
+    Bench::new(DistributionKind::Oci).await.run_of(10).await.over(&target).await.unwrap();
+    assert_eq!(pushed.liar.heard().iter().filter(|heard| heard.path.starts_with("/token")).count(), 3);
+    // A registry that asks for ever is refused.
+    pushed.liar.lie("HEAD", "/blobs/", 2, asks);
+    pushed.liar.lie("GET", "/token", 1, told(200, &[], r#"{"token":"secret-token"}"#));
+    let error = Bench::new(DistributionKind::Oci).await.run_of(10).await.over(&target).await.unwrap_err();
+    assert!(matches!(error, TargetError::Refused { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_without_an_end_are_not_read_to_it() {
     let Some(pushed) = Pushed::start(Program::OciRegistry).await else { return };
     let bench = Bench::new(DistributionKind::Oci).await;

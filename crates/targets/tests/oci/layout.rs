@@ -43,6 +43,28 @@ async fn a_rerun_pushes_the_same_digest_and_what_vouches_for_it_refers_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_signatures_of_runs_that_push_the_same_bundle_at_once_are_all_listed() {
+    for program in Program::ALL {
+        let Some(pushed) = Pushed::start(program).await else { continue };
+        let target = pushed.target();
+        let bench = Bench::new(DistributionKind::Oci).await;
+        let first = bench.run_of(10).await;
+        let mut runs = Vec::new();
+        for _ in 0..8 {
+            runs.push(bench.with_bundle_of(&first).await);
+        }
+        let places = futures::future::join_all(runs.iter().map(|run| run.over(&target))).await;
+        let location = places.into_iter().map(|place| place.unwrap().location).reduce(|one, other| {
+            assert_eq!(one, other);
+            one
+        });
+        let location = location.unwrap();
+        let digest = location.split_once('@').unwrap().1;
+        assert_eq!(pushed.referrers(digest).await.len(), runs.len(), "{program:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_older_run_that_comes_late_does_not_take_the_moving_tag() {
     let Some(pushed) = Pushed::start(Program::OciRegistry).await else { return };
     let target = pushed.target();
