@@ -192,8 +192,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl State {
     fn lie_for(&self, head: &Head) -> Option<Lie> {
         let mut rules = locked(&self.rules);
-        let fits =
-            |rule: &&mut Rule| rule.times > 0 && head.method() == rule.method && head.path().contains(&rule.path);
+        let long_enough = |lie: &Lie| match (lie, head.framing()) {
+            (Lie::HangUp(bytes) | Lie::Stall(bytes), Framing::Length(length)) => length > *bytes,
+            _ => true,
+        };
+        let fits = |rule: &&mut Rule| {
+            let asked = head.method() == rule.method && head.path().contains(&rule.path);
+            rule.times > 0 && asked && long_enough(&rule.lie)
+        };
         let rule = rules.iter_mut().find(fits)?;
         rule.times -= 1;
         Some(rule.lie.clone())

@@ -68,15 +68,20 @@ async fn what_is_there_is_not_sent_again_after_the_delivery_broke() {
     for program in Program::ALL {
         let Some(pushed) = Pushed::start(program).await else { continue };
         let bench = Bench::new(DistributionKind::Oci).await;
-        let handed = bench.run().await;
-        pushed.liar.lie("PUT", "/manifests/", 1, Lie::status(503));
-        let error = handed.over(&pushed.target()).await.unwrap_err();
-        assert!(matches!(error, TargetError::Unavailable { .. }), "{error:?}");
-        assert!(pushed.tags().await.is_empty());
-        let before = pushed.liar.taken();
-        handed.over(&pushed.target()).await.unwrap();
-        let sent = pushed.liar.taken() - before;
-        assert!(sent < 16 << 10, "{sent} bytes were sent, of which none but the manifests were missing");
+        // The manifest of the bundle, and the one with its signatures.
+        for written in [0, 1] {
+            let handed = bench.run().await;
+            let before = pushed.tags().await;
+            pushed.liar.lie("PUT", "/manifests/", written, Lie::Header { name: "x-none", value: None });
+            pushed.liar.lie("PUT", "/manifests/", 1, Lie::status(503));
+            let error = handed.over(&pushed.target()).await.unwrap_err();
+            assert!(matches!(error, TargetError::Unavailable { .. }), "{error:?}");
+            assert_eq!(pushed.tags().await, before, "{program:?} {written}");
+            let before = pushed.liar.taken();
+            handed.over(&pushed.target()).await.unwrap();
+            let sent = pushed.liar.taken() - before;
+            assert!(sent < 16 << 10, "{sent} bytes were sent, of which none but the manifests were missing");
+        }
     }
 }
 
