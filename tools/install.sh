@@ -108,6 +108,11 @@ install_go() { # NAME KIND SOURCE VERSION
     cp -R "$directory" "$work/$name-src" || return 1
     chmod -R u+w "$work/$name-src" || return 1
     [ ! -d "$work/$name-src/build/version" ] || printf '%s\n' "$version" >"$work/$name-src/build/version/version.txt"
+    # A module that is a library only gets the program that lies here under the tool's name.
+    if [ -d "$root/tools/$name" ]; then
+        cp -R "$root/tools/$name" "$work/$name-src/$name" || return 1
+        package=./$name
+    fi
     local duration='a minute or two' experiment='' flags='-s -w'
     # Trivy's own release recipe: it reads JSON with an experiment of Go's, and is told its version by the linker.
     if [ "$name" = trivy ]; then

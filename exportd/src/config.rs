@@ -4,6 +4,7 @@
 
 mod encryption;
 pub(crate) mod locality;
+mod oci;
 mod peer;
 mod policy;
 mod retention;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use self::encryption::Encryption;
+pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::retention::Retention;
@@ -79,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) directory: Directory,
     /// How long runs are kept beside what their profiles say.
     pub(crate) retention: Retention,
+    /// The registries that bundles are pushed to.
+    pub(crate) oci: Oci,
 }
 
 impl Default for Config {
@@ -106,6 +110,7 @@ impl Default for Config {
             object: Object::default(),
             directory: Directory::default(),
             retention: Retention::default(),
+            oci: Oci::default(),
         }
     }
 }
@@ -190,6 +195,7 @@ impl Config {
         faults.extend(self.object.faults(allowed(DistributionKind::Object)));
         faults.extend(self.directory.faults(allowed(DistributionKind::Directory)));
         faults.extend(self.retention.faults());
+        faults.extend(self.oci.faults(self.allow.distribution.contains(&DistributionKind::Oci)));
         faults
     }
 
@@ -303,6 +309,7 @@ mod tests {
             "object",
             "directory",
             "retention",
+            "oci",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

@@ -11,6 +11,8 @@ use export_blobs::s3::S3Settings;
 use export_blobs::seaweed::SeaweedFs;
 use export_client::{Client, Credentials};
 use export_mongo::ferretdb::FerretDb;
+use export_targets::liar::Liar;
+use export_targets::registries::{LocalRegistry, Rules};
 use futures::future::try_join_all;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -46,6 +48,8 @@ pub struct Deployment {
     ferret: Option<FerretDb>,
     /// The server of object storage and the bucket there.
     bucket: Option<(SeaweedFs, S3Settings)>,
+    /// The registry that bundles are pushed to, and the proxy before it through which they are.
+    pushed: Option<(LocalRegistry, Liar)>,
     downloads: usize,
     folder: TempDir,
 }
@@ -91,6 +95,7 @@ impl Deployment {
             broker: None,
             ferret: None,
             bucket: None,
+            pushed: None,
             downloads: 0,
             folder,
         };
@@ -103,6 +108,15 @@ impl Deployment {
             let server = server.context("EXPORT_TESTS_WITHOUT names seaweedfs, which this test needs")?;
             let settings = server.bucket("staging").await.context("cannot make a bucket")?;
             deployment.bucket = Some((server, settings));
+        }
+        if let Some(program) = setup.pushes_to {
+            let rules = Rules { asks_who: true, ..Rules::default() };
+            let registry = LocalRegistry::start(program, rules).await.context("cannot start a registry")?;
+            let name = program.name();
+            let registry =
+                registry.with_context(|| format!("EXPORT_TESTS_WITHOUT names {name}, which this test needs"))?;
+            let proxy = Liar::before(registry.address()).await;
+            deployment.pushed = Some((registry, proxy));
         }
         if matches!(setup.roles, Roles::Apart { .. }) {
             let folder = deployment.folder.path().join("nats");
@@ -217,6 +231,17 @@ impl Deployment {
     /// Address of the gateway.
     pub fn server(&self) -> &str {
         self.gateway.as_deref().unwrap_or_default()
+    }
+
+    /// The proxy through which bundles are pushed to the registry of the setup.
+    ///
+    /// # Panics
+    /// When the setup has none.
+    pub fn pushes(&self) -> &Liar {
+        match &self.pushed {
+            Some((_, proxy)) => proxy,
+            None => panic!("the setup names no registry to push to"),
+        }
     }
 
     /// Folder of everything that this deployment writes; tests may use it too.

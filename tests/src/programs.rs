@@ -117,7 +117,7 @@ pub fn tool(name: &str) -> PathBuf {
 }
 
 /// Whether `EXPORT_TESTS_WITHOUT` names a program.
-pub(crate) fn is_left_out(program: &str) -> bool {
+pub fn is_left_out(program: &str) -> bool {
     #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
     let without = std::env::var("EXPORT_TESTS_WITHOUT").unwrap_or_default();
     without.split([',', ' ']).any(|name| name == program)

@@ -86,22 +86,20 @@ impl Scanner {
         Ok(Self { trivy, cache, source })
     }
 
-    /// One with an empty cache, which pulls both databases of a tenant from a registry, as `client` if it has an id and a secret.
+    /// One with an empty cache, which pulls the vulnerability database and the index of archives from two `repositories`, as `client`
+    /// if it has an id and a secret.
     ///
     /// # Errors
     /// When the cache cannot be made.
     pub fn pulling(
         trivy: Trivy,
         cache: PathBuf,
-        registry: &str,
-        tenant: &str,
+        repositories: &[String; 2],
         client: Option<(&str, &str)>,
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&cache).context("cannot make a cache")?;
-        let mut source = vec![
-            format!("--db-repository={registry}/{tenant}/trivy-db"),
-            format!("--java-db-repository={registry}/{tenant}/trivy-java-db"),
-        ];
+        let [vulnerabilities, archives] = repositories;
+        let mut source = vec![format!("--db-repository={vulnerabilities}"), format!("--java-db-repository={archives}")];
         if let Some((id, secret)) = client {
             source.extend([format!("--username={id}"), format!("--password={secret}")]);
         }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use export_canon::CanonError;
 use export_canon::digesting::sha256;
 use export_canon::jcs;
-use export_contract::{Digest, TenantId, Timestamp};
+use export_contract::{Digest, TenantId, Timestamp, refresh};
 use serde::Serialize;
 
-use crate::media::{BUNDLE, EMPTY, MANIFEST, SIGNATURES, TAR, TITLE, TRIVY, TrivyLayer};
+use crate::media::{BUNDLE, EMPTY, MANIFEST, REFRESH, SIGNATURES, SIGSTORE, TAR, TITLE, TRIVY, TrivyLayer};
 
 const CONFIG: &[u8] = b"{}";
 
@@ -151,6 +151,15 @@ pub fn database(origin: &Origin, layer: TrivyLayer, archive: Digest, size: u64) 
 /// As [`bundle`].
 pub fn signatures(subject: &Manifest, files: Vec<Descriptor>) -> Result<Manifest, CanonError> {
     Document { subject: Some(subject.descriptor()), ..Document::new(SIGNATURES, files) }.finish()
+}
+
+/// The manifest of the statement that `subject` is what a run would make now, whose file has this digest and length.
+///
+/// # Errors
+/// As [`bundle`].
+pub fn confirmation(subject: &Manifest, statement: Digest, size: u64) -> Result<Manifest, CanonError> {
+    let layer = Descriptor::new(SIGSTORE, statement, size).titled(refresh::FILE);
+    Document { subject: Some(subject.descriptor()), ..Document::new(REFRESH, vec![layer]) }.finish()
 }
 
 fn digest_of(bytes: &[u8]) -> Digest {

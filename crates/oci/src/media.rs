@@ -16,6 +16,10 @@ pub const BUNDLE: &str = "application/vnd.export-center.bundle.v1";
 pub const TAR: &str = "application/vnd.export-center.bundle.v1.tar";
 /// Artefact type of what vouches for a bundle or database.
 pub const SIGNATURES: &str = "application/vnd.export-center.signatures.v1";
+/// Artefact type of the statement that a bundle or database is unchanged.
+pub const REFRESH: &str = "application/vnd.export-center.refresh.v1";
+/// Media type of a Sigstore bundle.
+pub(crate) const SIGSTORE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Artefact type of what Trivy loads.
 pub(crate) const TRIVY: &str = "application/vnd.aquasec.trivy.config.v1+json";
 
@@ -24,11 +28,11 @@ pub const BESIDE: [(&str, &str); 8] = [
     ("cosign.pub", "application/x-pem-file"),
     ("export.json", "application/json"),
     ("export.json.sig", "text/plain"),
-    ("export.json.sigstore.json", "application/vnd.dev.sigstore.bundle.v0.3+json"),
+    ("export.json.sigstore.json", SIGSTORE),
     ("provenance.json", "application/vnd.in-toto+json"),
-    ("provenance.sigstore.json", "application/vnd.dev.sigstore.bundle.v0.3+json"),
+    ("provenance.sigstore.json", SIGSTORE),
     ("target.json.sig", "text/plain"),
-    ("target.json.sigstore.json", "application/vnd.dev.sigstore.bundle.v0.3+json"),
+    ("target.json.sigstore.json", SIGSTORE),
 ];
 
 /// What Trivy goes by: it refuses a layer of another media type, and unpacks by the ending of its title.

@@ -52,8 +52,20 @@ impl<'a> Delivery<'a> {
     /// # Errors
     /// When staging cannot be read.
     pub async fn read_tar(&self) -> Result<BoxStream<'a, Result<Bytes, TargetError>>, TargetError> {
-        let key = Workspace::artefact_key(&self.run().tenant, self.made_by(), &self.tar().digest);
-        self.read(BUNDLE, key, self.tar()).await
+        self.read_made(BUNDLE, self.tar()).await
+    }
+
+    /// The bytes of something else that the run staged which made the bundle, in the same way.
+    ///
+    /// # Errors
+    /// When staging cannot be read.
+    pub async fn read_made(
+        &self,
+        name: &str,
+        artefact: &Artefact,
+    ) -> Result<BoxStream<'a, Result<Bytes, TargetError>>, TargetError> {
+        let key = Workspace::artefact_key(&self.run().tenant, self.made_by(), &artefact.digest);
+        self.read(name, key, artefact).await
     }
 
     /// The bytes of a file beside the bundle, or of another artefact of the run, in the same way.

@@ -47,8 +47,11 @@ pub enum Lie {
     },
     /// The peer's answer ends after so many bytes of its body.
     CutAnswer(u64),
-    /// The peer gets so many bytes of the request's body, and both connections end there.
+    /// The peer gets so many bytes of the request's body, and both connections end there. Told of longer bodies only.
     HangUp(u64),
+    /// The peer gets so many bytes of the request's body, and nothing more comes or goes until the caller hangs up. Told of longer bodies
+    /// only.
+    Stall(u64),
     /// The peer gets the whole request, and its answer is lost on the way.
     LostAnswer,
 }
@@ -170,7 +173,7 @@ impl Liar {
         self.heard().iter().map(|heard| heard.bytes).sum()
     }
 
-    /// Waits until a request is met with [`Lie::Silence`].
+    /// Waits until a request is met with [`Lie::Silence`] or has come to a [`Lie::Stall`].
     pub async fn is_silent(&self) {
         self.state.silent.notified().await;
     }
@@ -189,8 +192,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl State {
     fn lie_for(&self, head: &Head) -> Option<Lie> {
         let mut rules = locked(&self.rules);
-        let fits =
-            |rule: &&mut Rule| rule.times > 0 && head.method() == rule.method && head.path().contains(&rule.path);
+        let long_enough = |lie: &Lie| match (lie, head.framing()) {
+            (Lie::HangUp(bytes) | Lie::Stall(bytes), Framing::Length(length)) => length > *bytes,
+            _ => true,
+        };
+        let fits = |rule: &&mut Rule| {
+            let asked = head.method() == rule.method && head.path().contains(&rule.path);
+            rule.times > 0 && asked && long_enough(&rule.lie)
+        };
         let rule = rules.iter_mut().find(fits)?;
         rule.times -= 1;
         Some(rule.lie.clone())
@@ -255,6 +264,14 @@ async fn serve(state: &State, caller: TcpStream) -> io::Result<()> {
             let mut peer = TcpStream::connect(upstream).await?;
             peer.write_all(&head.closing()).await?;
             pass_body(&mut from_caller, Some(&mut peer), framing, bytes, &mut counted).await
+        }
+        (Some(Lie::Stall(bytes)), Some(upstream)) => {
+            let mut peer = TcpStream::connect(upstream).await?;
+            peer.write_all(&head.closing()).await?;
+            pass_body(&mut from_caller, Some(&mut peer), framing, bytes, &mut counted).await?;
+            state.silent.notify_one();
+            // The caller's rest is read and goes nowhere.
+            tokio::io::copy(&mut from_caller, &mut tokio::io::sink()).await.map(drop)
         }
         (lie, Some(upstream)) => {
             let (from_peer, mut to_peer) = TcpStream::connect(upstream).await?.into_split();

@@ -10,7 +10,10 @@ mod error;
 #[cfg(feature = "testing")]
 pub mod liar;
 mod object;
+pub mod oci;
 mod port;
+#[cfg(feature = "testing")]
+pub mod registries;
 #[cfg(feature = "testing")]
 pub mod suite;
 

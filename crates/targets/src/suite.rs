@@ -154,8 +154,8 @@ async fn damaged_or_lost_files_are_refused_and_nothing_is_shown(bench: &Bench, t
 }
 
 async fn staging_that_is_away_for_a_while_is_worth_another_try(bench: &Bench, target: &dyn Target, peer: &dyn Peer) {
-    let before = peer.shown().await;
     for name in ["bundle.tar", "export.json"] {
+        let before = peer.shown().await;
         let handed = bench.run().await;
         bench.trouble(&handed, name, Trouble::Away);
         let error = handed.over(target).await.expect_err("handed over without staging");
@@ -172,8 +172,8 @@ async fn a_worker_that_is_killed_half_way_shows_nothing_and_the_next_one_ends_it
     target: &dyn Target,
     peer: &dyn Peer,
 ) {
-    let before = peer.shown().await;
     for name in ["bundle.tar", "provenance.json"] {
+        let before = peer.shown().await;
         let handed = bench.run().await;
         bench.trouble(&handed, name, Trouble::Hangs);
         tokio::select! {

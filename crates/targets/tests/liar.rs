@@ -51,6 +51,9 @@ async fn a_request_that_is_cut_is_cut_for_the_peer_too() {
     let peer = Liar::alone().await;
     let liar = Liar::before(peer.address().to_owned()).await;
     liar.lie("PATCH", "/", 1, Lie::HangUp(3));
+    // One that ends before is passed on.
+    let short = say(&liar, "PATCH /blob HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nhel").await;
+    assert!(short.starts_with("HTTP/1.1 404"), "{short}");
     assert_eq!(say(&liar, "PATCH /blob HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello").await, "");
-    assert_eq!(liar.taken(), 3);
+    assert_eq!(liar.taken(), 6);
 }

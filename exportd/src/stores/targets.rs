@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use export_contract::profile::DistributionKind;
 use export_signing::awskms::machine_credentials;
+use export_targets::oci::{OciRegistry, OciTarget};
 use export_targets::{
     DirectoryTarget, Download, ObjectCredentials, ObjectSettings, ObjectTarget, ServerSideEncryption, Target,
 };
@@ -18,7 +19,7 @@ pub(crate) async fn targets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Targe
     for kind in &config.allow.distribution {
         match kind {
             DistributionKind::Http => targets.push(Arc::new(Download)),
-            DistributionKind::Oci => {}
+            DistributionKind::Oci => targets.push(Arc::new(oci(config)?)),
             DistributionKind::Object => targets.push(Arc::new(object(&config.object).await?)),
             DistributionKind::Directory => {
                 targets.push(Arc::new(DirectoryTarget::new(config.directory.folder.clone())));
@@ -51,4 +52,29 @@ async fn object(settings: &Object) -> anyhow::Result<ObjectTarget> {
             Sse::AwsKms => ServerSideEncryption::Kms(kms_key),
         },
     }))
+}
+
+fn oci(config: &Config) -> anyhow::Result<OciTarget> {
+    let mut registries = Vec::new();
+    for registry in &config.oci.registries {
+        let set = |path: &std::path::Path| !path.as_os_str().is_empty();
+        let password =
+            if set(&registry.password_file) { secrets::read(&registry.password_file)? } else { String::new() };
+        let ca_pem = if set(&registry.ca_file) {
+            let file = registry.ca_file.display();
+            let told = || format!("cannot read `{file}`, `ca_file` of the registry `{}`", registry.host);
+            Some(std::fs::read(&registry.ca_file).with_context(told)?)
+        } else {
+            None
+        };
+        registries.push(OciRegistry {
+            host: registry.host.clone(),
+            user: registry.user.clone(),
+            password,
+            ca_pem,
+            plain_http: registry.plain_http,
+            prefix: registry.prefix.clone(),
+        });
+    }
+    OciTarget::new(registries).context("cannot use `[[oci.registries]]`")
 }

@@ -19,7 +19,11 @@ pub(crate) fn ways(config: &Config) -> anyhow::Result<Ways> {
         let destinations = match kind {
             DistributionKind::Http | DistributionKind::Directory => Vec::new(),
             DistributionKind::Object => vec![destination(config, &config.object.endpoint)],
-            DistributionKind::Oci => Vec::new(),
+            // No registry is local enough: a push leaves the site (specification, "Deployment considerations").
+            DistributionKind::Oci => {
+                let registry = |host: &str| Destination { host: host.to_owned(), may_be_reached: !config.offline };
+                config.oci.registries.iter().map(|known| registry(&known.host)).collect()
+            }
         };
         ways.kinds.insert(kind, destinations);
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use export_targets::registries::{PASSWORD, USER};
 
 use super::Deployment;
 
@@ -43,11 +44,24 @@ impl Deployment {
                 )
             }
         };
+        let pushes = match &self.pushed {
+            None => String::new(),
+            Some((_, proxy)) => {
+                let secret = self.folder.path().join("registry.password");
+                std::fs::write(&secret, PASSWORD).context("cannot write the password for the registry")?;
+                format!(
+                    "\n[allow]\ndistribution = [\"http\", \"oci\"]\n\n[[oci.registries]]\nhost = \"{}\"\nplain_http = true\n\
+                     user = \"{USER}\"\npassword_file = \"{}\"\nprefix = \"exports\"\n",
+                    proxy.address(),
+                    secret.display(),
+                )
+            }
+        };
         // Short times, so that what waits for a dead process waits seconds.
         let text = format!(
             "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n{keys}\n\n[nats]\n{nats}\n\n[store]\n{store}\n\n[staging]\n{staging}\n\n\
              [workers]\nadapt_threads = {threads}\nack_wait_seconds = 3\nreconcile_seconds = 1\nsilent_seconds = 3\n\n\
-             [log]\nform = \"json\"\n\n[registry]\nanonymous = {anonymous:?}\n\n{sections}\n",
+             [log]\nform = \"json\"\n\n[registry]\nanonymous = {anonymous:?}\n{pushes}\n{sections}\n",
             keys = self.extra.0,
             sections = self.extra.1,
             data = self.data().display(),

@@ -1,5 +1,7 @@
 //! What a deployment is made of.
 
+use export_targets::registries::Program;
+
 /// Which processes there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roles {
@@ -67,6 +69,8 @@ pub struct Setup {
     pub surroundings: Surroundings,
     /// Tenants whose bundles anybody may pull from the registry.
     pub anonymous: &'static [&'static str],
+    /// The registry that bundles are pushed to, under `exports/`, by profiles with `oci` in their distribution.
+    pub pushes_to: Option<Program>,
 }
 
 impl Setup {
@@ -80,6 +84,7 @@ impl Setup {
             adapt_threads: 0,
             surroundings: Surroundings::Here,
             anonymous: &[],
+            pushes_to: None,
         }
     }
 

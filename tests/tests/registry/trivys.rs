@@ -1,41 +1,12 @@
 //! Real Trivys, which pull both databases from the gateway.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use export_tests::{Deployment, LOCAL_TENANT, Scanner, Setup, Trivy, light, output, python, workspace};
+use export_tests::{Deployment, LOCAL_TENANT, Scanner, Setup, Trivy, light, machine, workspace};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::caller::{Caller, host, identity};
-
-/// A machine with an archive of Java that only an SBOM knows, and that SBOM.
-fn machine(folder: &Path) -> (PathBuf, PathBuf) {
-    let root = folder.join("root");
-    let library = root.join("opt/app/lib");
-    std::fs::create_dir_all(&library).unwrap();
-    let inside = library.join("Payload.class");
-    std::fs::write(&inside, "an archive that an SBOM knows").unwrap();
-    let archive = library.join("renamed.jar");
-    output(python().args(["-m", "zipfile", "-c"]).arg(&archive).arg(&inside)).unwrap();
-    std::fs::remove_file(inside).unwrap();
-    let line = output(Command::new("sha1sum").arg(&archive)).unwrap();
-    let sha1 = line.split_whitespace().next().unwrap();
-    let sbom = folder.join("sbom/app.cdx.json");
-    std::fs::create_dir_all(sbom.parent().unwrap()).unwrap();
-    let document = json!({
-        "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
-        "serialNumber": "urn:uuid:6c1c1c5f-0c51-4fd2-8a1f-0a2b9c3d4e5f",
-        "metadata": { "component": { "type": "application", "name": "app", "version": "1.0", "purl": "pkg:generic/app@1.0" } },
-        "components": [{
-            "type": "library", "group": "org.apache.logging.log4j", "name": "log4j-core", "version": "2.14.1",
-            "purl": "pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1?type=jar",
-            "hashes": [{ "alg": "SHA-1", "content": sha1 }]
-        }]
-    });
-    std::fs::write(&sbom, document.to_string()).unwrap();
-    (root, sbom)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trivy_pulls_both_databases_and_finds_what_it_finds_with_those_of_the_bundles() {
@@ -43,7 +14,7 @@ async fn trivy_pulls_both_databases_and_finds_what_it_finds_with_those_of_the_bu
     for anonymous in [false, true] {
         let granted: &'static [&'static str] = if anonymous { &[LOCAL_TENANT] } else { &[] };
         let mut deployment = Deployment::start(Setup { anonymous: granted, ..Setup::together() }).await.unwrap();
-        let (root, sbom) = machine(deployment.folder());
+        let (root, sbom) = machine(deployment.folder()).unwrap();
         let samples = workspace().join("samples").canonicalize().unwrap();
         deployment.import(&[samples.as_path(), sbom.as_path()]).unwrap();
         let mut unpacked = Vec::new();
@@ -58,7 +29,8 @@ async fn trivy_pulls_both_databases_and_finds_what_it_finds_with_those_of_the_bu
             let folder = deployment.folder().join(trivy.program());
             let laid_out = Scanner::new(trivy, folder.join("laid-out"), &bundles).unwrap();
             let host = host(&deployment);
-            let pulling = Scanner::pulling(trivy, folder.join("pulled"), &host, LOCAL_TENANT, client).unwrap();
+            let databases = ["trivy-db", "trivy-java-db"].map(|profile| format!("{host}/{LOCAL_TENANT}/{profile}"));
+            let pulling = Scanner::pulling(trivy, folder.join("pulled"), &databases, client).unwrap();
             let (expected, found) = (laid_out.root(&root).unwrap(), pulling.root(&root).unwrap());
             assert_eq!(found.lines(), expected.lines(), "{}", trivy.program());
             assert_eq!(found.findings.len(), 2, "{:?}", found.lines());
@@ -69,7 +41,7 @@ async fn trivy_pulls_both_databases_and_finds_what_it_finds_with_those_of_the_bu
                 trivy.program()
             );
             // Without credentials there is a database only where that is granted.
-            let stranger = Scanner::pulling(trivy, folder.join("stranger"), &host, LOCAL_TENANT, None).unwrap();
+            let stranger = Scanner::pulling(trivy, folder.join("stranger"), &databases, None).unwrap();
             assert_eq!(stranger.root(&root).is_ok(), anonymous, "{}", trivy.program());
         }
     }

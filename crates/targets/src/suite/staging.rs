@@ -54,7 +54,6 @@ pub enum Trouble {
 pub struct Bench {
     kind: DistributionKind,
     staging: Arc<Staging>,
-    _folder: TempDir,
 }
 
 impl Bench {
@@ -65,8 +64,8 @@ impl Bench {
     pub async fn new(kind: DistributionKind) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let inner = FolderBlobs::open(folder.path()).await.expect("a staging folder");
-        let staging = Arc::new(Staging { inner, trouble: Mutex::default(), hangs: Arc::default() });
-        Self { kind, staging, _folder: folder }
+        let staging = Staging { inner, trouble: Mutex::default(), hangs: Arc::default(), _folder: folder };
+        Self { kind, staging: Arc::new(staging) }
     }
 
     /// A run with a bundle of its own.
@@ -117,6 +116,15 @@ impl Bench {
             signed.sidecars.insert(name.clone(), artefact);
         }
         self.handed(signed, files)
+    }
+
+    /// Stages something more for a run.
+    ///
+    /// # Panics
+    /// When staging fails.
+    pub async fn put(&self, handed: &Handed, bytes: Bytes) -> Artefact {
+        let workspace = Workspace::new(self.staging.clone(), handed.run().clone());
+        workspace.put_artefact(bytes).await.expect("staged")
     }
 
     /// From now on staging does this to a file of a run, and to no other one.
@@ -223,6 +231,11 @@ impl Handed {
         self
     }
 
+    /// Cancels it.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
     /// Hands it over, as the stage does.
     ///
     /// # Errors
@@ -271,6 +284,7 @@ struct Staging {
     inner: FolderBlobs,
     trouble: Mutex<Option<(Artefact, Trouble, CancellationToken)>>,
     hangs: Arc<Notify>,
+    _folder: TempDir,
 }
 
 impl Staging {
