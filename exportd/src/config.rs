@@ -5,8 +5,10 @@
 mod encryption;
 mod peer;
 mod policy;
+mod schedules;
 mod sections;
 mod signing;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,12 +20,14 @@ use toml::{Table, Value};
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
+pub(crate) use self::schedules::Schedules;
 pub(crate) use self::sections::{
     Allow, Authority, Limits, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
 pub(crate) use self::signing::{Signing, SigningDriver, SigningKey};
+pub(crate) use self::webhooks::Webhooks;
 
 /// The settings of every role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +65,10 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// The gateway as a registry.
     pub(crate) registry: Registry,
+    /// Recurring runs.
+    pub(crate) schedules: Schedules,
+    /// Who is told of the ends of runs.
+    pub(crate) webhooks: Webhooks,
 }
 
 impl Default for Config {
@@ -82,6 +90,8 @@ impl Default for Config {
             workers: Workers::default(),
             log: Log::default(),
             registry: Registry::default(),
+            schedules: Schedules::default(),
+            webhooks: Webhooks::default(),
         }
     }
 }
@@ -162,6 +172,8 @@ impl Config {
         faults.extend(self.signing.faults());
         faults.extend(self.encryption.faults());
         faults.extend(self.registry.faults());
+        faults.extend(self.schedules.faults());
+        faults.extend(self.webhooks.faults());
         faults
     }
 
@@ -271,6 +283,8 @@ mod tests {
             "workers",
             "log",
             "registry",
+            "schedules",
+            "webhooks",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

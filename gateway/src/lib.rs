@@ -14,10 +14,13 @@ mod registry;
 mod request;
 mod routes;
 mod runs;
+mod schedules;
 pub mod server;
 mod state;
 mod token;
+mod webhooks;
 
 pub use registry::Registry;
 pub use routes::routes;
 pub use state::{Gateway, Limits, PublicKey};
+pub use webhooks::Webhooks;

@@ -11,6 +11,8 @@ mod ports;
 mod previous;
 mod reconciler;
 mod recorder;
+mod schedules;
+mod webhooks;
 
 pub use admission::{Admitter, Caps};
 pub use error::OrchestratorError;
@@ -18,3 +20,5 @@ pub use orchestrator::{Orchestrator, Pace};
 pub use ports::{Clock, Ports, system_clock};
 pub use reconciler::{Patience, Reconciled, Reconciler};
 pub use recorder::{Recorded, Recorder};
+pub use schedules::{Scheduled, Scheduler};
+pub use webhooks::{Dispatched, Dispatcher};

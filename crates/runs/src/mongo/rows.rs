@@ -53,6 +53,9 @@ pub(super) struct RunDocument {
     pub(super) last_ordinal: u64,
     /// Microseconds since 1970.
     pub(super) last_event_at: i64,
+    /// Whether its end is still to be told of; documents from before there was an outbox are not in it.
+    #[serde(default)]
+    unannounced: bool,
 }
 
 /// Names an idempotency key so that a client's key is never a run's own.
@@ -94,6 +97,7 @@ impl RunDocument {
             bundle_json: run.bundle.as_ref().map(serde_json::to_string).transpose()?,
             last_ordinal: 0,
             last_event_at: run.requested_at.as_micros(),
+            unannounced: true,
         })
     }
 
@@ -104,6 +108,7 @@ impl RunDocument {
             fingerprint: self.fingerprint.clone(),
             last_ordinal: ordinal,
             last_event_at: self.last_event_at.max(at.as_micros()),
+            unannounced: self.unannounced,
             ..Self::new(run, None)?
         })
     }
