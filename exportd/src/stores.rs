@@ -82,10 +82,13 @@ pub(crate) async fn webhooks(config: &Config) -> anyhow::Result<Arc<dyn WebhookS
     })
 }
 
-/// What encrypts the secrets of webhooks: the same key for gateway and orchestrator, made on first use.
+/// What encrypts the secrets of webhooks: the same key for gateway and orchestrator, made on first use where no
+/// setting names it.
 pub(crate) fn webhook_secrets(config: &Config) -> anyhow::Result<Arc<SecretKeeper>> {
     let path = config.path_or(&config.webhooks.key_file, "keys/webhooks.key");
-    secrets::make_key(&path)?;
+    if config.webhooks.key_file.as_os_str().is_empty() {
+        secrets::make_key(&path)?;
+    }
     let keeper = SecretKeeper::new(&secrets::read(&path)?);
     Ok(Arc::new(keeper.with_context(|| format!("webhooks.key_file: `{}` cannot be used", path.display()))?))
 }

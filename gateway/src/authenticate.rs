@@ -25,11 +25,7 @@ pub(crate) async fn session(gateway: &Gateway, request: &Incoming, scope: Scope)
 }
 
 /// As [`session`], for a caller who must have several scopes.
-pub(crate) async fn session_with(
-    gateway: &Gateway,
-    request: &Incoming,
-    scopes: &[Scope],
-) -> Result<Session, Problem> {
+pub(crate) async fn session_with(gateway: &Gateway, request: &Incoming, scopes: &[Scope]) -> Result<Session, Problem> {
     let first = scopes.first().copied().unwrap_or(Scope::Read);
     let session = session(gateway, request, first).await?;
     match scopes.iter().find(|scope| !session.caller.scopes.contains(scope)) {

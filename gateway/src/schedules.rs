@@ -210,8 +210,12 @@ async fn update(gateway: &Gateway, id: &str, mut request: Incoming) -> Result<Re
         overlap: overlap.unwrap_or(current.overlap),
         ..current.clone()
     };
-    let mut next = checked(gateway, wanted, now).await?;
-    let times_stay = (&next.cron, &next.time_zone, next.enabled) == (&current.cron, &current.time_zone, current.enabled);
+    // What cannot run any more can still be stopped.
+    let is_stopped = wanted == Schedule { enabled: false, ..current.clone() };
+    let mut next =
+        if is_stopped { Schedule { next_due: None, ..wanted } } else { checked(gateway, wanted, now).await? };
+    let times_stay =
+        (&next.cron, &next.time_zone, next.enabled) == (&current.cron, &current.time_zone, current.enabled);
     if times_stay {
         // A due time that is waiting to be met is not lost over a change of something else.
         next.next_due = current.next_due;
@@ -245,8 +249,8 @@ async fn delete(gateway: &Gateway, id: &str, request: Incoming) -> Result<Respon
 
 /// Judges a schedule as a whole, as if it were due now, and sets its next due time.
 async fn checked(gateway: &Gateway, schedule: Schedule, now: Timestamp) -> Result<Schedule, Problem> {
-    let times = Times::new(&schedule.cron, &schedule.time_zone)
-        .map_err(|error| invalid(error.path(), error.to_string()))?;
+    let times =
+        Times::new(&schedule.cron, &schedule.time_zone).map_err(|error| invalid(error.path(), error.to_string()))?;
     if !(1..=MAX_GRACE_MINUTES).contains(&schedule.grace_minutes) {
         return Err(invalid("graceMinutes", format!("use 1 to {MAX_GRACE_MINUTES} (a week)")));
     }

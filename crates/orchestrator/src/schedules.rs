@@ -176,8 +176,7 @@ impl Scheduler {
             Err(SubmitError::Ledger(error)) => return Err(error.into()),
             Err(SubmitError::Refused { code, problem, faults }) => {
                 let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                let reason =
-                    if faults.is_empty() { problem } else { format!("{problem}: {}", faults.join("; ")) };
+                let reason = if faults.is_empty() { problem } else { format!("{problem}: {}", faults.join("; ")) };
                 let (reason, error_code) = (Some(reason), Some(code));
                 return Ok(DueRecord { outcome: DueOutcome::Failed, reason, error_code, ..record });
             }

@@ -28,8 +28,6 @@ use crate::ports::Clock;
 const PER_PASS: u32 = 200;
 /// Messages under way at once.
 const AT_ONCE: usize = 16;
-/// Seconds that a delivery is one dispatcher's own: longer than any attempt takes.
-const LEASE_SECONDS: i64 = 90;
 /// Attempts that a delivery remembers.
 const REMEMBERED: usize = 50;
 
@@ -58,6 +56,7 @@ pub struct Dispatcher {
     store: Arc<dyn WebhookStore>,
     courier: Arc<dyn Courier>,
     clock: Clock,
+    lease_seconds: i64,
 }
 
 impl std::fmt::Debug for Dispatcher {
@@ -78,9 +77,9 @@ enum Seen {
 }
 
 impl Dispatcher {
-    /// A dispatcher.
-    pub fn new(store: Arc<dyn WebhookStore>, courier: Arc<dyn Courier>, clock: Clock) -> Self {
-        Self { store, courier, clock }
+    /// A dispatcher. A delivery is its own for `lease`, which is to be longer than any attempt takes.
+    pub fn new(store: Arc<dyn WebhookStore>, courier: Arc<dyn Courier>, clock: Clock, lease: Duration) -> Self {
+        Self { store, courier, clock, lease_seconds: i64::try_from(lease.as_secs()).unwrap_or(i64::MAX) }
     }
 
     /// Empties the outbox and sees to every delivery that is due. What cannot be seen to does not keep the pass from the
@@ -170,7 +169,7 @@ impl Dispatcher {
             None => return self.give_up(delivery, now, "the webhook was deleted").await,
         };
         let leased = Delivery {
-            next_attempt_at: Some(now.plus_seconds(LEASE_SECONDS)),
+            next_attempt_at: Some(now.plus_seconds(self.lease_seconds)),
             revision: delivery.revision.saturating_add(1),
             ..delivery
         };

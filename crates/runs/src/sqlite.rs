@@ -26,7 +26,8 @@ use crate::store::{
 };
 
 /// The schema, step by step; steps are only ever appended.
-const SCHEMA: &[&str] = &[include_str!("sqlite/schema.sql"), include_str!("sqlite/distributions.sql"), include_str!("sqlite/entries.sql")];
+const SCHEMA: &[&str] =
+    &[include_str!("sqlite/schema.sql"), include_str!("sqlite/distributions.sql"), include_str!("sqlite/entries.sql")];
 
 /// The run ledger of one machine: a SQLite file that several processes may open.
 #[derive(Clone, Debug)]

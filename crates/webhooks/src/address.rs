@@ -25,7 +25,7 @@ pub enum AddressRefused {
     #[error("the address must not hold a user or password: messages are signed")]
     Credentials,
     /// It is not public.
-    #[error("`{host}` is at {address}, which is not a public address; `webhooks.allow_private_hosts` names hosts that need not be")]
+    #[error("`{host}` is not at a public address; `webhooks.allow_private_hosts` names hosts that need not be")]
     Private {
         /// The host of the address.
         host: String,
@@ -33,7 +33,7 @@ pub enum AddressRefused {
         address: IpAddr,
     },
     /// It is public, and this deployment is offline.
-    #[error("`{host}` is at {address}, which is not a local address, and this deployment is offline")]
+    #[error("`{host}` is not at a local address, and this deployment is offline")]
     Offline {
         /// The host of the address.
         host: String,

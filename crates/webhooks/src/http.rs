@@ -54,7 +54,10 @@ impl Resolve for Guarded {
             let found = this.lookup.addresses(&host).await?;
             // One that is refused refuses all: a name that has both kinds of address is not to be trusted.
             for address in &found {
-                this.rules.allows(&host, address.ip())?;
+                if let Err(refused) = this.rules.allows(&host, address.ip()) {
+                    tracing::warn!(host, address = %address.ip(), "a webhook is not sent there");
+                    return Err(refused.into());
+                }
             }
             if found.is_empty() {
                 return Err(AddressRefused::Unknown(host).into());
@@ -100,10 +103,8 @@ impl HttpCourier {
     async fn attempt(&self, parcel: Parcel<'_>) -> Result<Sent, String> {
         let Parcel { tenant, webhook, url, sealed_secret, id, at, body } = parcel;
         let url = self.rules.judged(url).map_err(|error| error.to_string())?;
-        let secret = self
-            .secrets
-            .open(sealed_secret, tenant.as_str(), webhook.as_str())
-            .map_err(|error| error.to_string())?;
+        let secret =
+            self.secrets.open(sealed_secret, tenant.as_str(), webhook.as_str()).map_err(|error| error.to_string())?;
         let seconds = at.as_seconds();
         let answer = self
             .client

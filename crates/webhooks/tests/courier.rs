@@ -121,13 +121,15 @@ async fn a_receiver_that_says_nothing_is_not_waited_for() {
 async fn an_address_that_is_not_public_is_not_connected_to_whatever_its_name() {
     let receiver = Receiver::start([]).await;
     let named = |host: &str| format!("http://{host}:{}/hook", receiver.port());
-    let by_name = AddressRules { allow_http_hosts: hosts(&["outside.example", "127.0.0.1"]), ..AddressRules::default() };
+    let by_name =
+        AddressRules { allow_http_hosts: hosts(&["outside.example", "127.0.0.1"]), ..AddressRules::default() };
     for says in ["127.0.0.1", "93.184.215.14 127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "10.1.2.3"] {
         let courier = courier(by_name.clone(), Says(says, 0), PATIENT);
         let (sent, _) = send(&courier, &named("outside.example")).await;
         let error = sent.error.unwrap();
         assert_eq!(sent.status, None, "{says}");
-        assert!(error.contains("not a public address"), "{says}: {error}");
+        assert!(error.contains("not at a public address"), "{says}: {error}");
+        assert!(says.split(' ').all(|address| !error.contains(address)), "whoever asks learns no address: {error}");
     }
     // Nor by its number, in any spelling.
     let courier = courier(by_name, Says("127.0.0.1", 0), PATIENT);
@@ -155,18 +157,56 @@ async fn a_host_that_is_allowed_is_connected_to_where_it_was_found() {
 fn addresses_of_every_special_kind_are_told_from_public_ones() {
     let rules = AddressRules::default();
     for address in [
-        "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.9.9.9", "169.254.169.254", "172.31.0.1", "192.0.0.170", "192.0.2.1",
-        "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1",
-        "255.255.255.255", "::", "::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::10.0.0.1", "64:ff9b::a00:1",
-        "64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1", "2002:a00:1::1", "2002:7f00:1::1", "3fff::1", "fc00::1",
-        "fd12::1", "fe80::1", "fec0::1", "ff02::1", "4000::1",
+        "0.0.0.0",
+        "10.0.0.1",
+        "100.64.0.1",
+        "127.9.9.9",
+        "169.254.169.254",
+        "172.31.0.1",
+        "192.0.0.170",
+        "192.0.2.1",
+        "192.88.99.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:10.0.0.1",
+        "::ffff:169.254.169.254",
+        "::10.0.0.1",
+        "64:ff9b::a00:1",
+        "64:ff9b:1::1",
+        "100::1",
+        "2001::1",
+        "2001:db8::1",
+        "2002:a00:1::1",
+        "2002:7f00:1::1",
+        "3fff::1",
+        "fc00::1",
+        "fd12::1",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+        "4000::1",
     ] {
         let refused = rules.allows("h", address.parse().unwrap()).unwrap_err();
         assert!(matches!(refused, AddressRefused::Private { .. }), "{address}");
     }
-    for address in ["93.184.215.14", "8.8.8.8", "100.128.0.1", "172.32.0.1", "198.20.0.1", "2606:4700::1111", "2001:4860::8888",
-        "::ffff:8.8.8.8", "64:ff9b::808:808"]
-    {
+    for address in [
+        "93.184.215.14",
+        "8.8.8.8",
+        "100.128.0.1",
+        "172.32.0.1",
+        "198.20.0.1",
+        "2606:4700::1111",
+        "2001:4860::8888",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",
+    ] {
         assert_eq!(rules.allows("h", address.parse().unwrap()), Ok(()), "{address}");
     }
     let offline = AddressRules { offline: true, ..AddressRules::default() };
@@ -186,10 +226,10 @@ fn an_address_that_nothing_would_ever_be_sent_to_is_refused_when_it_is_given() {
         ("ftp://hooks.example/", "not an address"),
         ("file:///etc/passwd", "not an address"),
         ("hooks.example", "not an address"),
-        ("https://127.0.0.1/", "not a public address"),
-        ("https://[::1]/", "not a public address"),
-        ("https://0177.0.0.1/", "not a public address"),
-        ("https://169.254.169.254/latest/meta-data", "not a public address"),
+        ("https://127.0.0.1/", "not at a public address"),
+        ("https://[::1]/", "not at a public address"),
+        ("https://0177.0.0.1/", "not at a public address"),
+        ("https://169.254.169.254/latest/meta-data", "not at a public address"),
     ] {
         let told = rules.check_url(bad).unwrap_err().to_string();
         assert!(told.contains(word), "{bad}: {told}");

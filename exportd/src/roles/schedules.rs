@@ -47,8 +47,10 @@ struct ScheduleMetrics {
 
 impl ScheduleMetrics {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let due =
-            IntCounterVec::new(Opts::new("exporter_schedule_due_total", "Due times of schedules, by outcome."), &["outcome"])?;
+        let due = IntCounterVec::new(
+            Opts::new("exporter_schedule_due_total", "Due times of schedules, by outcome."),
+            &["outcome"],
+        )?;
         let errors = IntCounter::new(
             "exporter_schedule_errors_total",
             "Due times that could not be looked after and wait for the next look.",

@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::stores;
 
+/// What a lease is longer than an attempt: time to write what became of it, on a busy store.
+const LEASE_MARGIN: Duration = Duration::from_secs(20);
+
 /// Lets a dispatcher work until `stop` fires.
 pub(super) async fn add(
     config: &Config,
@@ -23,10 +26,9 @@ pub(super) async fn add(
 ) -> anyhow::Result<()> {
     let settings = &config.webhooks;
     let timeout = Duration::from_secs(settings.timeout_seconds);
-    let courier =
-        HttpCourier::new(settings.rules(), stores::webhook_secrets(config)?, Arc::new(SystemLookup), timeout)
-            .context("cannot send to webhooks")?;
-    let dispatcher = Dispatcher::new(stores::webhooks(config).await?, Arc::new(courier), clock);
+    let courier = HttpCourier::new(settings.rules(), stores::webhook_secrets(config)?, Arc::new(SystemLookup), timeout)
+        .context("cannot send to webhooks")?;
+    let dispatcher = Dispatcher::new(stores::webhooks(config).await?, Arc::new(courier), clock, timeout + LEASE_MARGIN);
     let metrics = WebhookMetrics::register(registry).context("cannot register metrics")?;
     let pace = Duration::from_secs(settings.check_seconds);
     tasks.spawn(async move { dispatcher.run(pace, stop, |pass| metrics.count(pass)).await });
@@ -44,7 +46,10 @@ struct WebhookMetrics {
 impl WebhookMetrics {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let messages = IntCounterVec::new(
-            Opts::new("exporter_webhook_deliveries_total", "Attempts to send to webhooks, by what became of the message."),
+            Opts::new(
+                "exporter_webhook_deliveries_total",
+                "Attempts to send to webhooks, by what became of the message.",
+            ),
             &["outcome"],
         )?;
         let errors = IntCounter::new(
@@ -93,7 +98,14 @@ mod tests {
             let line = format!("exporter_webhook_deliveries_total{{outcome=\"{outcome}\"}} 0\n");
             assert!(page().contains(&line), "{outcome}");
         }
-        let pass = Dispatched { delivered: 1, retried: 2, failed: 3, errors: 4, outbox_age_seconds: 5, ..Dispatched::default() };
+        let pass = Dispatched {
+            delivered: 1,
+            retried: 2,
+            failed: 3,
+            errors: 4,
+            outbox_age_seconds: 5,
+            ..Dispatched::default()
+        };
         metrics.count(pass);
         for (outcome, count) in [("delivered", 1), ("retried", 2), ("failed", 3)] {
             let line = format!("exporter_webhook_deliveries_total{{outcome=\"{outcome}\"}} {count}\n");

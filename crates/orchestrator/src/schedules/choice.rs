@@ -26,9 +26,10 @@ pub(super) fn choose(schedule: &Schedule, times: &Times, first: Timestamp, now: 
     let oldest = now.plus_seconds(-i64::from(minutes) * 60);
     match times.newest(first.max(oldest), now) {
         Some(due) if due == first => Choice::Run { due, reason: None },
-        Some(due) => {
-            Choice::Run { due, reason: Some(format!("nobody met the due times from {first} on; this run is for the newest")) }
-        }
+        Some(due) => Choice::Run {
+            due,
+            reason: Some(format!("nobody met the due times from {first} on; this run is for the newest")),
+        },
         None => Choice::Missed(format!("nobody came within {minutes} minutes")),
     }
 }

@@ -253,7 +253,8 @@ async fn a_run_that_cannot_be_is_told_at_the_schedule_and_tried_at_the_next_due_
     let gone = Schedule { id: "gone".parse().unwrap(), profile_id: "none".parse().unwrap(), ..every_ten_minutes() };
     let mut unreadable = Schedule { id: "unreadable".parse().unwrap(), ..every_ten_minutes() };
     unreadable.selectors.kinds = vec!["rumour".to_owned()];
-    let unmade = Schedule { id: "unmade".parse().unwrap(), profile_id: "trivy-db".parse().unwrap(), ..every_ten_minutes() };
+    let unmade =
+        Schedule { id: "unmade".parse().unwrap(), profile_id: "trivy-db".parse().unwrap(), ..every_ten_minutes() };
     for schedule in [&gone, &unreadable, &unmade] {
         desk.put(schedule).await;
     }
@@ -268,7 +269,10 @@ async fn a_run_that_cannot_be_is_told_at_the_schedule_and_tried_at_the_next_due_
     ] {
         let schedule = desk.schedule(id).await;
         let last = schedule.last.unwrap();
-        assert_eq!((last.outcome, last.error_code, schedule.next_due), (DueOutcome::Failed, Some(code), Some(at(1_200))));
+        assert_eq!(
+            (last.outcome, last.error_code, schedule.next_due),
+            (DueOutcome::Failed, Some(code), Some(at(1_200)))
+        );
         assert!(last.reason.as_ref().unwrap().contains(reason), "{last:?}");
     }
     assert_eq!(desk.runs().await, []);

@@ -107,7 +107,7 @@ impl Desk {
         let keeper = Arc::new(SecretKeeper::new(KEY).unwrap());
         let courier = HttpCourier::new(rules, keeper, Arc::new(SystemLookup), Duration::from_millis(500)).unwrap();
         let store = Arc::new(Dying { store: self.webhooks(), left: AtomicU32::new(writes) });
-        Dispatcher::new(store, Arc::new(courier), self.ports().clock)
+        Dispatcher::new(store, Arc::new(courier), self.ports().clock, Duration::from_mins(1))
     }
 
     /// Makes a webhook of a receiver; gives it with its secret.

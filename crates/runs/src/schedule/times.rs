@@ -65,7 +65,8 @@ impl Times {
     /// # Errors
     /// When one of them is none.
     pub fn new(expression: &str, zone: &str) -> Result<Self, TimesError> {
-        let refuse = |cause: String| TimesError::Expression { expression: expression.chars().take(80).collect(), cause };
+        let refuse =
+            |cause: String| TimesError::Expression { expression: expression.chars().take(80).collect(), cause };
         if expression.len() > MAX_EXPRESSION {
             return Err(refuse(format!("it is longer than {MAX_EXPRESSION} bytes")));
         }

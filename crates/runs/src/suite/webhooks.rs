@@ -95,7 +95,9 @@ pub async fn deliveries_are_listed_newest_first_and_found_when_somebody_must_see
     let acme = tenant("acme");
     let (hook, other) = (webhook(&acme, "importer"), webhook(&acme, "chat"));
     for number in 1..=5 {
-        assert!(store.create_delivery(&delivery(&hook, number, at(10 - i64::try_from(number).unwrap()))).await.unwrap());
+        assert!(
+            store.create_delivery(&delivery(&hook, number, at(10 - i64::try_from(number).unwrap()))).await.unwrap()
+        );
     }
     assert!(store.create_delivery(&delivery(&other, 9, at(1))).await.unwrap());
     let page = store.deliveries(&acme, &hook.webhook.id, None, 2).await.unwrap();
