@@ -1,11 +1,16 @@
 //! The command line as it is written; `--help` is made from the comments here.
 
+mod schedule;
+mod webhook;
+
 use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::schedule::ScheduleCommand;
+pub(crate) use self::webhook::WebhookCommand;
 use crate::selectors::SelectorArguments;
 
 /// Export vulnerability evidence as reproducible, signed bundles.
@@ -166,136 +171,6 @@ pub(crate) enum RunCommand {
     Cancel {
         /// Its id.
         run: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ScheduleCommand {
-    /// List the tenant's schedules.
-    List,
-    /// Show one schedule, and what came of its last due time.
-    Show {
-        /// Its id.
-        schedule: String,
-    },
-    /// Create a schedule.
-    Create {
-        /// Its id, such as nightly.
-        schedule: String,
-        /// The profile, such as json-raw or json:raw.
-        #[arg(long)]
-        profile: String,
-        /// When: five fields such as "30 2 * * *", or a nickname such as @daily.
-        #[arg(long, value_name = "EXPRESSION")]
-        cron: String,
-        /// IANA time zone that the expression is read in.
-        #[arg(long, value_name = "ZONE", default_value = "UTC")]
-        time_zone: String,
-        /// What becomes of due times that nobody met: one run for the newest of them (once), or none (skip).
-        #[arg(long, value_name = "once|skip", default_value = "once")]
-        missed: String,
-        /// Minutes after a due time in which a missed one is still made up for.
-        #[arg(long, value_name = "MINUTES")]
-        grace_minutes: Option<u32>,
-        /// What becomes of a due time while the run before is at work: none (skip), or one more run (allow).
-        #[arg(long, value_name = "skip|allow", default_value = "skip")]
-        overlap: String,
-        #[command(flatten)]
-        selectors: Box<SelectorArguments>,
-        /// Policy snapshot to use, where the profile takes one.
-        #[arg(long, value_name = "ID")]
-        policy_snapshot: Option<String>,
-        /// Base of a delta: the run that made a mirror, or the digest of that mirror's export.json.
-        #[arg(long, value_name = "RUN|DIGEST")]
-        base: Option<String>,
-        /// Check, and show when it would be due, but write nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Change a schedule by a JSON document with the members to change.
-    Update {
-        /// Its id.
-        schedule: String,
-        /// The document; `-` reads standard input.
-        #[arg(long, value_name = "FILE", required_unless_present_any = ["enable", "disable", "cron"])]
-        file: Option<PathBuf>,
-        /// Let due times make runs.
-        #[arg(long, conflicts_with = "disable")]
-        enable: bool,
-        /// Let them make none.
-        #[arg(long)]
-        disable: bool,
-        /// Another expression.
-        #[arg(long, value_name = "EXPRESSION")]
-        cron: Option<String>,
-        /// Check, and show when it would be due, but write nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Delete a schedule; its runs stay.
-    Delete {
-        /// Its id.
-        schedule: String,
-    },
-    /// Show the next five due times.
-    Next {
-        /// Its id.
-        schedule: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum WebhookCommand {
-    /// List the tenant's webhooks.
-    List,
-    /// Create a webhook; its secret is printed this once.
-    Create {
-        /// Where messages are sent to.
-        url: String,
-        /// What it is told of; give it again for each (left out: every end of a run).
-        #[arg(long, value_name = "run.succeeded|run.failed|run.aborted")]
-        event: Vec<String>,
-        /// Only of runs of this profile.
-        #[arg(long)]
-        profile: Option<String>,
-        /// For people.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        description: String,
-    },
-    /// Let messages be sent again, after a receiver answered 410.
-    Enable {
-        /// Its id.
-        webhook: String,
-    },
-    /// Let none be sent.
-    Disable {
-        /// Its id.
-        webhook: String,
-    },
-    /// Delete a webhook.
-    Delete {
-        /// Its id.
-        webhook: String,
-    },
-    /// List messages to a webhook and what became of them, newest first.
-    Deliveries {
-        /// Its id.
-        webhook: String,
-        /// At most so many.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
-        limit: u32,
-    },
-    /// Send a message again.
-    Replay {
-        /// The webhook.
-        webhook: String,
-        /// The message's id.
-        delivery: String,
-    },
-    /// Send a message that says nothing.
-    Test {
-        /// Its id.
-        webhook: String,
     },
 }
 

@@ -132,12 +132,13 @@ impl Entries for MongoRuns {
         if let Some(before) = before {
             query.insert("entry_id", doc! { "$lt": before });
         }
-        // An entry may stand there twice for a moment; then the page is a little shorter than its limit.
+        // An entry may stand there twice for a moment: some more are read, so that the page is as long as it can be.
         let sort = doc! { "entry_id": -1, "revision": -1 };
         let kept = self.kept::<E>();
-        let find = kept.find(query).sort(sort).limit(i64::from(limit));
+        let find = kept.find(query).sort(sort).limit(i64::from(limit) + 16);
         let mut documents = all(act, find).await?;
         documents.dedup_by(|later, earlier| later.entry_id == earlier.entry_id);
+        documents.truncate(limit as usize);
         documents.iter().filter(|document| !document.removed).map(|document| document.entry(act)).collect()
     }
 
