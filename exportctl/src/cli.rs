@@ -1,11 +1,16 @@
 //! The command line as it is written; `--help` is made from the comments here.
 
+mod schedule;
+mod webhook;
+
 use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::schedule::ScheduleCommand;
+pub(crate) use self::webhook::WebhookCommand;
 use crate::selectors::SelectorArguments;
 
 /// Export vulnerability evidence as reproducible, signed bundles.
@@ -61,6 +66,12 @@ pub(crate) enum Command {
     /// Runs: ask for a bundle and follow its making.
     #[command(subcommand)]
     Run(RunCommand),
+    /// Schedules: runs that recur.
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// Webhooks: who is told of the ends of runs.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Bundles: download, verify and look into them.
     #[command(subcommand)]
     Bundle(BundleCommand),

@@ -12,10 +12,12 @@ mod output;
 mod pack;
 mod profile;
 mod run;
+mod schedule;
 mod selectors;
 mod site;
 mod verify;
 mod watch;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -68,6 +70,8 @@ async fn online(global: &cli::Global, command: Command) -> Result<Exit, Failure>
         Command::Login(arguments) => login::login(global, arguments).await,
         Command::Profile(command) => profile::profile(global, command).await,
         Command::Run(command) => run::run(global, command).await,
+        Command::Schedule(command) => schedule::schedule(global, command).await,
+        Command::Webhook(command) => webhook::webhook(global, command).await,
         Command::Bundle(command) => bundle::online(global, command).await,
         Command::Completions { .. } => Ok(Exit::Ok),
     }

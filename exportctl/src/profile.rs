@@ -28,7 +28,8 @@ pub(crate) async fn profile(global: &Global, command: ProfileCommand) -> Result<
     Ok(Exit::Ok)
 }
 
-fn document(path: &Path) -> Result<Value, Failure> {
+/// Reads a JSON document; `-` is standard input.
+pub(crate) fn document(path: &Path) -> Result<Value, Failure> {
     serde_json::from_str(&read_text(path)?).map_err(|cause| Failure::Json { path: path.to_owned(), cause })
 }
 

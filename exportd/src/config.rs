@@ -8,9 +8,13 @@ mod oci;
 mod peer;
 mod policy;
 mod retention;
+mod schedules;
+mod sections;
 mod sections;
 mod signing;
+mod signing;
 mod targets;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -25,6 +29,7 @@ pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::retention::Retention;
+pub(crate) use self::schedules::Schedules;
 pub(crate) use self::sections::{
     Allow, Authority, Limits, Links, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
@@ -32,6 +37,7 @@ pub(crate) use self::sections::{
 pub(crate) use self::signing::FormerKey;
 pub(crate) use self::signing::{Signing, SigningDriver, SigningKey};
 pub(crate) use self::targets::{Directory, Object, Sse};
+pub(crate) use self::webhooks::Webhooks;
 
 /// The settings of every role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +89,10 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     /// The registries that bundles are pushed to.
     pub(crate) oci: Oci,
+    /// Recurring runs.
+    pub(crate) schedules: Schedules,
+    /// Who is told of the ends of runs.
+    pub(crate) webhooks: Webhooks,
 }
 
 impl Default for Config {
@@ -111,6 +121,8 @@ impl Default for Config {
             directory: Directory::default(),
             retention: Retention::default(),
             oci: Oci::default(),
+            schedules: Schedules::default(),
+            webhooks: Webhooks::default(),
         }
     }
 }
@@ -196,6 +208,8 @@ impl Config {
         faults.extend(self.directory.faults(allowed(DistributionKind::Directory)));
         faults.extend(self.retention.faults());
         faults.extend(self.oci.faults(self.allow.distribution.contains(&DistributionKind::Oci)));
+        faults.extend(self.schedules.faults());
+        faults.extend(self.webhooks.faults());
         faults
     }
 
@@ -310,6 +324,8 @@ mod tests {
             "directory",
             "retention",
             "oci",
+            "schedules",
+            "webhooks",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

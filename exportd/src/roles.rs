@@ -3,7 +3,9 @@
 mod all;
 mod gateway;
 mod orchestrator;
+mod schedules;
 mod stages;
+mod webhooks;
 
 use std::io::Write as _;
 use std::net::SocketAddr;

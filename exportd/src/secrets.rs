@@ -34,3 +34,23 @@ pub(crate) fn make_password(path: &Path) -> anyhow::Result<()> {
         Err(error) => Err(error).with_context(|| format!("cannot create `{}`", path.display())),
     }
 }
+
+/// Writes a random key for the owner's eyes, unless there is one. Roles that start together agree on one: it appears under its
+/// name whole or not at all.
+pub(crate) fn make_key(path: &Path) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let told = || format!("cannot write `{}`", path.display());
+    // Readable by its owner only, as temporary files are.
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(told)?;
+    let key: [u8; 32] = rand::random();
+    file.write_all(hex::encode(key).as_bytes()).and_then(|()| file.as_file().sync_all()).with_context(told)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.error).with_context(told),
+    }
+}

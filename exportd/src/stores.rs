@@ -17,7 +17,8 @@ use export_evidence::policy::{HttpPolicyEngine, MongoPolicyStore, PolicySource, 
 use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, connect};
-use export_runs::{MongoRuns, RetentionStore, RunStore, RunStoreError, SqliteRuns};
+use export_runs::{MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns, WebhookStore};
+use export_webhooks::SecretKeeper;
 use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
@@ -67,13 +68,46 @@ pub(crate) async fn runs(config: &Config) -> anyhow::Result<Arc<dyn RunStore>> {
 /// The run ledger as retention sees it.
 pub(crate) async fn run_ledger(config: &Config) -> anyhow::Result<Arc<dyn RetentionStore>> {
     Ok(match config.store.driver {
-        StoreDriver::Sqlite => Arc::new(SqliteRuns::open(&data_dir(config)?.join("runs.db"))?),
-        StoreDriver::Mongodb => {
-            let database = mongo(config).await?;
-            let is_transient = |error: &RunStoreError| matches!(error, RunStoreError::Unavailable { .. });
-            Arc::new(opened(async || MongoRuns::open(database.clone()).await, is_transient).await?)
-        }
+        StoreDriver::Sqlite => Arc::new(sqlite_runs(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_runs(config).await?),
     })
+}
+
+/// The schedules, which lie where the run ledger lies.
+pub(crate) async fn schedules(config: &Config) -> anyhow::Result<Arc<dyn ScheduleStore>> {
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => Arc::new(sqlite_runs(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_runs(config).await?),
+    })
+}
+
+/// The webhooks, which lie there too.
+pub(crate) async fn webhooks(config: &Config) -> anyhow::Result<Arc<dyn WebhookStore>> {
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => Arc::new(sqlite_runs(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_runs(config).await?),
+    })
+}
+
+/// What encrypts the secrets of webhooks: the same key for gateway and orchestrator, made on first use where no
+/// setting names it.
+pub(crate) fn webhook_secrets(config: &Config) -> anyhow::Result<Arc<SecretKeeper>> {
+    let path = config.path_or(&config.webhooks.key_file, "keys/webhooks.key");
+    if config.webhooks.key_file.as_os_str().is_empty() {
+        secrets::make_key(&path)?;
+    }
+    let keeper = SecretKeeper::new(&secrets::read(&path)?);
+    Ok(Arc::new(keeper.with_context(|| format!("webhooks.key_file: `{}` cannot be used", path.display()))?))
+}
+
+fn sqlite_runs(config: &Config) -> anyhow::Result<SqliteRuns> {
+    Ok(SqliteRuns::open(&data_dir(config)?.join("runs.db"))?)
+}
+
+async fn mongo_runs(config: &Config) -> anyhow::Result<MongoRuns> {
+    let database = mongo(config).await?;
+    let is_transient = |error: &RunStoreError| matches!(error, RunStoreError::Unavailable { .. });
+    Ok(opened(async || MongoRuns::open(database.clone()).await, is_transient).await?)
 }
 
 /// The evidence ledger.

@@ -24,6 +24,16 @@ pub(crate) async fn session(gateway: &Gateway, request: &Incoming, scope: Scope)
     Ok(Session { caller, tenant })
 }
 
+/// As [`session`], for a caller who must have several scopes.
+pub(crate) async fn session_with(gateway: &Gateway, request: &Incoming, scopes: &[Scope]) -> Result<Session, Problem> {
+    let first = scopes.first().copied().unwrap_or(Scope::Read);
+    let session = session(gateway, request, first).await?;
+    match scopes.iter().find(|scope| !session.caller.scopes.contains(scope)) {
+        Some(scope) => Err(Problem::new(ErrorCode::ScopeMissing, format!("the token lacks the scope `{scope}`"))),
+        None => Ok(session),
+    }
+}
+
 pub(crate) async fn caller(gateway: &Gateway, request: &Incoming) -> Result<Caller, Problem> {
     let refuse = |detail: String| Problem::new(ErrorCode::Unauthenticated, detail);
     let header = request

@@ -15,12 +15,15 @@ mod registry;
 mod request;
 mod routes;
 mod runs;
+mod schedules;
 pub mod server;
 mod state;
 mod token;
 mod vex;
+mod webhooks;
 
 pub use registry::Registry;
 pub use routes::routes;
 pub use state::{Gateway, Limits, PublicKey};
 pub use vex::VexRepositories;
+pub use webhooks::Webhooks;

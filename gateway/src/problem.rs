@@ -1,7 +1,9 @@
 //! Answers that are not a success (RFC 9457, design D9).
 
 use export_contract::ErrorCode;
+use export_contract::selectors::SelectorError;
 use export_runs::RunStoreError;
+use export_runs::submit::SubmitError;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use warp::reply::Response;
@@ -114,6 +116,18 @@ impl From<RunStoreError> for Problem {
     }
 }
 
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Ledger(error) => error.into(),
+            SubmitError::Refused { code, problem, faults } => {
+                let errors = faults.into_iter().map(|SelectorError { path, problem }| FieldError { path, problem });
+                Self::new(code, problem).with_errors(errors.collect())
+            }
+        }
+    }
+}
+
 impl From<export_blobs::BlobError> for Problem {
     fn from(error: export_blobs::BlobError) -> Self {
         use export_blobs::BlobError;
@@ -131,12 +145,22 @@ impl From<export_blobs::BlobError> for Problem {
 /// The one table of codes and statuses.
 fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::InvalidRequest | ErrorCode::InvalidSelector | ErrorCode::InvalidProfile => StatusCode::BAD_REQUEST,
+        ErrorCode::InvalidRequest
+        | ErrorCode::InvalidSelector
+        | ErrorCode::InvalidProfile
+        | ErrorCode::InvalidSchedule
+        | ErrorCode::InvalidWebhook => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorCode::ScopeMissing | ErrorCode::TenantMismatch | ErrorCode::LinkInvalid => StatusCode::FORBIDDEN,
-        ErrorCode::ProfileNotFound | ErrorCode::RunNotFound | ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::ProfileNotFound
+        | ErrorCode::RunNotFound
+        | ErrorCode::ScheduleNotFound
+        | ErrorCode::WebhookNotFound
+        | ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::ProfileExists
+        | ErrorCode::ScheduleExists
+        | ErrorCode::WebhookConflict
         | ErrorCode::RunConflict
         | ErrorCode::NotReady
         | ErrorCode::SnapshotChanged

@@ -14,12 +14,16 @@ use warp::{Filter, Reply};
 use crate::problem::Problem;
 use crate::request::{Incoming, incoming};
 use crate::state::Gateway;
-use crate::{admin, downloads, events, links, profiles, registry, runs, token, vex};
+use crate::{admin, downloads, events, links, profiles, registry, runs, schedules, token, vex, webhooks};
 
 /// The whole API as one filter that never rejects.
 pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + use<> {
     profile_routes(gateway)
         .or(run_routes(gateway))
+        .unify()
+        .or(schedules::routes(gateway))
+        .unify()
+        .or(webhooks::routes(gateway))
         .unify()
         .or(download_routes(gateway))
         .unify()
@@ -175,19 +179,19 @@ fn vex_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
 }
 
 /// The names of a path, one after the other.
-fn path(names: &[&'static str]) -> BoxedFilter<()> {
+pub(crate) fn path(names: &[&'static str]) -> BoxedFilter<()> {
     names.iter().fold(warp::any().boxed(), |filter, name| filter.and(warp::path(*name)).boxed())
 }
 
 /// `/api/export/<collection>/{id}`, with `/<tail>` where that is not empty; gives the id.
-fn item(collection: &'static str, tail: &'static str) -> BoxedFilter<(String,)> {
+pub(crate) fn item(collection: &'static str, tail: &'static str) -> BoxedFilter<(String,)> {
     let id = path(&["api", "export", collection]).and(warp::path::param());
     let tail = if tail.is_empty() { warp::any().boxed() } else { warp::path(tail).boxed() };
     id.and(tail).and(warp::path::end()).boxed()
 }
 
 /// Gateway and request for an endpoint without path parameters.
-fn call<F, Fut>(gateway: &Gateway, endpoint: F) -> BoxedFilter<(Response,)>
+pub(crate) fn call<F, Fut>(gateway: &Gateway, endpoint: F) -> BoxedFilter<(Response,)>
 where
     F: Fn(Gateway, Incoming) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
@@ -200,12 +204,12 @@ where
         .boxed()
 }
 
-fn state(gateway: &Gateway) -> BoxedFilter<(Gateway, Incoming)> {
+pub(crate) fn state(gateway: &Gateway) -> BoxedFilter<(Gateway, Incoming)> {
     let gateway = gateway.clone();
     warp::any().map(move || gateway.clone()).and(incoming()).boxed()
 }
 
-fn answer(outcome: Result<Response, Problem>) -> Response {
+pub(crate) fn answer(outcome: Result<Response, Problem>) -> Response {
     outcome.unwrap_or_else(Problem::into_response)
 }
 

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use export_authority::Scope;
 use export_canon::digesting::sha256;
 use export_contract::message::Distribution;
-use export_contract::profile::ProfileKind;
-use export_contract::run::{Run, RunOptions, RunProgress, RunStatus};
-use export_contract::selectors::{SelectorError, SelectorRequest};
-use export_contract::{ErrorCode, Generation, RunId, Version};
-use export_runs::{CancelOutcome, CreateOutcome, RunFilter, find_base};
+use export_contract::run::{Run, RunOptions};
+use export_contract::selectors::SelectorRequest;
+use export_contract::{ErrorCode, RunId};
+use export_runs::schedule::KEY_PREFIX;
+use export_runs::submit::{self, RunRequester, RunWanted};
+use export_runs::{CancelOutcome, CreateOutcome, RunFilter};
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use warp::reply::Response;
 
 use crate::authenticate::{Session, session};
 use crate::problem::{FieldError, Problem};
-use crate::profiles;
 use crate::request::{Incoming, parse_json};
 use crate::routes::json_response;
 use crate::state::{Gateway, new_id, now};
@@ -51,48 +51,21 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
     }
     let body = request.bytes(gateway.limits.body_bytes).await?;
     let wanted: NewRun = parse_json(&body)?;
-    let profile = profiles::find(gateway, &session, &wanted.profile_id, None).await?;
-    if !gateway.supported.contains(&profile.kind) {
-        return Err(Problem::new(
-            ErrorCode::ProfileUnsupported,
-            format!("no adapter of this deployment makes `{}`", profile.kind),
-        ));
-    }
     let requested_at = now();
-    let selectors = wanted.selectors.resolve(&session.tenant, requested_at).map_err(|faults| {
-        let errors = faults.into_iter().map(|SelectorError { path, problem }| FieldError { path, problem }).collect();
-        Problem::new(ErrorCode::InvalidSelector, "the selectors are not valid").with_errors(errors)
-    })?;
-    let options = options(gateway, &session, profile.kind, wanted.options).await?;
     let id = new_id();
-    let run = Run {
-        v: Version,
-        id: id.clone(),
-        tenant: session.tenant.clone(),
-        profile_id: profile.id.clone(),
-        profile_revision: profile.revision,
-        profile_kind: profile.kind,
-        selectors,
-        options,
-        requested_by: session.caller.subject.clone(),
-        requested_at,
-        correlation_id: correlation(&request).unwrap_or_else(|| id.to_string()),
-        status: RunStatus::Pending,
-        generation: Generation::FIRST,
-        phase: None,
-        started_at: None,
-        completed_at: None,
-        duration_ms: None,
-        error_code: None,
-        error_message: None,
-        policy_snapshot_id: None,
-        progress: RunProgress::default(),
-        base: None,
-        bundle: None,
-        expiry: None,
-        inputs: Vec::new(),
-        distributions: Vec::new(),
+    let prepared = RunWanted {
+        tenant: &session.tenant,
+        profile: &wanted.profile_id,
+        selectors: &wanted.selectors,
+        options: &wanted.options,
+        until: requested_at,
     };
+    let run = submit::prepare(&*gateway.runs, &gateway.supported, prepared).await?.requested(RunRequester {
+        id: id.clone(),
+        by: session.caller.subject.clone(),
+        at: requested_at,
+        correlation_id: correlation(&request).unwrap_or_else(|| id.to_string()),
+    });
     let fingerprint = sha256(&body).hex();
     let run = match gateway.runs.create_run(&run, key.as_deref().map(|key| (key, fingerprint.as_str()))).await? {
         CreateOutcome::Created(run) | CreateOutcome::Existing(run) => run,
@@ -114,57 +87,6 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         response.headers_mut().insert(http::header::LOCATION, location);
     }
     Ok(response)
-}
-
-/// Judges the base of a delta and names it by its run: a digest may later be that of another run as well (design D25).
-async fn options(
-    gateway: &Gateway,
-    session: &Session,
-    kind: ProfileKind,
-    mut options: RunOptions,
-) -> Result<RunOptions, Problem> {
-    let at_base = |code, problem: String| {
-        let errors = vec![FieldError { path: "options.baseExportId".to_owned(), problem: problem.clone() }];
-        Problem::new(code, problem).with_errors(errors)
-    };
-    if kind != ProfileKind::MirrorDelta {
-        if options.base_export_id.is_some() || options.reset_baseline {
-            let problem = format!("only `mirror:delta` builds upon a base, the profile is `{kind}`");
-            return Err(at_base(ErrorCode::InvalidRequest, problem));
-        }
-        return Ok(options);
-    }
-    let Some(name) = options.base_export_id.take() else {
-        let problem = "a delta needs a base: the id of a run that made a mirror, or the digest of its export.json; \
-                       or set options.resetBaseline";
-        return if options.reset_baseline {
-            Ok(options)
-        } else {
-            Err(at_base(ErrorCode::BaseMissing, problem.to_owned()))
-        };
-    };
-    if options.reset_baseline {
-        let problem = "a delta that resets the baseline builds upon nothing: leave out one of the two".to_owned();
-        return Err(at_base(ErrorCode::InvalidRequest, problem));
-    }
-    let Some(base) = find_base(&*gateway.runs, &session.tenant, &name).await? else {
-        let problem = format!("tenant `{}` has no finished mirror `{name}`", session.tenant);
-        return Err(at_base(ErrorCode::BaseMissing, problem));
-    };
-    if let Some(expiry) = base.expiry {
-        let problem = format!(
-            "run `{}`, which made this mirror, is no longer kept: its retention ended at {}; name a later one, or set \
-             options.resetBaseline",
-            base.id, expiry.since
-        );
-        return Err(at_base(ErrorCode::BaseMissing, problem));
-    }
-    if base.bundle.is_none_or(|bundle| bundle.state_digest.is_none()) {
-        let problem = format!("run `{}` made `{}`, a delta builds upon a mirror", base.id, base.profile_kind);
-        return Err(at_base(ErrorCode::BaseMismatch, problem));
-    }
-    options.base_export_id = Some(base.id.to_string());
-    Ok(options)
 }
 
 pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem> {
@@ -276,6 +198,10 @@ fn idempotency_key(request: &Incoming) -> Result<Option<String>, Problem> {
             ErrorCode::InvalidRequest,
             format!("Idempotency-Key must have 1 to {MAX_KEY} characters"),
         ));
+    }
+    if key.starts_with(KEY_PREFIX) {
+        let problem = format!("an Idempotency-Key must not begin with `{KEY_PREFIX}`: such are the keys of schedules");
+        return Err(Problem::new(ErrorCode::InvalidRequest, problem));
     }
     Ok(Some(key.to_owned()))
 }

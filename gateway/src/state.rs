@@ -10,13 +10,14 @@ use export_blobs::BlobStore;
 use export_contract::profile::ProfileKind;
 use export_contract::{RunId, Timestamp};
 use export_pipeline::{RunFeed, RunQueue};
-use export_runs::RunStore;
+use export_runs::{RunStore, ScheduleStore};
 use rand::Rng as _;
 use serde::Serialize;
 
 use crate::admin::Health;
 use crate::registry::Registry;
 use crate::vex::VexRepositories;
+use crate::webhooks::Webhooks;
 
 /// Bounds on requests; each is documented in `docs/limits.md`.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,10 @@ pub struct PublicKey {
 pub struct Gateway {
     /// The run ledger.
     pub runs: Arc<dyn RunStore>,
+    /// The schedules.
+    pub schedules: Arc<dyn ScheduleStore>,
+    /// The webhooks.
+    pub webhooks: Webhooks,
     /// The way to the log.
     pub queue: Arc<dyn RunQueue>,
     /// The way back.

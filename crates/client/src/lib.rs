@@ -7,6 +7,8 @@ mod credentials;
 mod download;
 mod events;
 mod problem;
+mod schedules;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub use credentials::{Credentials, CredentialsError};
 pub use download::{DownloadError, Downloaded};
 pub use events::{EventStream, RunSignal};
 pub use problem::{FieldProblem, ProblemDocument};
+pub use schedules::ScheduleView;
+pub use webhooks::{DeliveryPage, MadeWebhook};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]

@@ -101,6 +101,18 @@ codes! {
     Exhausted = "ERR_EXPORT_RETRIES_EXHAUSTED",
     /// A message could not be read by the stage it was for.
     Poisoned = "ERR_EXPORT_POISONED",
+    /// The schedule does not exist for this tenant.
+    ScheduleNotFound = "ERR_EXPORT_SCHEDULE_NOT_FOUND",
+    /// A schedule of that id exists already, or was changed by another request.
+    ScheduleExists = "ERR_EXPORT_SCHEDULE_EXISTS",
+    /// The schedule's times, rules or limits are not valid.
+    InvalidSchedule = "ERR_EXPORT_INVALID_SCHEDULE",
+    /// The webhook, or the delivery of it, does not exist for this tenant.
+    WebhookNotFound = "ERR_EXPORT_WEBHOOK_NOT_FOUND",
+    /// The webhook was changed by another request.
+    WebhookConflict = "ERR_EXPORT_WEBHOOK_CONFLICT",
+    /// The webhook's address or events are not valid.
+    InvalidWebhook = "ERR_EXPORT_INVALID_WEBHOOK",
     /// A defect of the system; the log has the details under the trace id.
     Internal = "ERR_EXPORT_INTERNAL",
 }

@@ -92,6 +92,34 @@ impl TryFrom<String> for ProfileId {
     }
 }
 
+/// A schedule of a tenant: a slug.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ScheduleId(String);
+
+text_id!(ScheduleId);
+
+impl TryFrom<String> for ScheduleId {
+    type Error = ParseIdError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if is_slug(&text) { Ok(Self(text)) } else { Err(ParseIdError::new("schedule", &text, SLUG_RULE)) }
+    }
+}
+
+/// A webhook of a tenant: a slug.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WebhookId(String);
+
+text_id!(WebhookId);
+
+impl TryFrom<String> for WebhookId {
+    type Error = ParseIdError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if is_slug(&text) { Ok(Self(text)) } else { Err(ParseIdError::new("webhook", &text, SLUG_RULE)) }
+    }
+}
+
 /// An export run: a ULID in lower case, so that ids sort by the time they were made.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -16,14 +16,16 @@ pub mod profile;
 pub mod refresh;
 pub mod retention;
 pub mod run;
+pub mod schedule;
 pub mod selectors;
 pub mod timestamp;
 pub mod verification;
 pub mod version;
+pub mod webhook;
 
 pub use code::ErrorCode;
 pub use digest::Digest;
 pub use evidence::{RecordKey, RecordKind, Sequence};
-pub use ids::{Generation, PartIndex, ProfileId, RunId, TenantId};
+pub use ids::{Generation, PartIndex, ProfileId, RunId, ScheduleId, TenantId, WebhookId};
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub use version::Version;

@@ -14,6 +14,8 @@ use export_contract::message::{
 use export_contract::profile::Profile;
 use export_contract::refresh::RefreshPredicate;
 use export_contract::run::Run;
+use export_contract::schedule::Schedule;
+use export_contract::webhook::{Delivery, Webhook};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -68,6 +70,9 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<ExportManifest>("export_manifest.1.0.delta.json");
     survives::<ExportManifest>("export_manifest.1.0.encrypted.json");
     survives::<ExportManifest>("export_manifest.1.0.policy.json");
+    survives::<Schedule>("schedule.v1.json");
+    survives::<Webhook>("webhook.v1.json");
+    survives::<Delivery>("delivery.v1.json");
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod previous;
 mod reconciler;
 mod recorder;
 mod retention;
+mod schedules;
+mod webhooks;
 
 pub use admission::{Admitter, Caps};
 pub use error::OrchestratorError;
@@ -20,3 +22,5 @@ pub use ports::{Clock, Ports, system_clock};
 pub use reconciler::{Patience, Reconciled, Reconciler};
 pub use recorder::{Recorded, Recorder};
 pub use retention::{Deed, Freed, Pass, Retention, Rules, Told};
+pub use schedules::{Scheduled, Scheduler};
+pub use webhooks::{Dispatched, Dispatcher};

@@ -4,19 +4,25 @@
 //! one place for both, so a driver only keeps and finds.
 
 mod base;
+mod entries;
 mod fold;
 mod mongo;
 mod retention;
 mod revision;
+pub mod schedule;
 mod sqlite;
 pub mod store;
+pub mod submit;
 #[cfg(feature = "testing")]
 pub mod suite;
+pub mod webhook;
 
 pub use base::find_base;
 pub use mongo::MongoRuns;
 pub use retention::{RetentionStep, RetentionStore};
+pub use schedule::ScheduleStore;
 pub use sqlite::SqliteRuns;
 pub use store::{
     Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,
 };
+pub use webhook::{KeptWebhook, WebhookStore};

@@ -17,6 +17,7 @@
 //! the reconciler do so soon.
 
 mod admission;
+mod entries;
 mod finding;
 mod profiles;
 mod retention;
@@ -92,6 +93,7 @@ impl MongoRuns {
                     plain("profile", doc! { "tenant": 1, "profile_id": 1, "_id": -1 }),
                     plain("waiting", doc! { "status": 1, "tenant": 1 }),
                     plain("silent", doc! { "status": 1, "last_event_at": 1, "_id": 1 }),
+                    plain("outbox", doc! { "unannounced": 1, "status": 1, "last_event_at": 1 }),
                 ],
             ),
             (
@@ -105,7 +107,7 @@ impl MongoRuns {
             (self.distributions.clone_with_type(), vec![plain("run", doc! { "run_id": 1, "generation": 1 })]),
             (self.admissions.clone_with_type(), vec![unique("sequence", doc! { "tenant": 1, "sequence": -1 })]),
         ];
-        for (collection, indexes) in wanted {
+        for (collection, indexes) in wanted.into_iter().chain(self.entry_indexes()) {
             let act = "create the indexes of the run ledger";
             ensure_indexes(act, &collection, indexes).await.map_err(|cause| failed(act, cause))?;
         }

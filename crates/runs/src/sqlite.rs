@@ -3,6 +3,7 @@
 //! Every call that writes is one transaction that holds the write lock from its beginning, so its reads are current and
 //! nothing of it is seen before all of it is.
 
+mod entries;
 mod profiles;
 mod retention;
 mod runs;
@@ -30,6 +31,7 @@ const SCHEMA: &[&str] = &[
     include_str!("sqlite/schema.sql"),
     include_str!("sqlite/distributions.sql"),
     include_str!("sqlite/retention.sql"),
+    include_str!("sqlite/entries.sql"),
 ];
 
 /// The run ledger of one machine: a SQLite file that several processes may open.

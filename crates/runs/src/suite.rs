@@ -4,12 +4,15 @@
 //! each promise. A promise that fails panics, as tests do.
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
 
+pub mod entries;
 pub mod profiles;
 pub mod races;
 pub mod retention;
 pub mod runs;
+pub mod schedules;
 pub mod slots;
 pub mod timeline;
+pub mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,15 +6,32 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use export_mongo::ferretdb::FerretDb;
 use export_runs::suite::Stores;
-use export_runs::{MongoRuns, RetentionStore, RunStore};
+use export_runs::suite::entries::EntryStores;
+use export_runs::{MongoRuns, RetentionStore, RunStore, ScheduleStore, WebhookStore};
 
 struct Server(FerretDb);
+
+impl Server {
+    async fn runs(&self) -> MongoRuns {
+        MongoRuns::open(self.0.database("export").await.unwrap()).await.unwrap()
+    }
+}
 
 #[async_trait]
 impl Stores for Server {
     async fn open(&self) -> Arc<dyn RunStore> {
-        let database = self.0.database("export").await.unwrap();
-        Arc::new(MongoRuns::open(database).await.unwrap())
+        Arc::new(self.runs().await)
+    }
+}
+
+#[async_trait]
+impl EntryStores for Server {
+    async fn schedules(&self) -> Arc<dyn ScheduleStore> {
+        Arc::new(self.runs().await)
+    }
+
+    async fn webhooks(&self) -> Arc<dyn WebhookStore> {
+        Arc::new(self.runs().await)
     }
 
     async fn retention(&self) -> Arc<dyn RetentionStore> {
@@ -28,3 +45,4 @@ async fn fresh() -> Option<Server> {
 }
 
 export_runs::conformance_tests!(fresh());
+export_runs::entry_conformance_tests!(fresh());

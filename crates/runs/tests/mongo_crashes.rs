@@ -7,12 +7,17 @@ use export_contract::event::EventType;
 use export_contract::message::{Distribution, InputRange};
 use export_contract::profile::DistributionKind;
 use export_contract::run::{Run, RunProgress, RunStatus};
+use export_contract::schedule::Schedule;
 use export_contract::{Digest, PartIndex, RecordKey, RecordKind};
 use export_mongo::bson::{Document, doc};
 use export_mongo::ferretdb::FerretDb;
 use export_mongo::mongodb::Database;
+use export_runs::suite::entries::schedule;
 use export_runs::suite::{admitted, at, ends, fact, pending_run, running, tenant, types, written};
-use export_runs::{MongoRuns, RetentionStep, RetentionStore as _, RunFilter, RunStore as _, StepOutcome};
+use export_runs::{
+    MongoRuns, RetentionStep, RetentionStore as _, RunFilter, RunStore as _, ScheduleStore as _, StepOutcome,
+    WebhookStore as _,
+};
 
 struct Ledger {
     server: FerretDb,
@@ -180,6 +185,50 @@ async fn a_run_that_ended_by_its_events_is_not_taken_for_running() {
     let page = store.runs(&acme, &RunFilter { limit: 10, ..RunFilter::default() }).await.unwrap();
     let running = page.runs.iter().filter(|run| run.status == RunStatus::Running).count();
     assert_eq!((page.runs.len(), running), (5, 1));
+}
+
+#[tokio::test]
+async fn a_writer_that_stops_after_its_revision_leaves_nothing_that_the_next_call_does_not_heal() {
+    let Some(ledger) = Ledger::start().await else { return };
+    let store = ledger.open().await;
+    let acme = tenant("acme");
+    let first = store.create_schedule(&schedule(&acme, "nightly", Some(1))).await.unwrap().unwrap();
+    let second = Schedule { revision: first.revision + 1, next_due: Some(at(50)), ..first.clone() };
+    assert!(store.update_schedule(&second).await.unwrap());
+    // It stopped before it marked the old revision.
+    let revisions = ledger.database.collection::<Document>("export_schedules");
+    let unmark = async || {
+        let unmarked = doc! { "$set": { "superseded": false } };
+        assert_eq!(revisions.update_many(doc! {}, unmarked).await.unwrap().matched_count, 2);
+    };
+    unmark().await;
+    let other = ledger.open().await;
+    assert_eq!(other.schedules(&acme).await.unwrap(), [second.clone()]);
+    assert_eq!(other.due_schedules(at(10), 10).await.unwrap(), [], "the old revision was due, the new one is not");
+    assert_eq!(other.due_schedules(at(50), 10).await.unwrap(), [second.clone()]);
+    assert_eq!(revisions.count_documents(doc! { "superseded": true }).await.unwrap(), 1, "it is marked now");
+    // The same of a removal.
+    assert!(other.delete_schedule(&acme, &first.id).await.unwrap());
+    revisions.update_many(doc! {}, doc! { "$set": { "superseded": false } }).await.unwrap();
+    assert_eq!(other.schedules(&acme).await.unwrap(), []);
+    assert_eq!(other.due_schedules(at(99), 10).await.unwrap(), []);
+    assert_eq!(other.schedule(&acme, &first.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn runs_from_before_there_was_an_outbox_are_not_in_it() {
+    let Some(ledger) = Ledger::start().await else { return };
+    let store = ledger.open().await;
+    let acme = tenant("acme");
+    let run = running(&store, &acme, 1).await;
+    let end = fact("g1.distribute.done", EventType::RunSucceeded, 2);
+    assert!(store.record(&run.reference(), &end, &ends(RunStatus::Succeeded)).await.unwrap());
+    assert_eq!(store.unannounced_runs(10).await.unwrap().len(), 1);
+    let mut old = ledger.run_document(&run).await;
+    old.remove("unannounced");
+    ledger.put_run_document(old).await;
+    assert_eq!(store.unannounced_runs(10).await.unwrap(), []);
+    assert_eq!(store.run(&acme, &run.id).await.unwrap().unwrap().status, RunStatus::Succeeded);
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use export_runs::suite::Stores;
-use export_runs::{RetentionStore, RunStore, SqliteRuns};
+use export_runs::suite::entries::EntryStores;
+use export_runs::{RetentionStore, RunStore, ScheduleStore, SqliteRuns, WebhookStore};
 
 struct File {
     // Removed when the test ends.
@@ -25,6 +26,17 @@ impl Stores for File {
     }
 }
 
+#[async_trait]
+impl EntryStores for File {
+    async fn schedules(&self) -> Arc<dyn ScheduleStore> {
+        Arc::new(SqliteRuns::open(&self.path).unwrap())
+    }
+
+    async fn webhooks(&self) -> Arc<dyn WebhookStore> {
+        Arc::new(SqliteRuns::open(&self.path).unwrap())
+    }
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "the suite takes drivers that may be absent")]
 fn fresh() -> Option<File> {
     let folder = tempfile::tempdir().unwrap();
@@ -32,3 +44,4 @@ fn fresh() -> Option<File> {
 }
 
 export_runs::conformance_tests!(std::future::ready(fresh()));
+export_runs::entry_conformance_tests!(std::future::ready(fresh()));

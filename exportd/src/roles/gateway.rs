@@ -61,6 +61,12 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
         limits: Limits { body_bytes: config.limits.body_bytes, event_streams: config.limits.event_streams },
         event_places: Arc::new(Semaphore::new(config.limits.event_streams)),
         runs: runs.clone(),
+        schedules: stores::schedules(config).await?,
+        webhooks: export_gateway::Webhooks {
+            store: stores::webhooks(config).await?,
+            secrets: stores::webhook_secrets(config)?,
+            rules: config.webhooks.rules(),
+        },
         blobs: staging.clone(),
         links: LinkKey::open(&config.path_or(&config.links.key_file, "keys/links.key"))?,
         registry: Arc::new(export_gateway::Registry::new(

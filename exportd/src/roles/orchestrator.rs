@@ -9,7 +9,7 @@ use export_jetstream::{Exhaustion, Join, NatsQueue, Tail};
 use export_orchestrator::{Caps, Orchestrator, Pace, Patience, Ports, Reconciled, system_clock};
 use tokio::time::Duration;
 
-use super::{Parts, Process};
+use super::{Parts, Process, schedules, webhooks};
 use crate::log_handler::Recording;
 use crate::probes::Dependency;
 use crate::reconciler_metrics::ReconcilerMetrics;
@@ -33,6 +33,8 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
     let caps = Caps { default: config.limits.active_runs, tenants: BTreeMap::new() };
     let patience = Patience { silence: Duration::from_secs(config.workers.silent_seconds), ..Patience::default() };
     let pace = Pace { reconcile: Duration::from_secs(config.workers.reconcile_seconds), ..Pace::default() };
+    schedules::add(config, ports.clone(), &process.registry, process.stop.clone(), &mut process.tasks).await?;
+    webhooks::add(config, ports.clock.clone(), &process.registry, process.stop.clone(), &mut process.tasks).await?;
     let orchestrator = Orchestrator::new(ports, caps, patience);
     let metrics = ReconcilerMetrics::register(&process.registry).context("cannot register metrics")?;
     let stop = process.stop.clone();

@@ -61,7 +61,10 @@ impl Deployment {
         let text = format!(
             "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n{keys}\n\n[nats]\n{nats}\n\n[store]\n{store}\n\n[staging]\n{staging}\n\n\
              [workers]\nadapt_threads = {threads}\nack_wait_seconds = 3\nreconcile_seconds = 1\nsilent_seconds = 3\n\n\
-             [log]\nform = \"json\"\n\n[registry]\nanonymous = {anonymous:?}\n{pushes}\n{sections}\n",
+             [log]\nform = \"json\"\n\n[registry]\nanonymous = {anonymous:?}\n\n\
+             [schedules]\ncheck_seconds = 1\n\n\
+             [webhooks]\ncheck_seconds = 1\ntimeout_seconds = 2\nallow_http_hosts = [\"127.0.0.1\"]\n\
+             allow_private_hosts = [\"127.0.0.1\"]\n{pushes}\n{sections}\n",
             keys = self.extra.0,
             sections = self.extra.1,
             data = self.data().display(),

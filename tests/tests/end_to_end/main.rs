@@ -12,4 +12,5 @@ mod evidence_equality;
 mod json_policy;
 mod json_raw;
 mod memory;
+mod recurring;
 mod roles_apart;

@@ -1,6 +1,5 @@
 //! A ledger, a log, staging and a clock that is set by hand.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -46,12 +45,15 @@ impl Desk {
 
     /// An orchestrator process: its own handles on the same ledger and staging.
     pub(crate) fn orchestrator(&self) -> Orchestrator {
-        let path: &Path = self.folder.path();
+        Orchestrator::new(self.ports(), Caps::default(), PATIENCE)
+    }
+
+    /// What an orchestrator process works on.
+    pub(crate) fn ports(&self) -> Ports {
         let seconds = Arc::clone(&self.seconds);
         let clock: Clock = Arc::new(move || at(seconds.load(Ordering::SeqCst)));
-        let ledger = Arc::new(SqliteRuns::open(&path.join("runs.db")).unwrap());
-        let ports = Ports { ledger, queue: self.log.clone(), staging: self.staging.clone(), clock };
-        Orchestrator::new(ports, Caps::default(), PATIENCE)
+        let ledger = Arc::new(SqliteRuns::open(&self.folder.path().join("runs.db")).unwrap());
+        Ports { ledger, queue: self.log.clone(), staging: self.staging.clone(), clock }
     }
 
     /// Lets time pass.

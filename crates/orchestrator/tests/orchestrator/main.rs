@@ -7,5 +7,7 @@ mod healing;
 mod log;
 mod recording;
 mod refreshing;
+mod scheduling;
 mod stages;
 mod telling;
+mod webhooks;

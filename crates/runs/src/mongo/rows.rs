@@ -61,6 +61,9 @@ pub(super) struct RunDocument {
     pub(super) last_ordinal: u64,
     /// Microseconds since 1970.
     pub(super) last_event_at: i64,
+    /// Whether its end is still to be told of; documents from before there was an outbox are not in it.
+    #[serde(default)]
+    unannounced: bool,
 }
 
 /// Names an idempotency key so that a client's key is never a run's own.
@@ -105,6 +108,7 @@ impl RunDocument {
             pruned: run.expiry.is_some_and(|expiry| expiry.pruned_at.is_some()),
             last_ordinal: 0,
             last_event_at: run.requested_at.as_micros(),
+            unannounced: true,
         })
     }
 
@@ -115,6 +119,7 @@ impl RunDocument {
             fingerprint: self.fingerprint.clone(),
             last_ordinal: ordinal,
             last_event_at: self.last_event_at.max(at.as_micros()),
+            unannounced: self.unannounced,
             ..Self::new(run, None)?
         })
     }

@@ -1,0 +1,323 @@
+//! `/api/export/webhooks`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use export_authority::Scope;
+use export_contract::webhook::{Delivery, DeliveryState, Webhook, WebhookEvent};
+use export_contract::{ErrorCode, ProfileId, Version, WebhookId};
+use export_runs::webhook::MAX_WEBHOOKS;
+use export_runs::{KeptWebhook, WebhookStore};
+use export_webhooks::{AddressRules, SecretKeeper, WebhookSecret};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use crate::authenticate::{Session, session, session_with};
+use crate::problem::{FieldError, Problem};
+use crate::request::Incoming;
+use crate::routes::{answer, call, item, json_response, path, state};
+use crate::state::{Gateway, new_id, now};
+
+/// Who may change webhooks: they decide who is told of runs.
+const TO_CHANGE: [Scope; 2] = [Scope::Run, Scope::ProfileManage];
+/// Longest description, characters.
+const MAX_DESCRIPTION: usize = 512;
+
+/// What the endpoints of webhooks go by.
+#[derive(Clone, Debug)]
+pub struct Webhooks {
+    /// Where they are kept.
+    pub store: Arc<dyn WebhookStore>,
+    /// Encrypts their secrets.
+    pub secrets: Arc<SecretKeeper>,
+    /// Which addresses may be theirs.
+    pub rules: AddressRules,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewWebhook {
+    url: String,
+    #[serde(default = "every_event")]
+    events: BTreeSet<WebhookEvent>,
+    profile_id: Option<String>,
+    #[serde(default)]
+    description: String,
+}
+
+fn every_event() -> BTreeSet<WebhookEvent> {
+    WebhookEvent::OF_RUNS.into()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WebhookChange {
+    enabled: Option<bool>,
+    events: Option<BTreeSet<WebhookEvent>>,
+    description: Option<String>,
+}
+
+/// The only answer that has the secret.
+#[derive(Serialize)]
+struct MadeWebhook<'a> {
+    #[serde(flatten)]
+    webhook: &'a Webhook,
+    secret: String,
+}
+
+/// The paths of webhooks.
+pub(crate) fn routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
+    let all = || path(&["api", "export", "webhooks"]).and(warp::path::end());
+    let one = || item("webhooks", "");
+    let list = all().and(warp::get()).and(call(gateway, |g, r| async move { list(&g, r).await }));
+    let create = all().and(warp::post()).and(call(gateway, |g, r| async move { create(&g, r).await }));
+    let show = one()
+        .and(warp::get())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(show(&g, &id, r).await) });
+    let update = one()
+        .and(warp::patch())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(update(&g, &id, r).await) });
+    let delete = one()
+        .and(warp::delete())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(delete(&g, &id, r).await) });
+    let test = item("webhooks", "test")
+        .and(warp::post())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(test(&g, &id, r).await) });
+    let deliveries = item("webhooks", "deliveries")
+        .and(warp::get())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(deliveries(&g, &id, r).await) });
+    let replay = path(&["api", "export", "webhooks"])
+        .and(warp::path::param())
+        .and(warp::path("deliveries"))
+        .and(warp::path::param())
+        .and(warp::path("replay"))
+        .and(warp::path::end())
+        .and(warp::post())
+        .and(state(gateway))
+        .then(|id: String, delivery: String, g: Gateway, r: Incoming| async move {
+            answer(replay(&g, &id, &delivery, r).await)
+        });
+    list.or(create)
+        .unify()
+        .or(show)
+        .unify()
+        .or(update)
+        .unify()
+        .or(delete)
+        .unify()
+        .or(test)
+        .unify()
+        .or(deliveries)
+        .unify()
+        .or(replay)
+        .unify()
+        .boxed()
+}
+
+async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem> {
+    let Session { tenant, .. } = session(gateway, &request, Scope::Read).await?;
+    request.query(&[])?;
+    let kept = gateway.webhooks.store.webhooks(&tenant).await?;
+    let webhooks: Vec<Webhook> = kept.into_iter().map(|kept| kept.webhook).collect();
+    Ok(json_response(StatusCode::OK, &serde_json::json!({ "webhooks": webhooks })))
+}
+
+async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session(gateway, &request, Scope::Read).await?;
+    request.query(&[])?;
+    Ok(json_response(StatusCode::OK, &find(gateway, &session, id).await?.webhook))
+}
+
+async fn create(gateway: &Gateway, mut request: Incoming) -> Result<Response, Problem> {
+    let Session { tenant, caller } = session_with(gateway, &request, &TO_CHANGE).await?;
+    request.query(&[])?;
+    let wanted: NewWebhook = request.json(gateway.limits.body_bytes).await?;
+    let profile_id: Option<ProfileId> = wanted
+        .profile_id
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|error: export_contract::ids::ParseIdError| invalid("profileId", error.to_string()))?;
+    gateway.webhooks.rules.check_url(&wanted.url).map_err(|refused| invalid("url", refused.to_string()))?;
+    check(&wanted.events, &wanted.description)?;
+    if gateway.webhooks.store.webhooks(&tenant).await?.len() >= MAX_WEBHOOKS {
+        let problem = format!("the tenant has {MAX_WEBHOOKS} webhooks, which is the most there may be; delete one");
+        return Err(Problem::new(ErrorCode::Quota, problem));
+    }
+    let id: WebhookId =
+        new_id().as_str().parse().map_err(|_| Problem::new(ErrorCode::Internal, "the webhook cannot be named"))?;
+    let secret = WebhookSecret::random();
+    let sealed_secret = gateway.webhooks.secrets.seal(&secret, tenant.as_str(), id.as_str()).map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "webhook not made");
+        Problem::new(ErrorCode::Internal, "the secret of the webhook cannot be kept")
+    })?;
+    let webhook = Webhook {
+        v: Version,
+        id,
+        tenant,
+        url: wanted.url,
+        events: wanted.events,
+        profile_id,
+        description: wanted.description,
+        enabled: true,
+        disabled_because: None,
+        created_by: caller.subject,
+        created_at: now(),
+        revision: 1,
+    };
+    let Some(made) = gateway.webhooks.store.create_webhook(&KeptWebhook { webhook, sealed_secret }).await? else {
+        return Err(Problem::new(ErrorCode::WebhookConflict, "the id of the webhook is taken; try again"));
+    };
+    tracing::info!(tenant = %made.webhook.tenant, webhook = %made.webhook.id, "webhook made");
+    Ok(json_response(StatusCode::CREATED, &MadeWebhook { webhook: &made.webhook, secret: secret.shown() }))
+}
+
+async fn update(gateway: &Gateway, id: &str, mut request: Incoming) -> Result<Response, Problem> {
+    let session = session_with(gateway, &request, &TO_CHANGE).await?;
+    request.query(&[])?;
+    let change: WebhookChange = request.json(gateway.limits.body_bytes).await?;
+    let current = find(gateway, &session, id).await?;
+    let mut next = current.clone();
+    if let Some(enabled) = change.enabled {
+        next.webhook.enabled = enabled;
+        next.webhook.disabled_because = None;
+    }
+    if let Some(events) = change.events {
+        next.webhook.events = events;
+    }
+    if let Some(description) = change.description {
+        next.webhook.description = description;
+    }
+    check(&next.webhook.events, &next.webhook.description)?;
+    if next != current {
+        next.webhook.revision = current.webhook.revision.saturating_add(1);
+        if !gateway.webhooks.store.update_webhook(&next).await? {
+            return Err(changed());
+        }
+    }
+    Ok(json_response(StatusCode::OK, &next.webhook))
+}
+
+async fn delete(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session_with(gateway, &request, &TO_CHANGE).await?;
+    request.query(&[])?;
+    let parsed: WebhookId = id.parse().map_err(|_| not_found(&session, id))?;
+    if !gateway.webhooks.store.delete_webhook(&session.tenant, &parsed).await? {
+        return Err(not_found(&session, id));
+    }
+    tracing::info!(tenant = %session.tenant, webhook = id, "webhook deleted");
+    let mut response = Response::new(bytes::Bytes::new().into());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// Has a message sent that says nothing.
+async fn test(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session_with(gateway, &request, &TO_CHANGE).await?;
+    request.query(&[])?;
+    let webhook = find(gateway, &session, id).await?.webhook;
+    let now = now();
+    let body = serde_json::json!({
+        "type": WebhookEvent::Test, "timestamp": now, "data": { "tenant": webhook.tenant, "webhookId": webhook.id },
+    });
+    let delivery = Delivery {
+        v: Version,
+        id: format!("msg_{}_test_{}", new_id(), webhook.id),
+        tenant: webhook.tenant,
+        webhook: webhook.id,
+        event: WebhookEvent::Test,
+        run: None,
+        state: DeliveryState::Pending,
+        created_at: now,
+        next_attempt_at: Some(now),
+        tries: 0,
+        replays: 0,
+        attempts: Vec::new(),
+        body: body.to_string(),
+        revision: 1,
+    };
+    gateway.webhooks.store.create_delivery(&delivery).await?;
+    Ok(json_response(StatusCode::ACCEPTED, &delivery))
+}
+
+async fn deliveries(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session(gateway, &request, Scope::Read).await?;
+    let query = request.query(&["cursor", "limit"])?;
+    let limit = match query.get("limit") {
+        None => 50,
+        Some(text) => text.parse().ok().filter(|limit| (1..=200).contains(limit)).ok_or_else(|| {
+            let problem = format!("`{text}` is not a number from 1 to 200");
+            Problem::new(ErrorCode::InvalidRequest, "query parameter `limit` is not valid")
+                .with_errors(vec![FieldError { path: "limit".to_owned(), problem }])
+        })?,
+    };
+    let webhook = find(gateway, &session, id).await?.webhook;
+    let before = query.get("cursor").map(String::as_str);
+    let page = gateway.webhooks.store.deliveries(&session.tenant, &webhook.id, before, limit).await?;
+    let next = page.deliveries.last().filter(|_| page.more).map(|delivery| delivery.id.clone());
+    let answer = serde_json::json!({ "deliveries": page.deliveries, "nextCursor": next });
+    Ok(json_response(StatusCode::OK, &answer))
+}
+
+/// Has a message sent again, from the first attempt on.
+async fn replay(gateway: &Gateway, id: &str, delivery: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session_with(gateway, &request, &TO_CHANGE).await?;
+    request.query(&[])?;
+    let webhook = find(gateway, &session, id).await?.webhook;
+    if !webhook.enabled {
+        return Err(Problem::new(ErrorCode::WebhookConflict, format!("webhook `{id}` is disabled; enable it first")));
+    }
+    let known = gateway.webhooks.store.delivery(&session.tenant, delivery).await?;
+    let known = known.filter(|known| known.webhook == webhook.id).ok_or_else(|| {
+        Problem::new(ErrorCode::WebhookNotFound, format!("no delivery `{delivery}` to webhook `{id}`"))
+    })?;
+    let again = Delivery {
+        state: DeliveryState::Pending,
+        next_attempt_at: Some(now()),
+        tries: 0,
+        replays: known.replays.saturating_add(1),
+        revision: known.revision.saturating_add(1),
+        ..known
+    };
+    if !gateway.webhooks.store.update_delivery(&again).await? {
+        return Err(changed());
+    }
+    Ok(json_response(StatusCode::ACCEPTED, &again))
+}
+
+fn check(events: &BTreeSet<WebhookEvent>, description: &str) -> Result<(), Problem> {
+    if events.is_empty() || events.contains(&WebhookEvent::Test) {
+        let known: Vec<&str> = WebhookEvent::OF_RUNS.into_iter().map(WebhookEvent::as_str).collect();
+        return Err(invalid("events", format!("name at least one of {}", known.join(", "))));
+    }
+    if description.chars().count() > MAX_DESCRIPTION {
+        return Err(invalid("description", format!("use at most {MAX_DESCRIPTION} characters")));
+    }
+    Ok(())
+}
+
+async fn find(gateway: &Gateway, session: &Session, id: &str) -> Result<KeptWebhook, Problem> {
+    let absent = || not_found(session, id);
+    let parsed: WebhookId = id.parse().map_err(|_| absent())?;
+    gateway.webhooks.store.webhook(&session.tenant, &parsed).await?.ok_or_else(absent)
+}
+
+fn not_found(session: &Session, id: &str) -> Problem {
+    Problem::new(ErrorCode::WebhookNotFound, format!("no webhook `{id}` for tenant `{}`", session.tenant))
+}
+
+fn changed() -> Problem {
+    Problem::new(ErrorCode::WebhookConflict, "it was changed by another request; read it again and repeat")
+}
+
+fn invalid(path: &str, problem: String) -> Problem {
+    Problem::new(ErrorCode::InvalidWebhook, "the webhook is not valid")
+        .with_errors(vec![FieldError { path: path.to_owned(), problem }])
+}
