@@ -10,8 +10,6 @@ mod policy;
 mod retention;
 mod schedules;
 mod sections;
-mod sections;
-mod signing;
 mod signing;
 mod targets;
 mod webhooks;
