@@ -22,6 +22,10 @@ impl Stores for Server {
     async fn open(&self) -> Arc<dyn RunStore> {
         Arc::new(self.runs().await)
     }
+
+    async fn retention(&self) -> Arc<dyn RetentionStore> {
+        Arc::new(self.runs().await)
+    }
 }
 
 #[async_trait]
@@ -32,11 +36,6 @@ impl EntryStores for Server {
 
     async fn webhooks(&self) -> Arc<dyn WebhookStore> {
         Arc::new(self.runs().await)
-    }
-
-    async fn retention(&self) -> Arc<dyn RetentionStore> {
-        let database = self.0.database("export").await.unwrap();
-        Arc::new(MongoRuns::open(database).await.unwrap())
     }
 }
 
