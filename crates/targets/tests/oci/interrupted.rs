@@ -1,5 +1,7 @@
 //! Uploads that are interrupted on the way.
 
+use export_canon::digesting::sha256;
+use export_contract::Digest;
 use export_contract::profile::DistributionKind;
 use export_targets::TargetError;
 use export_targets::liar::Lie;
@@ -82,6 +84,34 @@ async fn what_is_there_is_not_sent_again_after_the_delivery_broke() {
             let sent = pushed.liar.taken() - before;
             assert!(sent < 16 << 10, "{sent} bytes were sent, of which none but the manifests were missing");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sees_a_tag_finds_all_that_belongs_to_it_wherever_the_push_stops() {
+    for program in Program::ALL {
+        let Some(pushed) = Pushed::start(program).await else { continue };
+        let bench = Bench::new(DistributionKind::Oci).await;
+        let mut stopped = Vec::new();
+        for written in 0.. {
+            let handed = bench.run_of(10).await;
+            pushed.liar.lie("PUT", "/manifests/", written, Lie::Header { name: "x-none", value: None });
+            pushed.liar.lie("PUT", "/manifests/", 1, Lie::status(503));
+            let outcome = handed.over(&pushed.target()).await;
+            pushed.liar.be_honest();
+            for tag in [handed.run().run.as_str(), "latest"] {
+                let Some(manifest) = pushed.get(&format!("manifests/{tag}")).await else { continue };
+                let digest = Digest::from_bytes(*sha256(&manifest).as_bytes());
+                assert_eq!(pushed.referrers(digest.as_str()).await.len(), 1, "{program:?} {written} {tag}");
+            }
+            if outcome.is_ok() {
+                break;
+            }
+            stopped.push(pushed.tags().await.contains(handed.run().run.as_str()));
+        }
+        // Bundle, signatures, where they are not listed by the registry their list, the run's tag; `latest` after that.
+        let before = if program == Program::DockerRegistry { 4 } else { 3 };
+        assert_eq!(stopped, [vec![false; before], vec![true]].concat(), "{program:?}");
     }
 }
 
