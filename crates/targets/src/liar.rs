@@ -93,6 +93,7 @@ pub struct Heard {
 struct Rule {
     method: &'static str,
     path: String,
+    least: u64,
     times: usize,
     lie: Lie,
 }
@@ -155,7 +156,16 @@ impl Liar {
     /// The next `times` requests with this method, and with `path` in their path, are lied to. Of several lies the one that was told
     /// first goes first.
     pub fn lie(&self, method: &'static str, path: &str, times: usize, lie: Lie) {
-        locked(&self.state.rules).push(Rule { method, path: path.to_owned(), times, lie });
+        self.lie_to_long(method, path, 0, times, lie);
+    }
+
+    /// The same for requests with a body of at least so many bytes only.
+    pub fn lie_to_long(&self, method: &'static str, path: &str, least: u64, times: usize, lie: Lie) {
+        let least = match &lie {
+            Lie::HangUp(bytes) | Lie::Stall(bytes) => least.max(bytes + 1),
+            _ => least,
+        };
+        locked(&self.state.rules).push(Rule { method, path: path.to_owned(), least, times, lie });
     }
 
     /// From now on it is honest.
@@ -192,13 +202,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl State {
     fn lie_for(&self, head: &Head) -> Option<Lie> {
         let mut rules = locked(&self.rules);
-        let long_enough = |lie: &Lie| match (lie, head.framing()) {
-            (Lie::HangUp(bytes) | Lie::Stall(bytes), Framing::Length(length)) => length > *bytes,
-            _ => true,
+        let length = match head.framing() {
+            Framing::Length(length) => length,
+            Framing::Chunked => u64::MAX,
         };
         let fits = |rule: &&mut Rule| {
             let asked = head.method() == rule.method && head.path().contains(&rule.path);
-            rule.times > 0 && asked && long_enough(&rule.lie)
+            rule.times > 0 && asked && length >= rule.least
         };
         let rule = rules.iter_mut().find(fits)?;
         rule.times -= 1;

@@ -1,5 +1,7 @@
 //! The proxy that lies: what it passes on is what it got, and each lie is told as often as it was asked for.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use export_targets::liar::{Liar, Lie};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

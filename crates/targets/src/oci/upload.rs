@@ -74,7 +74,7 @@ pub(super) async fn push(session: &Session<'_>, delivery: &Delivery<'_>, blob: &
             Err(Lost::Chunk(cause) | Lost::Session(cause) | Lost::All(cause)) => return Err(cause),
         }
     }
-    if is_there(session, blob).await? { Ok(()) } else { Err(differs(blob, "not there".to_owned())) }
+    if is_there(session, blob).await? { Ok(()) } else { Err(differs(blob, "not there")) }
 }
 
 /// Whether the registry has the blob, by its digest and with its length.
@@ -92,7 +92,7 @@ pub(super) async fn is_there(session: &Session<'_>, blob: &Blob) -> Result<bool,
     same_digest(blob, &answer)?;
     match header(&answer, &CONTENT_LENGTH) {
         Some(length) if length != blob.artefact.bytes.to_string() => {
-            Err(differs(blob, format!("{length} bytes instead of {}", blob.artefact.bytes)))
+            Err(differs(blob, &format!("{length} bytes instead of {}", blob.artefact.bytes)))
         }
         _ => Ok(true),
     }
@@ -104,12 +104,12 @@ fn header<'a>(answer: &'a Response, name: &HeaderName) -> Option<&'a str> {
 
 fn same_digest(blob: &Blob, answer: &Response) -> Result<(), TargetError> {
     match header(answer, &DIGEST) {
-        Some(found) if found != blob.artefact.digest.as_str() => Err(differs(blob, found.to_owned())),
+        Some(found) if found != blob.artefact.digest.as_str() => Err(differs(blob, found)),
         _ => Ok(()),
     }
 }
 
-fn differs(blob: &Blob, found: String) -> TargetError {
+fn differs(blob: &Blob, found: &str) -> TargetError {
     let found = found.chars().take(100).collect();
     TargetError::Differs { what: blob.name.to_owned(), expected: blob.artefact.digest.to_string(), found }
 }
