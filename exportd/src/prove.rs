@@ -44,7 +44,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn prove(config: &Config, wanted: Wanted) -> anyhow::Result<()> {
     let signers = stores::signers(config).await?;
     let original = Original::read(config, &signers, &wanted).await?;
-    let rebuilt = rebuild(config, &original).await?;
+    let rebuilt = Box::pin(rebuild(config, &original)).await?;
     // An encrypted tar is another one each time (design D7); its plain files have their digests in export.json.
     let same_tar = original.manifest.encryption.is_some() || rebuilt.bundle == original.bundle;
     let found = if same_tar && rebuilt.export_json == original.export_json {
