@@ -1,10 +1,5 @@
 //! A receiver of webhooks for tests, which lies as it is told to.
-#![expect(
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    clippy::missing_errors_doc,
-    reason = "a helper of tests fails by panicking"
-)]
+#![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

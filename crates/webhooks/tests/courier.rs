@@ -258,7 +258,7 @@ fn a_secret_lies_encrypted_and_is_nobody_elses() {
     ] {
         assert_eq!(refused, Err(SealedSecretError::Open));
     }
-    for bad in ["", "00", "zz", &KEY[1..]] {
+    for bad in ["", "00", "zz", KEY.trim_start_matches("00")] {
         assert!(matches!(SecretKeeper::new(bad), Err(SealedSecretError::Key)), "{bad}");
     }
     assert!(!format!("{:?}", keeper()).contains("0001"));
