@@ -68,8 +68,15 @@ pub(crate) enum Deed {
 }
 
 pub(crate) fn keeps() -> impl Strategy<Value = Keeps> {
-    let choices: [(Option<u32>, Option<u32>); 6] =
-        [(None, None), (Some(1), None), (Some(3), None), (None, Some(1)), (None, Some(2)), (Some(1), Some(1))];
+    let choices: [(Option<u32>, Option<u32>); 7] = [
+        (None, None),
+        (Some(1), None),
+        (Some(1), None),
+        (Some(3), None),
+        (None, Some(1)),
+        (None, Some(2)),
+        (Some(1), Some(1)),
+    ];
     proptest::sample::select(choices.to_vec()).prop_map(|(days, last)| Keeps { days, last })
 }
 
@@ -101,16 +108,23 @@ pub(crate) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         2 => (killed(), killed()).prop_map(|(first, second)| Deed::Passes { first, second }),
     ];
     // A request for a delta whose base expires while the gateway looks, and passes of which none waits for it.
-    let late_request = (0..2_u8, any::<u8>()).prop_map(|(tenant, base)| {
-        let submit = Deed::Submit { tenant, makes: Makes::Delta, base, slow: true };
-        vec![Deed::Wait { seconds: 2 * DAY }, submit, Deed::Pass { pruner: 0 }, Deed::Pass { pruner: 1 }]
+    let late_request = (0..2_u8).prop_map(|tenant| {
+        vec![
+            Deed::Make { tenant, makes: Makes::Full, base: 0, unchanged: false },
+            Deed::Wait { seconds: 2 * DAY },
+            Deed::Submit { tenant, makes: Makes::Delta, base: 0, slow: true },
+            Deed::Pass { pruner: 0 },
+            Deed::Pass { pruner: 1 },
+        ]
     });
     // A request that is admitted while a pass is held up between its look and its word.
-    let late_mark = (0..2_u8, makes(), any::<u8>(), 3..24_u16).prop_map(|(tenant, makes, base, after)| {
+    let late_mark = (0..2_u8, any::<bool>(), 3..14_u16).prop_map(|(tenant, delta, after)| {
+        let (made, makes) = if delta { (Makes::Full, Makes::Delta) } else { (Makes::Raw, Makes::Raw) };
         vec![
+            Deed::Make { tenant, makes: made, base: 0, unchanged: false },
             Deed::Wait { seconds: 2 * DAY },
             Deed::HeldPass { after },
-            Deed::Submit { tenant, makes, base, slow: false },
+            Deed::Submit { tenant, makes, base: 0, slow: false },
             Deed::Admit { tenant, slow: false },
             Deed::Wait { seconds: HOUR },
             Deed::Pass { pruner: 0 },

@@ -14,7 +14,7 @@ fn nothing_that_a_live_run_delta_or_lock_needs_is_ever_pruned_and_everything_els
     // Histories are long, and a shorter one that fails, too, is worth some tries and no more.
     let mut runner = TestRunner::new(Config {
         cases: HISTORIES,
-        max_shrink_iters: 200,
+        max_shrink_iters: 64,
         failure_persistence: None,
         ..Config::default()
     });
