@@ -52,7 +52,7 @@ pub struct AddressRules {
     pub allow_http_hosts: BTreeSet<String>,
     /// Hosts that may be at private, loopback or link-local addresses.
     pub allow_private_hosts: BTreeSet<String>,
-    /// Whether nothing but such addresses may be sent to, named or not.
+    /// Whether nothing but such addresses may be sent to.
     pub offline: bool,
 }
 
@@ -96,9 +96,7 @@ impl AddressRules {
         let host = host.to_owned();
         match is_public(address) {
             true if self.offline => Err(AddressRefused::Offline { host, address }),
-            false if !self.offline && !self.allow_private_hosts.contains(&host) => {
-                Err(AddressRefused::Private { host, address })
-            }
+            false if !self.allow_private_hosts.contains(&host) => Err(AddressRefused::Private { host, address }),
             _ => Ok(()),
         }
     }

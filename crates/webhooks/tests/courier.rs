@@ -209,9 +209,11 @@ fn addresses_of_every_special_kind_are_told_from_public_ones() {
     ] {
         assert_eq!(rules.allows("h", address.parse().unwrap()), Ok(()), "{address}");
     }
-    let offline = AddressRules { offline: true, ..AddressRules::default() };
+    let offline =
+        AddressRules { offline: true, allow_private_hosts: ["h".to_owned()].into(), ..AddressRules::default() };
     assert!(matches!(offline.allows("h", "8.8.8.8".parse().unwrap()), Err(AddressRefused::Offline { .. })));
     assert_eq!(offline.allows("h", "10.0.0.1".parse().unwrap()), Ok(()));
+    assert!(matches!(offline.allows("i", "10.0.0.1".parse().unwrap()), Err(AddressRefused::Private { .. })));
 }
 
 #[test]

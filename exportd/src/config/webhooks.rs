@@ -36,12 +36,12 @@ impl Default for Webhooks {
 }
 
 impl Webhooks {
-    /// Which addresses messages may be sent to. A deployment that is offline sets `offline` here.
-    pub(crate) fn rules(&self) -> AddressRules {
+    /// Which addresses messages may be sent to.
+    pub(crate) fn rules(&self, offline: bool) -> AddressRules {
         AddressRules {
             allow_http_hosts: self.allow_http_hosts.clone(),
             allow_private_hosts: self.allow_private_hosts.clone(),
-            offline: false,
+            offline,
         }
     }
 

@@ -65,7 +65,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
         webhooks: export_gateway::Webhooks {
             store: stores::webhooks(config).await?,
             secrets: stores::webhook_secrets(config)?,
-            rules: config.webhooks.rules(),
+            rules: config.webhooks.rules(config.offline),
         },
         blobs: staging.clone(),
         links: LinkKey::open(&config.path_or(&config.links.key_file, "keys/links.key"))?,

@@ -26,8 +26,13 @@ pub(super) async fn add(
 ) -> anyhow::Result<()> {
     let settings = &config.webhooks;
     let timeout = Duration::from_secs(settings.timeout_seconds);
-    let courier = HttpCourier::new(settings.rules(), stores::webhook_secrets(config)?, Arc::new(SystemLookup), timeout)
-        .context("cannot send to webhooks")?;
+    let courier = HttpCourier::new(
+        settings.rules(config.offline),
+        stores::webhook_secrets(config)?,
+        Arc::new(SystemLookup),
+        timeout,
+    )
+    .context("cannot send to webhooks")?;
     let dispatcher = Dispatcher::new(stores::webhooks(config).await?, Arc::new(courier), clock, timeout + LEASE_MARGIN);
     let metrics = WebhookMetrics::register(registry).context("cannot register metrics")?;
     let pace = Duration::from_secs(settings.check_seconds);
