@@ -20,6 +20,7 @@ fn every_option_is_documented_with_its_default() {
         fresh_for_hours: Some(1),
         refresh_when_unchanged: true,
         provenance: super::ProvenanceDetail::Full,
+        oci_registry: Some("registry.example".to_owned()),
         encryption: serde_json::from_str(r#"{"mode":"age","scope":"data","strict":true}"#).ok(),
         ..ProfileConfig::default()
     };
