@@ -17,9 +17,11 @@ fn every_option_is_documented_with_its_default() {
         attestation: false,
         retention_days: Some(1),
         keep_last: Some(1),
+        keep_last: Some(1),
         fresh_for_hours: Some(1),
         refresh_when_unchanged: true,
         provenance: super::ProvenanceDetail::Full,
+        object_lock: Some(super::ObjectLock::Governance),
         oci_registry: Some("registry.example".to_owned()),
         encryption: serde_json::from_str(r#"{"mode":"age","scope":"data","strict":true}"#).ok(),
         ..ProfileConfig::default()
