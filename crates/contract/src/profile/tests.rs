@@ -17,7 +17,6 @@ fn every_option_is_documented_with_its_default() {
         attestation: false,
         retention_days: Some(1),
         keep_last: Some(1),
-        keep_last: Some(1),
         fresh_for_hours: Some(1),
         refresh_when_unchanged: true,
         provenance: super::ProvenanceDetail::Full,
