@@ -10,6 +10,7 @@ mod removal;
 mod session;
 mod settings;
 mod token;
+mod turns;
 mod upload;
 
 use async_trait::async_trait;
@@ -20,11 +21,11 @@ use export_contract::{Digest, RunId};
 use export_oci::{Image, ImageError, empty_config, trivy_layer};
 use export_pipeline::Cancelled;
 use futures::TryStreamExt as _;
-use tokio::sync::{Mutex, MutexGuard};
 
 use self::blob::{Blob, From};
 use self::session::{Registry, Session, refused};
 pub use self::settings::{OciRegistry, OciSettingsError};
+use self::turns::Turns;
 use crate::delivery::Delivery;
 use crate::error::TargetError;
 use crate::port::{Removal, Target};
@@ -33,14 +34,13 @@ use crate::port::{Removal, Target};
 const MAX_EXPORT_JSON: u64 = 64 << 20;
 /// The tag of the newest run.
 const LATEST: &str = "latest";
-/// What is changed of one manifest is changed by one delivery of this process at a time; manifests share so many turns.
-const TURNS: usize = 16;
 
 /// Pushes to registries.
 #[derive(Debug)]
 pub struct OciTarget {
     registries: Vec<Registry>,
-    turns: [Mutex<()>; TURNS],
+    /// What two deliveries push, one pushes and the other finds; a list of referrers is changed by one.
+    turns: Turns,
 }
 
 impl OciTarget {
@@ -56,7 +56,7 @@ impl OciTarget {
                 return Err(OciSettingsError::Twice(host.clone()));
             }
         }
-        Ok(Self { registries, turns: Default::default() })
+        Ok(Self { registries, turns: Turns::default() })
     }
 
     fn registry(&self, host: Option<&str>) -> Result<&Registry, TargetError> {
@@ -70,11 +70,6 @@ impl OciTarget {
         })
     }
 
-    async fn turn(&self, digest: &Digest) -> Option<MutexGuard<'_, ()>> {
-        let number = u8::from_str_radix(digest.hex().get(..2)?, 16).ok()?;
-        Some(self.turns.get(usize::from(number) % TURNS)?.lock().await)
-    }
-
     async fn push(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
         let plan = &delivery.signed.manifest.plan;
         let registry = self.registry(plan.profile.config.oci_registry.as_deref())?;
@@ -83,9 +78,10 @@ impl OciTarget {
         let repository = names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join("/");
         let session = Session::new(registry, repository, "pull,push").of(delivery.cx);
         for blob in blobs(delivery, &image) {
+            let _turn = session.patiently(self.turns.at(&blob.artefact.digest)).await;
             upload::push(&session, delivery, &blob).await?;
         }
-        let turn = self.turn(&image.main.digest).await;
+        let turn = session.patiently(self.turns.at(&image.main.digest)).await;
         manifest::put(&session, &image.main).await?;
         for referrer in image.referrers() {
             referrers::attach(&session, &image.main, referrer).await?;
@@ -136,7 +132,7 @@ impl Target for OciTarget {
             return Err(told());
         }
         let session = Session::new(registry, repository.to_owned(), "pull,push,delete");
-        let _turn = self.turn(&digest).await;
+        let _turn = self.turns.at(&digest).await;
         removal::remove(&session, run, &digest, &distribution.tags).await?;
         Ok(Removal::Removed)
     }
