@@ -69,7 +69,7 @@ pub trait WebhookStore: Send + Sync + fmt::Debug {
     /// Removes a webhook; `false` where there is none. Its deliveries stay until their time is over.
     async fn delete_webhook(&self, tenant: &TenantId, id: &WebhookId) -> Result<bool, RunStoreError>;
 
-    /// Runs of all tenants that have ended and were not [announced](Self::announced), at most `limit`. Runs that had
+    /// Runs of all tenants that have ended and were not [announced](Self::run_announced), at most `limit`. Runs that had
     /// ended before there was an outbox are none of them.
     async fn unannounced_runs(&self, limit: u32) -> Result<Vec<Run>, RunStoreError>;
 
