@@ -35,7 +35,8 @@ mod tests {
             ("pkg:pypi/Some_Package@1", Some("pkg:pypi/some-package")),
             (
                 "pkg:oci/app@sha256:ab?repository_url=ghcr.io/org/app&tag=1&arch=amd64",
-                Some("pkg:oci/app?repository_url=ghcr.io/org/app"),
+                // Encoded as scanners write it.
+                Some("pkg:oci/app?repository_url=ghcr.io%2Forg%2Fapp"),
             ),
             ("pkg:oci/app@sha256:ab", Some("pkg:oci/app")),
             ("https://example.org/product", None),
