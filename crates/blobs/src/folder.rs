@@ -247,8 +247,7 @@ impl BlobWriter for FolderWriter {
     }
 }
 
-/// The bytes of a file, each piece in a buffer of its own that nobody copies: with tokio's own file they go through one more, which costs
-/// a download a third of its speed.
+/// The bytes of a file, each piece in a buffer of its own that nobody copies: with tokio's own file they go through one more.
 fn pieces(file: Arc<std::fs::File>, range: Range<u64>) -> ByteStream {
     let pieces = stream::unfold(range, move |left| {
         let file = Arc::clone(&file);
