@@ -94,6 +94,9 @@ pub(crate) struct LoginArguments {
     /// File with the client secret; `-` reads it from standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) client_secret_file: PathBuf,
+    /// PEM file with the certificates that the server's own must come from, if the system does not trust it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -112,7 +112,7 @@ impl Failure {
 fn client_exit(error: &ClientError) -> Exit {
     match error {
         ClientError::Unreachable { .. } => Exit::Busy,
-        ClientError::LoginRefused(_) => Exit::Permission,
+        ClientError::Credentials(_) | ClientError::LoginRefused(_) => Exit::Permission,
         ClientError::Unreadable { .. } => Exit::Unexpected,
         ClientError::Refused(problem) => match problem.status {
             401 | 403 => Exit::Permission,

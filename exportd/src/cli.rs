@@ -100,6 +100,9 @@ pub(crate) enum ClientCommand {
         /// Address of the gateway, for the credentials file.
         #[arg(long, value_name = "URL")]
         server: String,
+        /// PEM file with the certificates that the gateway's own comes from, for the credentials file.
+        #[arg(long, value_name = "FILE")]
+        ca_file: Option<PathBuf>,
         /// Where to write the credentials file.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,

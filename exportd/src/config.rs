@@ -12,6 +12,7 @@ mod schedules;
 mod sections;
 mod signing;
 mod targets;
+mod tls;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ pub(crate) use self::sections::{
 pub(crate) use self::signing::FormerKey;
 pub(crate) use self::signing::{Signing, SigningDriver, SigningKey};
 pub(crate) use self::targets::{Directory, Object, Sse};
+pub(crate) use self::tls::Tls;
 pub(crate) use self::webhooks::Webhooks;
 
 /// The settings of every role.
@@ -47,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Address of health and metrics; port 0 takes a free one.
     pub(crate) admin_listen: SocketAddr,
+    /// TLS of the gateway.
+    pub(crate) tls: Tls,
     /// Whether runs speak to local hosts only, and to no OCI registry.
     pub(crate) offline: bool,
     /// Hosts that are local although they do not look like it.
@@ -99,6 +103,7 @@ impl Default for Config {
             data_dir: PathBuf::from("export-data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: Tls::default(),
             offline: false,
             local_hosts: BTreeSet::new(),
             nats: Nats::default(),
@@ -196,6 +201,15 @@ impl Config {
         expect((1..=3_600).contains(&workers.stuck_seconds), "workers.stuck_seconds: use 1 to 3600");
         expect((1..=3_600).contains(&workers.reconcile_seconds), "workers.reconcile_seconds: use 1 to 3600");
         expect((1..=86_400).contains(&workers.silent_seconds), "workers.silent_seconds: use 1 to 86400");
+        expect(
+            set(&self.nats.certificate_file) == set(&self.nats.key_file),
+            "nats.certificate_file, nats.key_file: a client certificate needs both",
+        );
+        expect(
+            !set(&self.nats.credentials_file) || self.nats.user.is_empty(),
+            "nats.credentials_file: it names the user, leave out nats.user",
+        );
+        faults.extend(self.tls.faults());
         faults.extend(self.peer.faults());
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
@@ -304,6 +318,7 @@ mod tests {
     fn a_section_given_in_part_keeps_the_other_defaults() {
         let defaults = load("", &[]).unwrap();
         for section in [
+            "tls",
             "nats",
             "store",
             "peer",

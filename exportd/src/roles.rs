@@ -129,7 +129,7 @@ impl Process {
             .with_context(|| format!("cannot listen on {} (admin_listen)", self.config.admin_listen))?;
         let address = listener.local_addr().context("the admin listener has no address")?;
         let routes = admin::routes(health, self.registry.clone());
-        self.tasks.spawn(export_gateway::server::serve(listener, routes, self.stop.clone()));
+        self.tasks.spawn(export_gateway::server::serve(listener, None, routes, self.stop.clone()));
         Ok(address)
     }
 
@@ -169,7 +169,7 @@ pub(crate) async fn one(config: Config, role: Role) -> anyhow::Result<()> {
         "ready": true,
         "role": role.as_str(),
         "admin": format!("http://{admin}"),
-        "server": server.map(|address| format!("http://{address}")),
+        "server": server,
     }))?;
     process.until_stopped().await
 }

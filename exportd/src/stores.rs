@@ -16,7 +16,7 @@ use export_contract::RecordKind;
 use export_evidence::policy::{HttpPolicyEngine, MongoPolicyStore, PolicySource, PolicyStore, SqlitePolicyStore};
 use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
-use export_jetstream::{Credentials, Nats, connect};
+use export_jetstream::{Credentials, Nats, Security, connect_securely};
 use export_runs::{MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns, WebhookStore};
 use export_webhooks::SecretKeeper;
 use tokio::time::{Duration, Instant, sleep};
@@ -189,9 +189,18 @@ pub(crate) async fn staging(config: &Config) -> anyhow::Result<Arc<dyn BlobStore
                 prefix: staging.prefix.clone(),
                 access_key_id: staging.access_key_id.clone(),
                 secret_access_key,
+                ca_pem: ca_pem(&staging.ca_file)?,
             })?)
         }
     })
+}
+
+/// The certificates of a file, where a setting names one.
+pub(crate) fn ca_pem(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    std::fs::read(path).map(Some).with_context(|| format!("cannot read the certificates in `{}`", path.display()))
 }
 
 /// The broker that the configuration names.
@@ -201,10 +210,15 @@ pub(crate) async fn broker(config: &Config) -> anyhow::Result<Nats> {
         !nats.url.is_empty(),
         "nats.url is not set: a role of its own needs the broker that all roles share (only `exportd all` starts one)"
     );
-    let credentials = if nats.user.is_empty() {
+    let file = |path: &Path| Some(path.to_owned()).filter(|path| !path.as_os_str().is_empty());
+    let credentials = if let Some(path) = file(&nats.credentials_file) {
+        Credentials::File(path)
+    } else if nats.user.is_empty() {
         Credentials::None
     } else {
         Credentials::Password { user: nats.user.clone(), password: secrets::read(&nats.password_file)? }
     };
-    Ok(connect(&nats.url, credentials).await?)
+    let security =
+        Security { ca_file: file(&nats.ca_file), client: file(&nats.certificate_file).zip(file(&nats.key_file)) };
+    Ok(connect_securely(&nats.url, credentials, security).await?)
 }

@@ -1,8 +1,10 @@
 //! `/api/export/runs/{id}/download`, `/manifest`, `/provenance` and `/files/{name}`.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use export_authority::Scope;
-use export_blobs::{ByteStream, Workspace};
+use export_blobs::{BlobError, BlobKey, ByteStream, Workspace};
 use export_contract::run::{Run, RunBundle};
 use export_contract::{Digest, ErrorCode};
 use futures::StreamExt as _;
@@ -17,7 +19,7 @@ use crate::problem::Problem;
 use crate::range::{Wanted, wanted};
 use crate::request::Incoming;
 use crate::runs::find;
-use crate::server::ChecksumTrailer;
+use crate::server::{ChecksumTrailer, FileBody};
 use crate::state::Gateway;
 
 /// Name of the bundle among the files of a run.
@@ -66,13 +68,13 @@ async fn tar(gateway: &Gateway, run: &Run, request: &Incoming) -> Result<Respons
     };
     // A run that found nothing changed has its own small files; the tar is where it was made.
     let key = Workspace::artefact_key(&run.tenant, bundle.refreshes.as_ref().unwrap_or(&run.id), &digest);
+    let trailer = status == StatusCode::OK && request.header("te").is_some_and(|te| te.contains("trailers"));
     let mut response = if request.method == http::Method::HEAD {
         empty(status)
     } else {
-        streamed(gateway.blobs.read(&key, Some(part.clone())).await?)
+        opened(gateway, &key, part.clone(), trailer).await?
     };
     *response.status_mut() = status;
-    let trailer = status == StatusCode::OK && request.header("te").is_some_and(|te| te.contains("trailers"));
     if trailer {
         response.extensions_mut().insert(ChecksumTrailer(repr_digest(&digest)));
         insert(&mut response, header::TRAILER, "repr-digest");
@@ -140,8 +142,27 @@ async fn beside(gateway: &Gateway, run: &Run, name: &str) -> Result<Response, Pr
     small_file(gateway, run, digest, media).await
 }
 
+/// An answer whose body is a part of a blob.
+pub(crate) async fn opened(
+    gateway: &Gateway,
+    key: &BlobKey,
+    part: Range<u64>,
+    trailer: bool,
+) -> Result<Response, BlobError> {
+    // A trailer makes a chunked body, and chunks have heads of their own between them.
+    if !trailer
+        && !part.is_empty()
+        && let Some(file) = gateway.blobs.file(key).await?
+    {
+        let mut response = empty(StatusCode::OK);
+        response.extensions_mut().insert(FileBody::new(file, part));
+        return Ok(response);
+    }
+    Ok(streamed(gateway.blobs.read(key, Some(part)).await?))
+}
+
 /// An answer whose body comes from staging piece by piece.
-pub(crate) fn streamed(mut source: ByteStream) -> Response {
+fn streamed(mut source: ByteStream) -> Response {
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(3);
     tokio::spawn(async move {
         while let Some(piece) = source.next().await {

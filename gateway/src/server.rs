@@ -1,21 +1,28 @@
-//! The HTTP server under the routes: limits, trailers, and a stop that lets answers finish.
+//! The HTTP server under the routes: limits, TLS, trailers, files that the kernel sends, and a stop that lets answers finish.
+
+mod body;
+mod outgoing;
+#[cfg(test)]
+mod tests;
+mod tls;
 
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use warp::{Filter, Reply};
+
+use self::body::Answer;
+pub(crate) use self::body::{ChecksumTrailer, FileBody};
+use self::outgoing::{Outgoing, Parts};
+pub use self::tls::{Certificates, TlsError};
 
 /// Seconds a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -24,17 +31,14 @@ const MAX_HEAD: usize = 32 << 10;
 /// How long open answers may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Set on a response: end its body with this `Repr-Digest` trailer.
-#[derive(Clone, Debug)]
-pub(crate) struct ChecksumTrailer(pub(crate) String);
-
-/// Serves `routes` on `listener` until `stop`, then lets open answers finish for ten seconds.
-pub async fn serve<F, R>(listener: TcpListener, routes: F, stop: CancellationToken)
+/// Serves `routes` on `listener`, over TLS where there are `certificates`, until `stop`; then lets open answers finish for ten seconds.
+pub async fn serve<F, R>(listener: TcpListener, certificates: Option<Certificates>, routes: F, stop: CancellationToken)
 where
     F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
     R: Reply + 'static,
 {
     let graceful = GracefulShutdown::new();
+    let acceptor = certificates.map(|certificates| certificates.acceptor());
     loop {
         let socket = tokio::select! {
             () = stop.cancelled() => break,
@@ -48,20 +52,18 @@ where
                 }
             },
         };
-        let inner = TowerToHyperService::new(warp::service(routes.clone()));
-        let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-            let response = inner.call(request);
-            async move { response.await.map(with_trailer) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(socket), service);
-        let connection = graceful.watch(connection);
+        let (routes, watcher, acceptor) = (routes.clone(), graceful.watcher(), acceptor.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended early");
+            match acceptor {
+                None => {
+                    let parts = Parts::default();
+                    drive(Outgoing::new(socket, parts.clone()), Way::Kernel(parts), routes, watcher).await;
+                }
+                Some(acceptor) => {
+                    if let Some(secured) = tls::handshake(&acceptor, socket).await {
+                        drive(secured, Way::Tls, routes, watcher).await;
+                    }
+                }
             }
         });
     }
@@ -71,36 +73,39 @@ where
     }
 }
 
-/// A body that is followed by trailers, where the response asks for them.
-struct Trailed<B> {
-    body: Pin<Box<B>>,
-    trailers: Option<HeaderMap>,
+/// How a part of a file leaves over a connection.
+enum Way {
+    /// The kernel sends it.
+    Kernel(Parts),
+    /// It is read and encrypted.
+    Tls,
 }
 
-fn with_trailer<B: Body>(mut response: Response<B>) -> Response<Trailed<B>> {
-    let trailers = response.extensions_mut().remove::<ChecksumTrailer>().and_then(|ChecksumTrailer(digest)| {
-        let value = HeaderValue::from_str(&digest).ok()?;
-        Some(HeaderMap::from_iter([(HeaderName::from_static("repr-digest"), value)]))
-    });
-    response.map(|body| Trailed { body: Box::pin(body), trailers })
-}
-
-impl<B: Body<Data = Bytes>> Body for Trailed<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match ready!(self.body.as_mut().poll_frame(cx)) {
-            None => Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
-            more => Poll::Ready(more),
+/// Serves one connection to its end.
+async fn drive<I, F, R>(io: I, way: Way, routes: F, watcher: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
+    R: Reply + 'static,
+{
+    let inner = TowerToHyperService::new(warp::service(routes));
+    let way = &way;
+    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let response = inner.call(request);
+        async move {
+            let answer = response.await.map(|response| match way {
+                Way::Kernel(parts) => Answer::of(response, |part| Answer::sent_by_kernel(parts, part)),
+                Way::Tls => tls::strictly(Answer::of(response, Answer::read)),
+            });
+            answer
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.trailers.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(io), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "connection ended early");
     }
 }

@@ -45,6 +45,15 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// How the connection is secured beyond what the address says (`tls://`).
+#[derive(Clone, Debug, Default)]
+pub struct Security {
+    /// PEM file with the certificates that the servers' own must come from. Where it is given, servers that do not speak TLS are refused.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files with our certificate and its key, for servers that ask for one.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -79,6 +88,14 @@ impl fmt::Debug for Nats {
 /// # Errors
 /// When an address or the credentials file cannot be read, or no server takes us now.
 pub async fn connect(url: &str, credentials: Credentials) -> Result<Nats, ConnectError> {
+    connect_securely(url, credentials, Security::default()).await
+}
+
+/// As [`connect`], with certificates.
+///
+/// # Errors
+/// As there; also when a certificate cannot be read or the server's is not one of the given authority.
+pub async fn connect_securely(url: &str, credentials: Credentials, security: Security) -> Result<Nats, ConnectError> {
     let addresses = url
         .split(',')
         .map(|one| one.trim().parse::<ServerAddr>().map_err(|cause| ConnectError::Address(one.to_owned(), cause)))
@@ -111,6 +128,14 @@ pub async fn connect(url: &str, credentials: Credentials) -> Result<Nats, Connec
         Credentials::File(path) => {
             options.credentials_file(&path).await.map_err(|cause| ConnectError::Credentials(path, cause))?
         }
+    };
+    let options = match security.ca_file {
+        None => options,
+        Some(file) => options.add_root_certificates(file).require_tls(true),
+    };
+    let options = match security.client {
+        None => options,
+        Some((certificate, key)) => options.add_client_certificate(certificate, key),
     };
     let client = options.connect(addresses).await.map_err(ConnectError::Refused)?;
     let jetstream = ContextBuilder::new()

@@ -43,7 +43,7 @@ pub mod topology;
 pub mod worker;
 
 pub use cancellation::Cancellations;
-pub use connect::{ConnectError, Credentials, Nats, connect};
+pub use connect::{ConnectError, Credentials, Nats, Security, connect, connect_securely};
 pub use dead_letter::DeadLetter;
 pub use exhaustion::Exhaustion;
 pub use feed::NatsFeed;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
+use crate::certificates::Certificates;
 use crate::process::{Process, tail};
 use crate::programs::tool;
 
@@ -19,23 +20,30 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct Broker {
     folder: PathBuf,
     log: PathBuf,
+    /// What it speaks TLS with, and whose clients it takes.
+    certificates: Option<Certificates>,
     port: u16,
     process: Process,
 }
 
 impl Broker {
     /// Starts one on a port that it finds itself.
-    pub(crate) async fn start(folder: PathBuf, log: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        folder: PathBuf,
+        log: PathBuf,
+        certificates: Option<Certificates>,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&folder).context("cannot make the broker's folder")?;
-        let process = spawn(&folder, &log, None)?;
-        let mut broker = Self { folder, log, port: 0, process };
+        let process = spawn(&folder, &log, None, certificates.as_ref())?;
+        let mut broker = Self { folder, log, certificates, port: 0, process };
         broker.port = broker.listening().await?;
         Ok(broker)
     }
 
     /// Its address.
     pub(crate) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        let scheme = if self.certificates.is_some() { "tls" } else { "nats" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// `kill -9`.
@@ -48,7 +56,7 @@ impl Broker {
         if wiped {
             std::fs::remove_dir_all(self.folder.join("store")).context("cannot wipe the broker's store")?;
         }
-        self.process = spawn(&self.folder, &self.log, Some(self.port))?;
+        self.process = spawn(&self.folder, &self.log, Some(self.port), self.certificates.as_ref())?;
         self.listening().await.map(|_| ())
     }
 
@@ -69,12 +77,20 @@ impl Broker {
     }
 }
 
-fn spawn(folder: &Path, log: &Path, port: Option<u16>) -> anyhow::Result<Process> {
+fn spawn(folder: &Path, log: &Path, port: Option<u16>, certificates: Option<&Certificates>) -> anyhow::Result<Process> {
     let settings = folder.join("nats-server.conf");
     let port = port.map_or(-1, i32::from);
+    let tls = certificates.map_or_else(String::new, |certificates| {
+        format!(
+            "tls {{ cert_file: {:?}, key_file: {:?}, ca_file: {:?}, verify: true }}\n",
+            certificates.certificate("server"),
+            certificates.key("server"),
+            certificates.ca()
+        )
+    });
     let text = format!(
         "listen: \"127.0.0.1:{port}\"\nports_file_dir: \"{folder}\"\n\
-         jetstream {{ store_dir: \"{folder}/store\", sync_interval: always, max_file_store: 8589934592 }}\n",
+         jetstream {{ store_dir: \"{folder}/store\", sync_interval: always, max_file_store: 8589934592 }}\n{tls}",
         folder = folder.display()
     );
     std::fs::write(&settings, text).context("cannot write the broker's settings")?;

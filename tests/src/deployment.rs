@@ -21,6 +21,8 @@ use tokio::process::Command;
 use crate::api::Api;
 use crate::broker::Broker;
 use crate::bundle::Bundle;
+use crate::certificates::Certificates;
+use crate::curtain::Curtain;
 use crate::process::{Process, tail};
 use crate::programs::{output, programs, tool};
 use crate::runs::{self, Finished};
@@ -50,6 +52,9 @@ pub struct Deployment {
     bucket: Option<(SeaweedFs, S3Settings)>,
     /// The registry that bundles are pushed to, and the proxy before it through which they are.
     pushed: Option<(LocalRegistry, Liar)>,
+    /// The certificates of an encrypted deployment, and what speaks TLS before run ledger and bucket.
+    certificates: Option<Certificates>,
+    curtains: BTreeMap<&'static str, Curtain>,
     downloads: usize,
     folder: TempDir,
 }
@@ -96,9 +101,14 @@ impl Deployment {
             ferret: None,
             bucket: None,
             pushed: None,
+            certificates: None,
+            curtains: BTreeMap::new(),
             downloads: 0,
             folder,
         };
+        if setup.encrypted {
+            deployment.certificates = Some(Certificates::make(&deployment.folder.path().join("certificates"))?);
+        }
         if setup.store == Store::Ferret {
             let ferret = FerretDb::start().await.context("cannot start ferretdb")?;
             deployment.ferret = Some(ferret.context("EXPORT_TESTS_WITHOUT names ferretdb, which this test needs")?);
@@ -118,9 +128,11 @@ impl Deployment {
             let proxy = Liar::before(registry.address()).await;
             deployment.pushed = Some((registry, proxy));
         }
+        deployment.draw_curtains().await?;
         if matches!(setup.roles, Roles::Apart { .. }) {
             let folder = deployment.folder.path().join("nats");
-            deployment.broker = Some(Broker::start(folder, deployment.log("nats")).await?);
+            deployment.broker =
+                Some(Broker::start(folder, deployment.log("nats"), deployment.certificates.clone()).await?);
         }
         deployment.write_settings()?;
         if matches!(setup.roles, Roles::Apart { .. }) {
@@ -135,6 +147,29 @@ impl Deployment {
             deployment.put_client("local", LOCAL_TENANT, &[])?;
         }
         Ok(deployment)
+    }
+
+    async fn draw_curtains(&mut self) -> anyhow::Result<()> {
+        let Some(certificates) = &self.certificates else {
+            return Ok(());
+        };
+        if let Some(ferret) = &self.ferret {
+            let curtain = Curtain::before(host(ferret.uri()), certificates).await?;
+            self.curtains.insert("store", curtain);
+        }
+        if let Some((_, bucket)) = &self.bucket {
+            let curtain = Curtain::before(host(&bucket.endpoint), certificates).await?;
+            self.curtains.insert("staging", curtain);
+        }
+        Ok(())
+    }
+
+    /// The certificates of an encrypted deployment.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn certificates(&self) -> anyhow::Result<&Certificates> {
+        self.certificates.as_ref().context("the deployment is not encrypted")
     }
 
     /// Starts every process that is not there.
@@ -306,6 +341,10 @@ impl Deployment {
         for scope in scopes {
             arguments.extend(["--scope", scope]);
         }
+        let ca = self.certificates.as_ref().map(|certificates| certificates.ca().display().to_string());
+        if let Some(ca) = &ca {
+            arguments.extend(["--ca-file", ca]);
+        }
         self.exportd(&arguments)?;
         Ok(file)
     }
@@ -398,4 +437,10 @@ impl Drop for Deployment {
             broker.end();
         }
     }
+}
+
+/// `HOST:PORT` of an address.
+fn host(address: &str) -> String {
+    let behind = address.split_once("://").map_or(address, |(_, behind)| behind);
+    behind.split(['/', '?']).next().unwrap_or_default().to_owned()
 }

@@ -7,7 +7,9 @@
 mod api;
 mod broker;
 mod bundle;
+mod certificates;
 mod cosign;
+mod curtain;
 mod deployment;
 mod machine;
 mod process;
@@ -19,7 +21,9 @@ mod turn;
 
 pub use api::Api;
 pub use bundle::Bundle;
+pub use certificates::Certificates;
 pub use cosign::Cosign;
+pub use curtain::Curtain;
 pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Staging, Store, Surroundings};
 pub use machine::machine;
 pub use process::{Process, peak_kib, suspend};

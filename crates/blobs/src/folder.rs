@@ -151,6 +151,10 @@ impl BlobStore for FolderBlobs {
         Ok(pieces(Arc::new(file.into_std().await), range))
     }
 
+    async fn file(&self, key: &BlobKey) -> Result<Option<std::fs::File>, BlobError> {
+        Ok(Some(open(key, &self.path(key)).await?.into_std().await))
+    }
+
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError> {
         match fs::metadata(self.path(key)).await {
             Ok(meta) if meta.is_file() => Ok(Some(BlobMeta { bytes: meta.len() })),
@@ -248,7 +252,7 @@ impl BlobWriter for FolderWriter {
 }
 
 /// The bytes of a file, each piece in a buffer of its own that nobody copies: with tokio's own file they go through one more.
-fn pieces(file: Arc<std::fs::File>, range: Range<u64>) -> ByteStream {
+pub fn pieces(file: Arc<std::fs::File>, range: Range<u64>) -> ByteStream {
     let pieces = stream::unfold(range, move |left| {
         let file = Arc::clone(&file);
         async move {

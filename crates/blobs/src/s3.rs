@@ -16,8 +16,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{
-    ClientOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
-    PutPayload,
+    Certificate, ClientOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _,
+    PutMode, PutOptions, PutPayload,
 };
 
 use crate::store::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
@@ -49,6 +49,8 @@ pub struct S3Settings {
     pub access_key_id: String,
     /// Secret access key.
     pub secret_access_key: String,
+    /// Certificates (PEM) that the server's own must come from; `None` means those that the system trusts.
+    pub ca_pem: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for S3Settings {
@@ -76,8 +78,15 @@ impl S3Blobs {
     /// When the settings cannot be used.
     pub fn open(settings: &S3Settings) -> Result<Self, BlobError> {
         let region = if settings.region.is_empty() { "us-east-1" } else { &settings.region };
-        let client =
+        let mut client =
             ClientOptions::new().with_timeout_disabled().with_read_timeout(SILENCE).with_connect_timeout(CONNECT);
+        if let Some(pem) = &settings.ca_pem {
+            for certificate in Certificate::from_pem_bundle(pem)
+                .map_err(|cause| failed("read the certificates for the bucket", cause))?
+            {
+                client = client.with_root_certificate(certificate);
+            }
+        }
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&settings.bucket)
             .with_region(region)

@@ -145,6 +145,13 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// The blob, or the bytes `range` of it, as a stream. A range past the end is cut.
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError>;
 
+    /// The blob as an open file, where the store keeps it as one: whoever sends it on may leave the copying to the kernel. `None` where it
+    /// does not; then [`Self::read`] is the way.
+    async fn file(&self, key: &BlobKey) -> Result<Option<std::fs::File>, BlobError> {
+        let _nothing_is_a_file_here = key;
+        Ok(None)
+    }
+
     /// Length of the blob, `None` if there is none.
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError>;
 

@@ -26,6 +26,7 @@ async fn collect(store: &dyn BlobStore, name: &str, range: Option<std::ops::Rang
 pub async fn conformance(store: Arc<dyn BlobStore>) {
     absent_blobs_are_absent(&*store).await;
     a_put_is_read_back_whole_and_in_part(&*store).await;
+    a_file_where_there_is_one_has_the_bytes_of_its_blob(&*store).await;
     of_many_conditional_puts_one_wins(&store).await;
     an_overwrite_shows_the_old_bytes_or_the_new_ones(&store).await;
     a_writer_shows_nothing_before_it_ends(&*store).await;
@@ -74,6 +75,16 @@ async fn a_put_is_read_back_whole_and_in_part(store: &dyn BlobStore) {
     assert_eq!(store.head(&above).await.expect("head"), None);
     store.delete(&name).await.expect("delete");
     assert_eq!(store.head(&name).await.expect("head"), None);
+}
+
+async fn a_file_where_there_is_one_has_the_bytes_of_its_blob(store: &dyn BlobStore) {
+    store.put(&key("t/r/file"), Bytes::from_static(b"as a file")).await.expect("put");
+    if let Some(mut file) = store.file(&key("t/r/file")).await.expect("file") {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut file, &mut text).expect("read");
+        assert_eq!(text, "as a file");
+        assert!(matches!(store.file(&key("t/r/no-file")).await, Err(BlobError::NotFound(_))));
+    }
 }
 
 async fn of_many_conditional_puts_one_wins(store: &Arc<dyn BlobStore>) {

@@ -20,6 +20,9 @@ pub struct Credentials {
     /// Where tokens come from; absent means the gateway itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token_endpoint: Option<String>,
+    /// PEM file with the certificates that the server's own must come from; absent means those that the system trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for Credentials {
@@ -46,6 +49,15 @@ pub enum CredentialsError {
         #[source]
         cause: std::io::Error,
     },
+    /// The certificates that it names cannot be read.
+    #[error("cannot read the certificates in `{}` (caFile)", path.display())]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
     /// It is not what it should be.
     #[error("the credentials file `{}` is not valid", path.display())]
     Content {
@@ -60,7 +72,21 @@ pub enum CredentialsError {
 impl Credentials {
     /// Credentials of a client of a gateway that issues its own tokens.
     pub fn new(server: String, tenant: Option<String>, client_id: String, client_secret: String) -> Self {
-        Self { server, tenant, client_id, client_secret, token_endpoint: None }
+        Self { server, tenant, client_id, client_secret, token_endpoint: None, ca_file: None }
+    }
+
+    /// The same for a server whose certificate comes from those of this PEM file.
+    #[must_use]
+    pub fn with_ca_file(self, ca_file: Option<PathBuf>) -> Self {
+        Self { ca_file, ..self }
+    }
+
+    /// The certificates that the server's own must come from, where it is not for the system to say.
+    pub(crate) fn ca_pem(&self) -> Result<Option<Vec<u8>>, CredentialsError> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|cause| CredentialsError::CaFile { path: path.clone(), cause })
+        };
+        self.ca_file.as_ref().map(read).transpose()
     }
 
     /// Reads a credentials file.

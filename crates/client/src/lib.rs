@@ -41,6 +41,9 @@ pub enum ClientError {
         #[source]
         cause: reqwest::Error,
     },
+    /// The certificates that the credentials name cannot be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The server says no.
     #[error("{0}")]
     Refused(Box<ProblemDocument>),
@@ -133,12 +136,15 @@ impl Client {
     /// # Errors
     /// When the HTTP machinery cannot start.
     pub fn new(credentials: Credentials) -> Result<Self, ClientError> {
-        let http = reqwest::Client::builder()
+        let unreachable = |cause| ClientError::Unreachable { server: credentials.server.clone(), cause };
+        let mut http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_mins(1))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|cause| ClientError::Unreachable { server: credentials.server.clone(), cause })?;
+            .redirect(reqwest::redirect::Policy::none());
+        if let Some(pem) = credentials.ca_pem()? {
+            http = http.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).map_err(unreachable)?);
+        }
+        let http = http.build().map_err(unreachable)?;
         Ok(Self { http, credentials: Arc::new(credentials), token: Arc::default() })
     }
 

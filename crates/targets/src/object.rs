@@ -15,6 +15,9 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_smithy_http_client::HttpClientError;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use export_contract::message::{Artefact, Distribution};
 use export_contract::profile::{DistributionKind, ObjectLock};
 use export_contract::run::RunRef;
@@ -71,6 +74,8 @@ pub struct ObjectSettings {
     pub prefix: String,
     /// Access key.
     pub credentials: ObjectCredentials,
+    /// Certificates (PEM) that the server's own must come from; `None` means those that the system trusts.
+    pub ca_pem: Option<Vec<u8>>,
     /// Encryption at the storage.
     pub encryption: ServerSideEncryption,
 }
@@ -98,7 +103,10 @@ pub struct ObjectTarget {
 
 impl ObjectTarget {
     /// The target that `settings` name. Connects at the first call.
-    pub fn new(settings: &ObjectSettings) -> Self {
+    ///
+    /// # Errors
+    /// When the certificates cannot be used.
+    pub fn new(settings: &ObjectSettings) -> Result<Self, HttpClientError> {
         let region = if settings.region.is_empty() { "us-east-1" } else { &settings.region };
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(SILENCE).build();
         let mut config = aws_sdk_s3::Config::builder()
@@ -112,15 +120,25 @@ impl ObjectTarget {
             }
             ObjectCredentials::Machine(provider) => config.credentials_provider(provider.clone()),
         };
+        if let Some(pem) = &settings.ca_pem {
+            let context =
+                TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem.as_slice()));
+            config = config.http_client(
+                aws_smithy_http_client::Builder::new()
+                    .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                    .tls_context(context.build()?)
+                    .build_https(),
+            );
+        }
         if !settings.endpoint.is_empty() {
             config = config.endpoint_url(&settings.endpoint).force_path_style(true);
         }
-        Self {
+        Ok(Self {
             client: Client::from_conf(config.build()),
             bucket: settings.bucket.clone(),
             prefix: settings.prefix.trim_matches('/').to_owned(),
             encryption: settings.encryption.clone(),
-        }
+        })
     }
 
     /// What the keys of a run begin with, up to what tells its generations apart.

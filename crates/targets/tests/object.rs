@@ -66,8 +66,10 @@ fn target_at(address: &str, settings: &S3Settings) -> ObjectTarget {
             id: settings.access_key_id.clone(),
             secret: settings.secret_access_key.clone(),
         },
+        ca_pem: None,
         encryption: ServerSideEncryption::Bucket,
     })
+    .unwrap()
 }
 
 async fn behind_a_liar(settings: &S3Settings) -> (ObjectTarget, Bucket) {

@@ -17,6 +17,14 @@ pub(crate) struct Nats {
     pub(crate) user: String,
     /// File with the password that goes with it.
     pub(crate) password_file: PathBuf,
+    /// A `.creds` file with a user's JWT and its key, in the place of user and password.
+    pub(crate) credentials_file: PathBuf,
+    /// PEM file with the certificates that the servers' own must come from; not set: those that the system trusts. Whoever sets it speaks TLS only.
+    pub(crate) ca_file: PathBuf,
+    /// PEM file with our own certificate, where the servers ask for one.
+    pub(crate) certificate_file: PathBuf,
+    /// PEM file with its key.
+    pub(crate) key_file: PathBuf,
     /// The `nats-server` program for `exportd all`; not set: it is looked for.
     pub(crate) server_program: PathBuf,
     /// Copies of the log: 1, or 3 with three servers.
@@ -29,6 +37,10 @@ impl Default for Nats {
             url: String::new(),
             user: String::new(),
             password_file: PathBuf::new(),
+            credentials_file: PathBuf::new(),
+            ca_file: PathBuf::new(),
+            certificate_file: PathBuf::new(),
+            key_file: PathBuf::new(),
             server_program: PathBuf::new(),
             replicas: 1,
         }
@@ -95,6 +107,8 @@ pub(crate) struct Staging {
     pub(crate) access_key_id: String,
     /// File with the secret access key.
     pub(crate) secret_access_key_file: PathBuf,
+    /// PEM file with the certificates that the S3 server's own must come from; not set: those that the system trusts.
+    pub(crate) ca_file: PathBuf,
 }
 
 /// Who issues tokens.

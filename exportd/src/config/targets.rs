@@ -35,6 +35,8 @@ pub(crate) struct Object {
     pub(crate) access_key_id: String,
     /// File with the secret access key.
     pub(crate) secret_access_key_file: PathBuf,
+    /// PEM file with the certificates that the server's own must come from; not set: those that the system trusts.
+    pub(crate) ca_file: PathBuf,
     /// Encryption at the storage: `AES256`, `aws:kms`, or as the bucket says.
     pub(crate) sse: Sse,
     /// Key at KMS for `aws:kms`; not set: the storage's default.

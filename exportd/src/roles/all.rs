@@ -56,15 +56,14 @@ async fn work(config: Config, nats: export_jetstream::Nats) -> anyhow::Result<()
     }
     let admin = process.admin("all", parts.adapters, parts.probes).await?;
     // The gateway comes last: whoever can reach it finds everything behind it at work.
-    let (_, address) = gateway::add(&mut process).await?;
-    announce(&process.config, address, admin)?;
+    let (_, server) = gateway::add(&mut process).await?;
+    announce(&process.config, server, admin)?;
     process.until_stopped().await
 }
 
 /// Writes the credentials of the local client, and says on standard output where everything is.
-fn announce(config: &Config, address: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
+fn announce(config: &Config, server: String, admin: SocketAddr) -> anyhow::Result<()> {
     let path = config.data_dir.join("credentials.json");
-    let server = format!("http://{address}");
     let credentials = if let Ok(mut kept) = Credentials::read(&path) {
         // The client of an earlier start is still known: only the address may be another.
         kept.server.clone_from(&server);

@@ -1,6 +1,5 @@
 //! The gateway.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -9,7 +8,8 @@ use export_adapt::adapter::{FAN_IN, Tools};
 use export_authority::{LinkKey, LocalAuthority};
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
-use export_gateway::{Gateway, Limits, routes, server};
+use export_gateway::server::{self, Certificates};
+use export_gateway::{Gateway, Limits, routes};
 use export_jetstream::{NatsFeed, NatsQueue};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -18,8 +18,8 @@ use super::{Parts, Process};
 use crate::probes::Dependency;
 use crate::stores;
 
-/// Adds the gateway to the process and gives its address.
-pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketAddr)> {
+/// Adds the gateway to the process and gives its address, such as `http://127.0.0.1:8480`.
+pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)> {
     let config = &process.config;
     let runs = stores::runs(config).await?;
     let staging = stores::staging(config).await?;
@@ -75,12 +75,18 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
         )),
         vex: Arc::default(),
     };
+    let certificates = config.tls.pair().map(|(certificate, key)| Certificates::open(certificate, key));
+    let certificates = certificates.transpose().context("tls.certificate_file, tls.key_file")?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {} (listen)", config.listen))?;
     let address = listener.local_addr().context("the gateway has no address")?;
     let parts = Parts { adapters, probes: dependencies() };
-    tracing::info!(%address, adapters = %registry.digest(), "the gateway listens");
-    process.tasks.spawn(server::serve(listener, routes(&gateway), process.stop.clone()));
-    Ok((parts, address))
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    tracing::info!(%address, scheme, adapters = %registry.digest(), "the gateway listens");
+    if let Some(certificates) = certificates.clone() {
+        process.tasks.spawn(certificates.follow(process.stop.clone()));
+    }
+    process.tasks.spawn(server::serve(listener, certificates, routes(&gateway), process.stop.clone()));
+    Ok((parts, format!("{scheme}://{address}")))
 }

@@ -40,18 +40,20 @@ async fn object(settings: &Object) -> anyhow::Result<ObjectTarget> {
         ObjectCredentials::Key { id: settings.access_key_id.clone(), secret }
     };
     let kms_key = Some(settings.sse_kms_key.clone()).filter(|key| !key.is_empty());
-    Ok(ObjectTarget::new(&ObjectSettings {
+    ObjectTarget::new(&ObjectSettings {
         endpoint: settings.endpoint.clone(),
         bucket: settings.bucket.clone(),
         region: settings.region.clone(),
         prefix: settings.prefix.clone(),
         credentials,
+        ca_pem: super::ca_pem(&settings.ca_file).context("object.ca_file")?,
         encryption: match settings.sse {
             Sse::Bucket => ServerSideEncryption::Bucket,
             Sse::Aes256 => ServerSideEncryption::Aes256,
             Sse::AwsKms => ServerSideEncryption::Kms(kms_key),
         },
-    }))
+    })
+    .context("object.ca_file: the certificates cannot be used")
 }
 
 fn oci(config: &Config) -> anyhow::Result<OciTarget> {

@@ -13,7 +13,7 @@ use super::image::shared_blob;
 use super::name::{Reference, Repository, What};
 use super::refusal::Refusal;
 use super::repository::{LATEST, images, runs, schema_tag, tagged, with_digest};
-use crate::downloads::{insert, streamed};
+use crate::downloads::{insert, opened};
 use crate::range::{Wanted, wanted};
 use crate::request::Incoming;
 use crate::state::Gateway;
@@ -104,11 +104,8 @@ async fn send(
                 .with_header(header::CONTENT_RANGE, &format!("bytes */{length}")));
         }
     };
-    let mut response = if head {
-        Response::new(Bytes::new().into())
-    } else {
-        streamed(gateway.blobs.read(key, Some(part.clone())).await?)
-    };
+    let mut response =
+        if head { Response::new(Bytes::new().into()) } else { opened(gateway, key, part.clone(), false).await? };
     *response.status_mut() = status;
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1));

@@ -25,7 +25,15 @@ impl Deployment {
             None => "driver = \"sqlite\"".to_owned(),
             Some(ferret) => {
                 let uri = self.folder.path().join("mongodb.uri");
-                std::fs::write(&uri, ferret.uri()).context("cannot write the connection string")?;
+                let text = match (self.curtains.get("store"), &self.certificates) {
+                    (Some(curtain), Some(certificates)) => format!(
+                        "mongodb://{}/?serverSelectionTimeoutMS=1000&tls=true&tlsCAFile={}",
+                        curtain.address(),
+                        certificates.ca().display()
+                    ),
+                    _ => ferret.uri().to_owned(),
+                };
+                std::fs::write(&uri, text).context("cannot write the connection string")?;
                 format!("driver = \"mongodb\"\nuri_file = \"{}\"\ndatabase = \"export_tests\"", uri.display())
             }
         };
@@ -37,7 +45,9 @@ impl Deployment {
                 format!(
                     "driver = \"s3\"\nendpoint = \"{}\"\nbucket = \"{}\"\naccess_key_id = \"{}\"\n\
                      secret_access_key_file = \"{}\"",
-                    bucket.endpoint,
+                    self.curtains
+                        .get("staging")
+                        .map_or(bucket.endpoint.clone(), |curtain| format!("https://{}", curtain.address())),
                     bucket.bucket,
                     bucket.access_key_id,
                     secret.display(),
@@ -57,9 +67,26 @@ impl Deployment {
                 )
             }
         };
+        let (in_nats, in_staging, tls) = match &self.certificates {
+            None => Default::default(),
+            Some(made) => (
+                format!(
+                    "ca_file = {:?}\ncertificate_file = {:?}\nkey_file = {:?}",
+                    made.ca(),
+                    made.certificate("client"),
+                    made.key("client")
+                ),
+                format!("ca_file = {:?}", made.ca()),
+                format!(
+                    "[tls]\ncertificate_file = {:?}\nkey_file = {:?}",
+                    made.certificate("server"),
+                    made.key("server")
+                ),
+            ),
+        };
         // Short times, so that what waits for a dead process waits seconds.
         let text = format!(
-            "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n{keys}\n\n[nats]\n{nats}\n\n[store]\n{store}\n\n[staging]\n{staging}\n\n\
+            "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n{keys}\n\n{tls}\n\n[nats]\n{nats}\n{in_nats}\n\n[store]\n{store}\n\n[staging]\n{staging}\n{in_staging}\n\n\
              [workers]\nadapt_threads = {threads}\nack_wait_seconds = 3\nreconcile_seconds = 1\nsilent_seconds = 3\n\n\
              [log]\nform = \"json\"\n\n[registry]\nanonymous = {anonymous:?}\n\n\
              [schedules]\ncheck_seconds = 1\n\n\

@@ -69,6 +69,8 @@ pub struct Setup {
     pub surroundings: Surroundings,
     /// Tenants whose bundles anybody may pull from the registry.
     pub anonymous: &'static [&'static str],
+    /// Whether every connection is encrypted: to the gateway, the broker (which asks for certificates of clients), the stores and staging.
+    pub encrypted: bool,
     /// The registry that bundles are pushed to, under `exports/`, by profiles with `oci` in their distribution.
     pub pushes_to: Option<Program>,
 }
@@ -84,6 +86,7 @@ impl Setup {
             adapt_threads: 0,
             surroundings: Surroundings::Here,
             anonymous: &[],
+            encrypted: false,
             pushes_to: None,
         }
     }
@@ -92,6 +95,12 @@ impl Setup {
     #[must_use]
     pub fn apart(store: Store, adapt: usize) -> Self {
         Self { roles: Roles::Apart { adapt }, store, ..Self::together() }
+    }
+
+    /// As [`Self::served`], and every connection is encrypted.
+    #[must_use]
+    pub fn encrypted(adapt: usize) -> Self {
+        Self { encrypted: true, ..Self::served(adapt) }
     }
 
     /// Every role a process, adapt so many, with nothing on the disk that they share but keys and settings: MongoDB's protocol and S3.
