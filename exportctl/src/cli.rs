@@ -1,5 +1,6 @@
 //! The command line as it is written; `--help` is made from the comments here.
 
+mod approval;
 mod schedule;
 mod webhook;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::approval::{ApprovalCommand, SignArguments};
 pub(crate) use self::schedule::ScheduleCommand;
 pub(crate) use self::webhook::WebhookCommand;
 use crate::selectors::SelectorArguments;
@@ -72,6 +74,9 @@ pub(crate) enum Command {
     /// Webhooks: who is told of the ends of runs.
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// Approvals: what lets a run read the evidence of other tenants.
+    #[command(subcommand)]
+    Approval(ApprovalCommand),
     /// Bundles: download, verify and look into them.
     #[command(subcommand)]
     Bundle(BundleCommand),
@@ -144,6 +149,9 @@ pub(crate) enum RunCommand {
         /// Make a delta that holds the new mirror whole and builds upon nothing.
         #[arg(long)]
         reset_baseline: bool,
+        /// The approval that lets it read the evidence of other tenants, as `approval sign` wrote it.
+        #[arg(long, value_name = "FILE")]
+        approval: Option<PathBuf>,
         /// Follow the run to its end; the exit code tells how it ended.
         #[arg(short, long)]
         watch: bool,

@@ -75,6 +75,10 @@ pub(crate) enum Failure {
     Site(#[source] export_site::SiteError),
     #[error("cannot keep the site's key")]
     SiteKey(#[source] export_signing::KeyFileError),
+    #[error("cannot use the approver's key")]
+    SigningKey(#[source] export_signing::KeyFileError),
+    #[error("cannot sign the approval")]
+    Approval(#[source] export_signing::SignError),
     #[error("cannot sign the receipt; what was applied is in use")]
     Receipt(#[source] export_signing::SignError),
     #[error("cannot compare or look into the bundle")]
@@ -102,7 +106,7 @@ impl Failure {
             Self::NoBundle { .. } => Exit::NotFound,
             Self::Verify { code, .. } => Exit::Verify(*code),
             Self::Site(fault) => Exit::Verify(fault.exit_code()),
-            Self::SiteKey(_) | Self::Receipt(_) => Exit::Unexpected,
+            Self::SiteKey(_) | Self::SigningKey(_) | Self::Approval(_) | Self::Receipt(_) => Exit::Unexpected,
             Self::Mirror(fault) if fault.is_hostile() => Exit::Verify(14),
             Self::Mirror(_) => Exit::Unexpected,
         }

@@ -5,7 +5,7 @@ use export_contract::run::{Run, RunOptions, RunStatus};
 
 use crate::cli::{Global, RunCommand};
 use crate::exit::{Exit, Failure};
-use crate::login::client;
+use crate::login::{client, read_text};
 use crate::{output, watch};
 
 /// Runs one of the run commands.
@@ -19,6 +19,7 @@ pub(crate) async fn run(global: &Global, command: RunCommand) -> Result<Exit, Fa
             policy_snapshot,
             base,
             reset_baseline,
+            approval,
             watch: follow,
         } => {
             let options = RunOptions {
@@ -27,7 +28,12 @@ pub(crate) async fn run(global: &Global, command: RunCommand) -> Result<Exit, Fa
                 reset_baseline,
                 ..RunOptions::default()
             };
-            let wanted = NewRun { profile_id: profile, selectors: (*selectors).into(), options };
+            let approval = approval.map(|path| {
+                let text = read_text(&path)?;
+                serde_json::from_str(&text).map_err(|cause| Failure::Json { path, cause })
+            });
+            let approval = approval.transpose()?;
+            let wanted = NewRun { profile_id: profile, selectors: (*selectors).into(), options, approval };
             let run = client.start_run(&wanted, idempotency_key.as_deref()).await.map_err(Failure::Client)?;
             if follow {
                 output::note(global, &format!("run {} submitted", run.id));

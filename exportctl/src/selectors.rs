@@ -7,6 +7,9 @@ use export_contract::selectors::{SelectorRequest, WindowRequest};
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Selectors")]
 pub(crate) struct SelectorArguments {
+    /// Tenant whose evidence is read, where that is another one; needs --approval.
+    #[arg(long, value_name = "TENANT")]
+    of_tenant: Vec<String>,
     /// Record kind: advisory, vex or sbom.
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
@@ -47,7 +50,7 @@ impl From<SelectorArguments> for SelectorRequest {
         let SelectorArguments { from, until, last, .. } = &arguments;
         let window = WindowRequest { from: from.clone(), until: until.clone(), last: last.clone() };
         Self {
-            tenants: Vec::new(),
+            tenants: arguments.of_tenant,
             window: Some(window).filter(|window| *window != WindowRequest::default()),
             kinds: arguments.kind,
             sources: arguments.source,

@@ -2,6 +2,7 @@
 //!
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
+mod cross_tenant;
 mod encryption;
 pub(crate) mod locality;
 mod oci;
@@ -23,6 +24,7 @@ use export_contract::profile::DistributionKind;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub(crate) use self::cross_tenant::{Approver, CrossTenant};
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
@@ -71,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) encryption: Encryption,
     /// Who issues tokens.
     pub(crate) authority: Authority,
+    /// Runs over the evidence of other tenants.
+    pub(crate) cross_tenant: CrossTenant,
     /// What may be made and handed over.
     pub(crate) allow: Allow,
     /// How much at once.
@@ -114,6 +118,7 @@ impl Default for Config {
             signing: Signing::default(),
             encryption: Encryption::default(),
             authority: Authority::default(),
+            cross_tenant: CrossTenant::default(),
             allow: Allow::default(),
             limits: Limits::default(),
             workers: Workers::default(),
@@ -210,6 +215,7 @@ impl Config {
             "nats.credentials_file: it names the user, leave out nats.user",
         );
         faults.extend(self.tls.faults());
+        faults.extend(self.cross_tenant.faults());
         faults.extend(self.peer.faults());
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
@@ -327,6 +333,7 @@ mod tests {
             "signing",
             "encryption",
             "authority",
+            "cross_tenant",
             "allow",
             "limits",
             "workers",

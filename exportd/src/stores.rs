@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use export_authority::Approvers;
 use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
 use export_blobs::s3::{S3Blobs, S3Settings};
@@ -18,6 +19,7 @@ use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, Security, connect_securely};
 use export_runs::{MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns, WebhookStore};
+use export_signing::PublicKey;
 use export_webhooks::SecretKeeper;
 use tokio::time::{Duration, Instant, sleep};
 
@@ -25,7 +27,7 @@ pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, sig
 pub(crate) use self::sealing::sealing;
 pub(crate) use self::targets::targets;
 pub(crate) use self::ways::ways;
-use crate::config::{Config, PolicyDriver, StagingDriver, StoreDriver};
+use crate::config::{Approver, Config, PolicyDriver, StagingDriver, StoreDriver};
 use crate::secrets;
 
 /// The database of the served choice.
@@ -193,6 +195,18 @@ pub(crate) async fn staging(config: &Config) -> anyhow::Result<Arc<dyn BlobStore
             })?)
         }
     })
+}
+
+/// Who may let runs read the evidence of other tenants; nobody, where the feature is off.
+pub(crate) fn approvers(config: &Config) -> anyhow::Result<Approvers> {
+    let listed = if config.cross_tenant.enabled { config.cross_tenant.approvers.as_slice() } else { &[] };
+    let key = |approver: &Approver| {
+        let file = &approver.public_key_file;
+        let told = || format!("cross_tenant.approvers: `{}` of `{}`", file.display(), approver.name);
+        let pem = std::fs::read_to_string(file).with_context(told)?;
+        anyhow::Ok((approver.name.clone(), PublicKey::from_pem(&pem).with_context(told)?))
+    };
+    Ok(Approvers::new(listed.iter().map(key).collect::<anyhow::Result<_>>()?))
 }
 
 /// The certificates of a file, where a setting names one.

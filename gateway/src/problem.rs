@@ -151,7 +151,9 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::InvalidSchedule
         | ErrorCode::InvalidWebhook => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorCode::ScopeMissing | ErrorCode::TenantMismatch | ErrorCode::LinkInvalid => StatusCode::FORBIDDEN,
+        ErrorCode::ScopeMissing | ErrorCode::TenantMismatch | ErrorCode::LinkInvalid | ErrorCode::ApprovalInvalid => {
+            StatusCode::FORBIDDEN
+        }
         ErrorCode::ProfileNotFound
         | ErrorCode::RunNotFound
         | ErrorCode::ScheduleNotFound

@@ -1,18 +1,20 @@
 //! `/api/export/runs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use export_authority::Scope;
+use export_authority::{ApprovalWanted as Wanted, Scope};
 use export_canon::digesting::sha256;
+use export_contract::approval::RunApproval;
 use export_contract::message::Distribution;
 use export_contract::run::{Run, RunOptions};
 use export_contract::selectors::SelectorRequest;
-use export_contract::{ErrorCode, RunId};
+use export_contract::{ErrorCode, RunId, TenantId, Timestamp};
 use export_runs::schedule::KEY_PREFIX;
 use export_runs::submit::{self, RunRequester, RunWanted};
 use export_runs::{CancelOutcome, CreateOutcome, RunFilter};
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use warp::reply::Response;
 
 use crate::authenticate::{Session, session};
@@ -29,7 +31,13 @@ struct NewRun {
     selectors: SelectorRequest,
     #[serde(default)]
     options: RunOptions,
+    /// What lets it read the evidence of other tenants: a DSSE envelope.
+    #[serde(default)]
+    approval: Option<Box<RawValue>>,
 }
+
+/// The approval of a run and the other tenants whose evidence it permits to read.
+type Approved = Option<(RunApproval, BTreeSet<TenantId>)>;
 
 /// A run as the API shows it, with the addresses that belong to it.
 #[derive(Serialize)]
@@ -59,6 +67,7 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         selectors: &wanted.selectors,
         options: &wanted.options,
         until: requested_at,
+        approved: approved(gateway, &session, &wanted, requested_at)?,
     };
     let run = submit::prepare(&*gateway.runs, &gateway.supported, prepared).await?.requested(RunRequester {
         id: id.clone(),
@@ -87,6 +96,29 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         response.headers_mut().insert(http::header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// What an approval that came with the request permits. A request that names other tenants without one is refused for it before the
+/// selectors are looked at: what other tenants there are is not for the caller to learn.
+fn approved(gateway: &Gateway, session: &Session, wanted: &NewRun, now: Timestamp) -> Result<Approved, Problem> {
+    let refuse = |detail: String| {
+        tracing::warn!(tenant = %session.tenant, actor = session.caller.subject, detail, "cross-tenant export refused");
+        let faults = vec![FieldError { path: "approval".to_owned(), problem: detail.clone() }];
+        Problem::new(ErrorCode::ApprovalInvalid, detail).with_errors(faults)
+    };
+    let Some(envelope) = &wanted.approval else {
+        return match wanted.selectors.others(&session.tenant).next() {
+            None => Ok(None),
+            Some(other) => Err(refuse(format!(
+                "`{other}` is another tenant: its evidence is exported with a signed approval only"
+            ))),
+        };
+    };
+    let asked = Wanted { tenant: &session.tenant, profile: &wanted.profile_id, selectors: &wanted.selectors };
+    let (approval, tenants) =
+        gateway.approvers.check(envelope.get(), asked, now).map_err(|refused| refuse(refused.to_string()))?;
+    tracing::info!(tenant = %session.tenant, actor = session.caller.subject, approver = approval.approver, approval = %approval.digest, "cross-tenant export approved");
+    Ok(Some((approval, tenants)))
 }
 
 pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem> {

@@ -263,6 +263,7 @@ async fn checked(gateway: &Gateway, schedule: Schedule, now: Timestamp) -> Resul
         selectors: &schedule.selectors,
         options: &schedule.options,
         until: now,
+        approved: None,
     };
     submit::prepare(&*gateway.runs, &gateway.supported, wanted).await?;
     Ok(Schedule { next_due: Some(next).filter(|_| schedule.enabled), ..schedule })

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use export_authority::{Authority, LinkKey, LocalAuthority};
+use export_authority::{Approvers, Authority, LinkKey, LocalAuthority};
 use export_blobs::BlobStore;
 use export_contract::profile::ProfileKind;
 use export_contract::{RunId, Timestamp};
@@ -81,6 +81,8 @@ pub struct Gateway {
     pub limits: Limits,
     /// Free places for followers of event streams.
     pub event_places: Arc<tokio::sync::Semaphore>,
+    /// Who may let runs read the evidence of other tenants.
+    pub approvers: Approvers,
     /// Signs links.
     pub links: LinkKey,
     /// What the registry at `/v2/` goes by.

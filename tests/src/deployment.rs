@@ -263,6 +263,15 @@ impl Deployment {
         self.processes.get(name).and_then(Process::pid).with_context(|| format!("no `{name}` runs"))
     }
 
+    /// Address of health and metrics of a process.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn admin(&self, name: &str) -> anyhow::Result<&str> {
+        let process = self.processes.get(name).with_context(|| format!("no `{name}` runs"))?;
+        process.ready().get("admin").and_then(Value::as_str).context("the process did not say where it can be asked")
+    }
+
     /// Address of the gateway.
     pub fn server(&self) -> &str {
         self.gateway.as_deref().unwrap_or_default()
@@ -400,7 +409,7 @@ impl Deployment {
         if role == "gateway"
             && let Some(server) = &self.gateway
         {
-            command.env("EXPORT_LISTEN", server.trim_start_matches("http://"));
+            command.env("EXPORT_LISTEN", host(server));
         }
         Ok(command)
     }

@@ -4,11 +4,13 @@
 //! [`LocalAuthority`] is a small issuer of exactly such tokens for `exportd all` and closed sites. There is no
 //! switch that turns authentication off.
 
+mod approvals;
 mod caller;
 mod links;
 mod local;
 mod verifier;
 
+pub use approvals::{ApprovalRefused, Approvers, Wanted as ApprovalWanted};
 pub use caller::{Caller, Scope, UnknownScope};
 pub use links::{Link, LinkKey, LinkKeyError, LinkRefused, MAX_LINK_SECONDS};
 pub use local::{

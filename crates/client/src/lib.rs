@@ -106,6 +106,9 @@ pub struct NewRun {
     pub selectors: SelectorRequest,
     /// Other choices.
     pub options: RunOptions,
+    /// The signed approval that lets it read the evidence of other tenants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]

@@ -41,6 +41,8 @@ codes! {
     ScopeMissing = "ERR_EXPORT_SCOPE_MISSING",
     /// The tenant is missing, unknown or not the token's.
     TenantMismatch = "ERR_EXPORT_TENANT_MISMATCH",
+    /// The approval does not let the caller read the evidence of other tenants, or the deployment lets nobody.
+    ApprovalInvalid = "ERR_EXPORT_APPROVAL_INVALID",
     /// The run does not exist for this tenant.
     RunNotFound = "ERR_EXPORT_RUN_NOT_FOUND",
     /// The run is not in a state that allows the call.

@@ -107,6 +107,9 @@ pub struct ManifestProfile {
 /// A source in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestSource {
+    /// Whose records, where the bundle has evidence of several tenants; absent means the manifest's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
     /// Publisher or pack.
     pub name: String,
     /// Kind of its records.

@@ -19,7 +19,7 @@ use crate::profile::{DistributionKind, Profile, ProfileKind};
 use crate::refresh::{PreviousRun, Refresh};
 use crate::run::{RunOptions, RunRef};
 use crate::selectors::Selectors;
-use crate::{Digest, ErrorCode, PartIndex, RecordKey, RecordKind, Sequence, Timestamp, Version};
+use crate::{Digest, ErrorCode, PartIndex, RecordKey, RecordKind, Sequence, TenantId, Timestamp, Version};
 
 /// What a message on the log says: a step of a run is committed.
 ///
@@ -179,8 +179,11 @@ pub struct RunPlanned {
     /// Greatest `observed_at` at the watermark; absent when the ledger is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Every source that the ledger knows at the watermark, sorted by kind and name.
+    /// Every source that the ledger knows at the watermark, sorted by kind and name. Empty where `tenants` is not.
     pub sources: Vec<LedgerSource>,
+    /// Whose evidence is read, in this order, where an approval lets the run read that of other tenants; empty means the run's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantRead>,
     /// The policy snapshot, where the profile takes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_snapshot: Option<PolicySnapshotRef>,
@@ -197,6 +200,21 @@ pub struct RunPlanned {
 }
 
 impl RunPlanned {
+    /// The ledger that is read for `tenant`, which parts name, and its position: the run's own where they name none.
+    pub fn ledger<'a>(&'a self, tenant: Option<&'a TenantId>) -> (&'a TenantId, Sequence) {
+        let other = tenant.and_then(|named| self.tenants.iter().find(|read| read.tenant == *named));
+        other.map_or((&self.run.tenant, self.watermark), |read| (&read.tenant, read.watermark))
+    }
+
+    /// The tenants that parts name: none, where only the run's own evidence is read.
+    pub fn readings(&self) -> Vec<Option<TenantId>> {
+        if self.tenants.is_empty() {
+            vec![None]
+        } else {
+            self.tenants.iter().map(|read| Some(read.tenant.clone())).collect()
+        }
+    }
+
     /// The profile of the mirror that a consumer has in the end, and the digest of its configuration: the run's own for a full mirror, the
     /// base's for a delta, whatever else the delta's own profile says. A delta without a base leads to the mirror that its own profile would
     /// make.
@@ -222,6 +240,18 @@ pub struct BaseExport {
     pub config_digest: Digest,
     /// Its record of what adapt wrote, in the staging of `run`.
     pub adapted: ResultRef,
+}
+
+/// The ledger of one of several tenants, as it is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantRead {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The position.
+    pub watermark: Sequence,
+    /// Every source that it knows there, sorted by kind and name.
+    pub sources: Vec<LedgerSource>,
 }
 
 /// A source of the ledger and how many of its records are visible at the watermark.
@@ -309,6 +339,9 @@ pub struct PartsResolved {
 pub struct Part {
     /// Its number, which is also its place in the output.
     pub index: PartIndex,
+    /// Whose records; absent means the run's own tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
     /// Kind of its records.
     pub kind: RecordKind,
     /// First key inside.
@@ -490,6 +523,9 @@ pub struct BundleFile {
 /// Records exported from one source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRead {
+    /// Whose records; absent means the run's own tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
     /// Kind of the records.
     pub kind: RecordKind,
     /// Publisher or pack.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::approval::RunApproval;
 use crate::message::{Distribution, InputRange, PolicySnapshotRef};
 use crate::profile::ProfileKind;
 use crate::retention::Expiry;
@@ -233,6 +234,9 @@ pub struct Run {
     pub selectors: Selectors,
     /// Choices that are not selectors.
     pub options: RunOptions,
+    /// What lets it read the evidence of other tenants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<RunApproval>,
     /// Who asked.
     pub requested_by: String,
     /// When it was asked for.

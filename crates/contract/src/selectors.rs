@@ -60,6 +60,9 @@ pub struct Window {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selectors {
+    /// The tenants whose evidence is read, where an approval lets a run read that of others; empty means the run's own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tenants: BTreeSet<TenantId>,
     /// Window of `observed_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
@@ -121,21 +124,49 @@ pub const MAX_ENTRY: usize = 512;
 const SEVERITIES: [&str; 6] = ["critical", "high", "medium", "low", "info", "none"];
 
 impl SelectorRequest {
+    /// The tenants that are named beside `own`, as they are written; whether they are any is for [`Self::resolve_across`] to say.
+    pub fn others<'a>(&'a self, own: &'a TenantId) -> impl Iterator<Item = &'a str> {
+        let named = self.tenants.iter().flat_map(|entry| entry.split(',')).map(str::trim);
+        named.filter(move |name| *name != own.as_str())
+    }
+
     /// Checks every member and makes the request absolute: relative windows end at `now`, lists are trimmed, split
     /// at commas, sorted and made unique.
     ///
     /// # Errors
     /// All faults at once, each with the path of its member.
     pub fn resolve(&self, tenant: &TenantId, now: Timestamp) -> Result<Selectors, Vec<SelectorError>> {
+        self.resolve_across(tenant, &BTreeSet::new(), now)
+    }
+
+    /// The same where an approval lets the caller read the evidence of `approved`, too.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resolve_across(
+        &self,
+        tenant: &TenantId,
+        approved: &BTreeSet<TenantId>,
+        now: Timestamp,
+    ) -> Result<Selectors, Vec<SelectorError>> {
         let mut faults = Vec::new();
-        for other in entries("tenants", &self.tenants, &mut faults) {
-            if other != tenant.as_str() {
-                fault(
+        let mut tenants = BTreeSet::new();
+        for name in entries("tenants", &self.tenants, &mut faults) {
+            match name.parse::<TenantId>().ok().filter(|named| named == tenant || approved.contains(named)) {
+                Some(named) => _ = tenants.insert(named),
+                // What other tenants there are is not for the caller to learn.
+                None => fault(
                     &mut faults,
                     "tenants",
-                    format!("tenant `{other}` is not the caller's; cross-tenant export is not enabled"),
-                );
+                    format!(
+                        "tenant `{name}` is not the caller's: its evidence is exported with a signed approval only"
+                    ),
+                ),
             }
+        }
+        // To name oneself is to name nobody.
+        if tenants.iter().all(|named| named == tenant) {
+            tenants.clear();
         }
         let mut kinds = BTreeSet::new();
         for kind in entries("kinds", &self.kinds, &mut faults) {
@@ -162,6 +193,7 @@ impl SelectorRequest {
             );
         }
         let selectors = Selectors {
+            tenants,
             window: self.window.as_ref().and_then(|window| resolve_window(window, now, &mut faults)),
             kinds,
             sources: entries("sources", &self.sources, &mut faults),

@@ -103,7 +103,7 @@ impl Cutter {
             _ => {
                 let index = PartIndex(self.first_index + u32::try_from(self.parts.len()).unwrap_or(u32::MAX));
                 let (first, last) = (self.key.clone(), self.key.clone());
-                self.parts.push(Part { index, kind: self.kind, first, last, records: 1 });
+                self.parts.push(Part { index, tenant: None, kind: self.kind, first, last, records: 1 });
                 self.bytes = plain_bytes;
             }
         }

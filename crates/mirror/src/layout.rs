@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use export_canon::digesting::sha256;
-use export_contract::{RecordKey, RecordKind};
+use export_contract::{RecordKey, RecordKind, TenantId};
 
 /// The tree's page for people.
 pub const README: &str = "README.md";
@@ -27,6 +27,16 @@ pub fn lines_path(kind: RecordKind) -> String {
 /// The index of a kind of record.
 pub fn index_path(kind: RecordKind) -> String {
     format!("indexes/{}.index.json", kind.file_stem())
+}
+
+/// The same place in the folders of one of several tenants: `data/raw/acme/…` for `data/raw/…`, `indexes/acme/…` for `indexes/…`.
+pub fn of_tenant(tenant: &TenantId, path: &str) -> String {
+    for folder in ["data/raw/", "indexes/"] {
+        if let Some(rest) = path.strip_prefix(folder) {
+            return format!("{folder}{tenant}/{rest}");
+        }
+    }
+    path.to_owned()
 }
 
 /// The index of policy findings.

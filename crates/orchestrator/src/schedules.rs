@@ -170,6 +170,7 @@ impl Scheduler {
             selectors: &schedule.selectors,
             options: &schedule.options,
             until: due,
+            approved: None,
         };
         let prepared = match submit::prepare(&*self.ports.ledger, &self.supported, wanted).await {
             Ok(prepared) => prepared,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use export_contract::approval::RunApproval;
 use export_contract::profile::ProfileKind;
 use export_contract::run::{Run, RunOptions, RunProgress, RunStatus};
 use export_contract::selectors::{SelectorError, SelectorRequest};
@@ -23,6 +24,8 @@ pub struct RunWanted<'a> {
     pub options: &'a RunOptions,
     /// Where a relative window ends.
     pub until: Timestamp,
+    /// What lets it read the evidence of other tenants, and of which.
+    pub approved: Option<(RunApproval, BTreeSet<TenantId>)>,
 }
 
 /// Who wants it, and how it is to be known.
@@ -80,7 +83,7 @@ pub async fn prepare(
     supported: &BTreeSet<ProfileKind>,
     wanted: RunWanted<'_>,
 ) -> Result<RunPrepared, SubmitError> {
-    let RunWanted { tenant, profile, selectors, options, until } = wanted;
+    let RunWanted { tenant, profile, selectors, options, until, approved } = wanted;
     let refuse = |code, problem| SubmitError::Refused { code, problem, faults: Vec::new() };
     let absent = || refuse(ErrorCode::ProfileNotFound, format!("no profile `{profile}` for tenant `{tenant}`"));
     let id: ProfileId = profile.parse().map_err(|_| absent())?;
@@ -89,11 +92,15 @@ pub async fn prepare(
         let problem = format!("no adapter of this deployment makes `{}`", profile.kind);
         return Err(refuse(ErrorCode::ProfileUnsupported, problem));
     }
-    let selectors = selectors.resolve(tenant, until).map_err(|faults| SubmitError::Refused {
+    let (approval, others) = approved.map_or((None, BTreeSet::new()), |(approval, others)| (Some(approval), others));
+    let selectors = selectors.resolve_across(tenant, &others, until).map_err(|faults| SubmitError::Refused {
         code: ErrorCode::InvalidSelector,
         problem: "the selectors are not valid".to_owned(),
         faults,
     })?;
+    if !selectors.tenants.is_empty() {
+        reads_across(profile.kind, options)?;
+    }
     let options = settled(ledger, tenant, profile.kind, options.clone()).await?;
     Ok(RunPrepared {
         run: Run {
@@ -105,6 +112,7 @@ pub async fn prepare(
             profile_kind: profile.kind,
             selectors,
             options,
+            approval,
             requested_by: String::new(),
             requested_at: until,
             correlation_id: String::new(),
@@ -125,6 +133,23 @@ pub async fn prepare(
             distributions: Vec::new(),
         },
     })
+}
+
+/// What a run that reads the evidence of other tenants may be.
+fn reads_across(kind: ProfileKind, options: &RunOptions) -> Result<(), SubmitError> {
+    let at = |path: &str, problem: String| {
+        let faults = vec![SelectorError { path: path.to_owned(), problem: problem.clone() }];
+        Err(SubmitError::Refused { code: ErrorCode::InvalidSelector, problem, faults })
+    };
+    if kind != ProfileKind::MirrorFull {
+        let problem = format!("evidence of other tenants is exported as `mirror:full` only, the profile is `{kind}`");
+        return at("selectors.tenants", problem);
+    }
+    if options.watermark.is_some() {
+        let problem = "each tenant's ledger has positions of its own: leave out the watermark".to_owned();
+        return at("options.watermark", problem);
+    }
+    Ok(())
 }
 
 /// Judges the base of a delta and names it by its run: a digest may later be that of another run as well (design D25).
@@ -170,8 +195,15 @@ async fn settled(
         );
         return Err(at_base(ErrorCode::BaseMissing, problem));
     }
-    if base.bundle.is_none_or(|bundle| bundle.state_digest.is_none()) {
+    if base.bundle.as_ref().is_none_or(|bundle| bundle.state_digest.is_none()) {
         let problem = format!("run `{}` made `{}`, a delta builds upon a mirror", base.id, base.profile_kind);
+        return Err(at_base(ErrorCode::BaseMismatch, problem));
+    }
+    if !base.selectors.tenants.is_empty() {
+        let problem = format!(
+            "run `{}` holds evidence of several tenants, and no delta builds upon that: make a full mirror again",
+            base.id
+        );
         return Err(at_base(ErrorCode::BaseMismatch, problem));
     }
     options.base_export_id = Some(base.id.to_string());

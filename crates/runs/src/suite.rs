@@ -113,6 +113,7 @@ pub fn pending_run(tenant: &TenantId) -> Run {
         profile_kind: profile.kind,
         selectors: Selectors { ecosystems: ["npm".to_owned()].into(), ..Selectors::default() },
         options: RunOptions::default(),
+        approval: None,
         requested_by: "alice".to_owned(),
         requested_at: at(0),
         correlation_id: format!("correlation-{count}"),

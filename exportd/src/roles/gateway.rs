@@ -68,6 +68,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
             rules: config.webhooks.rules(config.offline),
         },
         blobs: staging.clone(),
+        approvers: stores::approvers(config)?,
         links: LinkKey::open(&config.path_or(&config.links.key_file, "keys/links.key"))?,
         registry: Arc::new(export_gateway::Registry::new(
             config.registry.anonymous.clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use export_canon::digesting::sha256;
 use export_contract::message::{Part, PartAdapted, RunPlanned, SourceRead};
 use export_contract::run::Phase;
-use export_contract::{Digest, RecordKey, RecordKind};
+use export_contract::{Digest, RecordKey, RecordKind, TenantId};
 use export_evidence::{ReadRange, Selection};
 use export_pipeline::StageContext;
 
@@ -13,12 +13,9 @@ use crate::error::AdaptError;
 
 /// What a part reads, after `after` where an earlier worker came so far.
 pub(crate) fn range(plan: &RunPlanned, part: &Part, after: Option<RecordKey>) -> ReadRange {
+    let (tenant, watermark) = plan.ledger(part.tenant.as_ref());
     ReadRange {
-        selection: Selection {
-            tenant: plan.run.tenant.clone(),
-            watermark: plan.watermark,
-            selectors: plan.selectors.clone(),
-        },
+        selection: Selection { tenant: tenant.clone(), watermark, selectors: plan.selectors.clone() },
         kind: part.kind,
         first: Some(part.first.clone()),
         last: Some(part.last.clone()),
@@ -46,13 +43,14 @@ pub(crate) async fn results<'p>(
 
 /// What was read of each source, summed over parts.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(BTreeMap<(RecordKind, String), (u64, Vec<u8>)>);
+pub(crate) struct Sources(BTreeMap<(Option<TenantId>, RecordKind, String), (u64, Vec<u8>)>);
 
 impl Sources {
-    pub(crate) fn take(&mut self, parts: &[PartAdapted]) {
+    /// Takes what the parts of a tenant's ledger read.
+    pub(crate) fn take(&mut self, tenant: Option<&TenantId>, parts: &[PartAdapted]) {
         for part in parts {
             for input in &part.inputs {
-                let (records, hashes) = self.0.entry((part.kind, input.source.clone())).or_default();
+                let (records, hashes) = self.0.entry((tenant.cloned(), part.kind, input.source.clone())).or_default();
                 *records += input.count;
                 hashes.extend(hex::decode(input.hash.hex()).unwrap_or_default());
             }
@@ -60,7 +58,8 @@ impl Sources {
     }
 
     pub(crate) fn finish(self) -> Vec<SourceRead> {
-        let read = |((kind, name), (records, hashes)): ((RecordKind, String), (u64, Vec<u8>))| SourceRead {
+        let read = |((tenant, kind, name), (records, hashes)): (_, (u64, Vec<u8>))| SourceRead {
+            tenant,
             kind,
             name,
             records,

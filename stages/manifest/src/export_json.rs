@@ -12,7 +12,7 @@ use export_contract::message::{
     AdapterRef, Artefact, BundleFile, Difference, RunAdapted, RunPlanned, SourceRead, Target,
 };
 use export_contract::profile::Profile;
-use export_contract::{Digest, RecordKind};
+use export_contract::{Digest, RecordKind, TenantId};
 
 /// The manifest of what adapt wrote: of the bundle as it is shipped, and of a mirror that ships whole.
 pub fn export_json(adapted: &RunAdapted) -> ExportManifest {
@@ -103,10 +103,15 @@ fn content(file: &BundleFile) -> ManifestContent {
 /// Every source that the ledger knows, exported or not: "no data" and "no findings" must never look alike (design D11). A source that
 /// was read is named even if the plan did not know it.
 fn states(plan: &RunPlanned, read: &[SourceRead]) -> Vec<ManifestSource> {
-    let mut records: BTreeMap<(RecordKind, &str), u64> =
-        plan.sources.iter().map(|source| ((source.kind, source.name.as_str()), 0)).collect();
+    let mut records: BTreeMap<(Option<&TenantId>, RecordKind, &str), u64> = BTreeMap::new();
+    let own = plan.sources.iter().map(|source| (None, source));
+    let others =
+        plan.tenants.iter().flat_map(|read| read.sources.iter().map(move |source| (Some(&read.tenant), source)));
+    for (tenant, source) in own.chain(others) {
+        records.insert((tenant, source.kind, &source.name), 0);
+    }
     for source in read {
-        *records.entry((source.kind, &source.name)).or_default() += source.records;
+        *records.entry((source.tenant.as_ref(), source.kind, &source.name)).or_default() += source.records;
     }
     let selectors = &plan.selectors;
     let left_out = |kind, name| {
@@ -119,10 +124,11 @@ fn states(plan: &RunPlanned, read: &[SourceRead]) -> Vec<ManifestSource> {
     };
     records
         .into_iter()
-        .map(|((kind, name), records)| ManifestSource {
+        .map(|((tenant, kind, name), records)| ManifestSource {
+            tenant: tenant.cloned(),
             name: name.to_owned(),
             kind,
-            watermark: plan.watermark,
+            watermark: plan.ledger(tenant).1,
             records,
             state: state(kind, name, records),
         })

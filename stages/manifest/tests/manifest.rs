@@ -163,7 +163,13 @@ async fn every_source_is_named_with_what_became_of_it() {
         source(RecordKind::Advisory, "osv/pypa"),
     ];
     let hash = Digest::from_bytes([1; 32]);
-    adapted.sources.push(SourceRead { kind: RecordKind::Vex, name: "unplanned".to_owned(), records: 2, hash });
+    adapted.sources.push(SourceRead {
+        tenant: None,
+        kind: RecordKind::Vex,
+        name: "unplanned".to_owned(),
+        records: 2,
+        hash,
+    });
     let written = world.handle(adapted).await.unwrap();
     let manifest = world.manifest(&written).await;
     let found: BTreeMap<(RecordKind, &str), (SourceState, u64)> = manifest

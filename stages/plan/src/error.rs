@@ -57,6 +57,9 @@ pub enum PlanError {
     /// The profile wants a policy snapshot, and its adapter takes none.
     #[error("the profile's policySnapshotMode is `required`, and `{0}` takes no policy snapshot")]
     NoSnapshot(ProfileKind),
+    /// Evidence of several tenants for something else than a full mirror.
+    #[error("evidence of other tenants is exported as `mirror:full` only, the profile is `{0}`")]
+    Across(ProfileKind),
     /// A delta without a base.
     #[error("a delta needs a base: name one in options.baseExportId, or set options.resetBaseline")]
     NoBase,
@@ -149,7 +152,7 @@ impl Judged for PlanError {
             Self::Schema { .. } => Verdict::FailRun(ErrorCode::SchemaUnsupported),
             Self::Distribution(_) | Self::Registry { .. } => Verdict::FailRun(ErrorCode::DistributionRefused),
             Self::Offline { .. } => Verdict::FailRun(ErrorCode::Offline),
-            Self::NoKinds | Self::Watermark { .. } => Verdict::FailRun(ErrorCode::InvalidSelector),
+            Self::NoKinds | Self::Across(_) | Self::Watermark { .. } => Verdict::FailRun(ErrorCode::InvalidSelector),
             Self::NoSnapshot(_) | Self::SnapshotMissing { .. } | Self::SnapshotsMissing(_) => {
                 Verdict::FailRun(ErrorCode::SnapshotMissing)
             }

@@ -6,6 +6,7 @@
 //! change. What cannot be exported fails here, fast and with a code. Where the profile asks for it and nothing changed, the plan names the
 //! earlier bundle that does.
 
+mod across;
 mod base;
 mod error;
 mod refresh;

@@ -12,6 +12,7 @@ use export_evidence::EvidenceLedger;
 use export_evidence::policy::PolicySource;
 use export_pipeline::{Stage, StageContext};
 
+use crate::across;
 use crate::base::Base;
 use crate::error::PlanError;
 use crate::refresh;
@@ -84,8 +85,17 @@ impl Stage for Plan {
         if let Some(base) = &base {
             base.is_not_ahead_of(watermark)?;
         }
-        let as_of = self.ledger.as_of(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
-        let sources = self.ledger.sources(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
+        let (as_of, sources, tenants) = if selectors.tenants.is_empty() {
+            let as_of = self.ledger.as_of(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
+            let sources = self.ledger.sources(&run.tenant, watermark).await.map_err(PlanError::Ledger)?;
+            (as_of, sources, Vec::new())
+        } else {
+            if profile.kind != ProfileKind::MirrorFull {
+                return Err(PlanError::Across(profile.kind));
+            }
+            let (as_of, tenants) = across::pin(&*self.ledger, &selectors.tenants).await.map_err(PlanError::Ledger)?;
+            (as_of, Vec::new(), tenants)
+        };
         let config = jcs::to_vec(&profile.config).map_err(PlanError::Digest)?;
         let mut plan = RunPlanned {
             v: Version,
@@ -96,6 +106,7 @@ impl Stage for Plan {
             watermark,
             as_of,
             sources,
+            tenants,
             policy_snapshot,
             base: base.map(Base::into_export),
             adapter,
@@ -103,7 +114,8 @@ impl Stage for Plan {
             refresh: None,
         };
         // Of an older position nobody can say that nothing changed since; and a delta of nothing is small already.
-        let may_stand = watermark == committed && plan.profile.kind != ProfileKind::MirrorDelta;
+        let may_stand =
+            watermark == committed && plan.profile.kind != ProfileKind::MirrorDelta && plan.tenants.is_empty();
         if let Some(previous) = previous.filter(|_| may_stand) {
             plan.refresh = refresh::of(&plan, previous, cx).await?;
         }

@@ -36,8 +36,18 @@ pub(crate) fn selected(plan: &RunPlanned) -> ResolveError {
 
 /// The selectors that raw evidence is chosen by, for people.
 fn text(selectors: &Selectors) -> String {
-    let Selectors { window, kinds, sources, ecosystems, products, sbom_subjects, severities: _, include, exclude } =
-        selectors;
+    let Selectors {
+        window,
+        kinds,
+        sources,
+        ecosystems,
+        products,
+        sbom_subjects,
+        severities: _,
+        include,
+        exclude,
+        tenants: _,
+    } = selectors;
     let mut parts = vec![format!("kinds: {}", list(kinds))];
     if let Some(window) = window {
         let from = window.from.map(|at| format!(" from {at}")).unwrap_or_default();

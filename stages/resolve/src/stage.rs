@@ -45,8 +45,6 @@ impl Stage for Resolve {
             // The parts were written for the bundle that the plan confirms.
             return Ok(PartsResolved { v: Version, plan, parts: Vec::new() });
         }
-        let selection =
-            Selection { tenant: plan.run.tenant.clone(), watermark: plan.watermark, selectors: plan.selectors.clone() };
         let every = plan.profile.config.partition_records;
         let cut = match plan.profile.kind {
             // A delta is small only if an unchanged neighbourhood is cut as it was.
@@ -57,13 +55,21 @@ impl Stage for Resolve {
         };
         let size = PartSize { records: every, bytes: PART_BYTES, cut };
         let kinds = &plan.selectors.kinds;
+        let readings = plan.readings();
         // The cut of a large ledger takes its time: the kinds are cut side by side, and a cancelled run does not wait for it.
-        let cuts = kinds.iter().map(|&kind| {
-            let cut = self.ledger.cut(&selection, kind, size, 0);
-            async move { cut.await.map_err(|cause| ResolveError::Cut { kind, cause }) }
-        });
+        let cuts =
+            readings.iter().flat_map(|tenant| kinds.iter().map(move |&kind| (tenant, kind))).map(|(tenant, kind)| {
+                let (owner, watermark) = plan.ledger(tenant.as_ref());
+                let selection = Selection { tenant: owner.clone(), watermark, selectors: plan.selectors.clone() };
+                async move {
+                    let cut = self.ledger.cut(&selection, kind, size, 0).await;
+                    let mut parts = cut.map_err(|cause| ResolveError::Cut { kind, cause })?;
+                    parts.iter_mut().for_each(|part| part.tenant.clone_from(tenant));
+                    Ok(parts)
+                }
+            });
         let cuts = cx.cancellation().run_until_cancelled(try_join_all(cuts)).await;
-        // A set of kinds iterates in bundle order.
+        // Tenants come in their order, and a set of kinds iterates in bundle order.
         let mut parts: Vec<Part> = cuts.ok_or(ResolveError::Cancelled(Cancelled))??.concat();
         if parts.len() > MAX_PARTS {
             return Err(ResolveError::TooManyParts { every, limit: MAX_PARTS });

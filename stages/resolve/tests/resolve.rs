@@ -68,7 +68,8 @@ impl EvidenceLedger for Odd {
             }
             Self::Fine(parts) => {
                 let key = RecordKey { subject: "s".into(), document_id: "d".into(), source: "x".into() };
-                let part = |index| Part { index, kind, first: key.clone(), last: key.clone(), records: 1 };
+                let part =
+                    |index| Part { index, tenant: None, kind, first: key.clone(), last: key.clone(), records: 1 };
                 Ok((first..first + u32::try_from(*parts).unwrap()).map(|index| part(PartIndex(index))).collect())
             }
         }
@@ -126,6 +127,7 @@ impl World {
             watermark,
             as_of: Some(at),
             sources: self.ledger.sources(&tenant(), watermark).await.unwrap(),
+            tenants: Vec::new(),
             policy_snapshot: None,
             base: None,
             adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },

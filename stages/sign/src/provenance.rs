@@ -155,12 +155,16 @@ fn policy(snapshot: &PolicySnapshotRef) -> BTreeMap<String, Value> {
 /// A source of the ledger: what was read of it, by digest.
 fn dependency(manifest: &ManifestWritten, source: &SourceRead) -> Dependency {
     let number = |value: u64| Value::from(value);
+    let whose = source.tenant.as_ref().map(|tenant| ("tenant".to_owned(), Value::from(tenant.as_str())));
     Dependency {
         uri: format!("urn:export-center:ledger:{}:{}", source.kind, source.name),
         digest: BTreeMap::from([("sha256".to_owned(), source.hash.hex().to_owned())]),
-        annotations: BTreeMap::from([
+        annotations: [
             ("records".to_owned(), number(source.records)),
-            ("watermark".to_owned(), number(manifest.plan.watermark.0)),
-        ]),
+            ("watermark".to_owned(), number(manifest.plan.ledger(source.tenant.as_ref()).1.0)),
+        ]
+        .into_iter()
+        .chain(whose)
+        .collect(),
     }
 }

@@ -59,7 +59,7 @@ async fn run(deployment: &Deployment, wanted: NewRun) -> Finished {
 
 fn wanted(selectors: SelectorRequest, snapshot: Option<&str>) -> NewRun {
     let options = RunOptions { policy_snapshot_id: snapshot.map(str::to_owned), ..RunOptions::default() };
-    NewRun { profile_id: "json:policy".to_owned(), selectors, options }
+    NewRun { profile_id: "json:policy".to_owned(), selectors, options, ..NewRun::default() }
 }
 
 /// The bundle, unpacked, with its manifest and its snapshot document.

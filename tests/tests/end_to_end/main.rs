@@ -4,7 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod approvals;
 mod bad_input;
+mod canary;
 mod crash;
 mod determinism;
 mod evidence;

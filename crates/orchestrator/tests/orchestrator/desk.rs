@@ -78,6 +78,7 @@ impl Desk {
             profile_kind: ProfileKind::JsonRaw,
             selectors: Selectors::default(),
             options: RunOptions::default(),
+            approval: None,
             requested_by: "alice".to_owned(),
             requested_at: at(0),
             correlation_id: "correlation".to_owned(),

@@ -120,6 +120,7 @@ async fn planned(workspace: &Workspace) -> RunPlanned {
         watermark: Sequence(12),
         as_of: Some(request.at),
         sources: Vec::new(),
+        tenants: Vec::new(),
         policy_snapshot: Some(PolicySnapshotRef::new("snapshot-1".to_owned(), digest(2))),
         base: None,
         adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },
@@ -143,6 +144,7 @@ async fn planned(workspace: &Workspace) -> RunPlanned {
 
 async fn resolved(workspace: &Workspace) -> PartsResolved {
     let part = |index: u32, records: u64| Part {
+        tenant: None,
         index: PartIndex(index),
         kind: RecordKind::Advisory,
         first: key("CVE-1"),

@@ -236,6 +236,7 @@ impl World {
             profile_kind: makes.kind(),
             selectors: Selectors::default(),
             options,
+            approval: None,
             requested_by: "alice".to_owned(),
             requested_at: self.now(),
             correlation_id: "correlation".to_owned(),

@@ -29,6 +29,9 @@ pub(super) struct RunDocument {
     profile_kind: ProfileKind,
     selectors: Selectors,
     options: RunOptions,
+    /// Documents from before there were approvals have none.
+    #[serde(default)]
+    approval_json: Option<String>,
     requested_by: String,
     requested_at: Timestamp,
     correlation_id: String,
@@ -85,6 +88,7 @@ impl RunDocument {
             profile_kind: run.profile_kind,
             selectors: run.selectors.clone(),
             options: run.options.clone(),
+            approval_json: run.approval.as_ref().map(serde_json::to_string).transpose()?,
             requested_by: run.requested_by.clone(),
             requested_at: run.requested_at,
             correlation_id: run.correlation_id.clone(),
@@ -143,6 +147,7 @@ impl RunDocument {
             profile_kind: this.profile_kind,
             selectors: this.selectors,
             options: this.options,
+            approval: this.approval_json.as_deref().map(serde_json::from_str).transpose()?,
             requested_by: this.requested_by,
             requested_at: this.requested_at,
             correlation_id: this.correlation_id,

@@ -35,7 +35,7 @@ pub(crate) async fn join(
     let plan = Arc::new(plan);
     for kind in plan.selectors.kinds.iter().copied() {
         let adapted = parts::results(parts.iter().filter(|part| part.kind == kind), keeps_its_promise, cx).await?;
-        sources.take(&adapted);
+        sources.take(None, &adapted);
         // The files are read, hashed and written side by side.
         let (compression, cx) = (plan.profile.config.compression, cx.clone());
         let path = format!("data/raw/{}.jsonl.zst", kind.file_stem());

@@ -9,7 +9,7 @@ use export_contract::message::{
     BundleFile, Document, PartAdapted, PartsResolved, RunAdapted, RunPlanned, Segment, SourceRead,
 };
 use export_contract::profile::Frames;
-use export_contract::{RecordKind, Version};
+use export_contract::{RecordKind, TenantId, Version};
 use export_mirror::documents::{DocumentEntry, DocumentIndex};
 use export_mirror::layout;
 use export_mirror::{FileIndex, FrameEntry, LineForm};
@@ -40,6 +40,19 @@ impl Tree {
     }
 }
 
+/// Where the files of a tenant lie: in the tree itself, or in folders of its own where there is evidence of several.
+#[derive(Clone, Debug)]
+struct Corner(Option<TenantId>);
+
+impl Corner {
+    fn path(&self, path: String) -> String {
+        match &self.0 {
+            None => path,
+            Some(tenant) => layout::of_tenant(tenant, &path),
+        }
+    }
+}
+
 /// Joins the parts of a run; `policy` is what stands beside them.
 pub(super) async fn join(
     input: PartsResolved,
@@ -51,13 +64,19 @@ pub(super) async fn join(
     let mut joins = Vec::new();
     let plan = Arc::new(plan);
     let mut tree = Tree { plan: (*plan).clone(), files: Vec::new(), indexes: BTreeMap::new(), sources: Vec::new() };
-    for kind in plan.selectors.kinds.iter().copied() {
+    let mut groups = Vec::new();
+    for tenant in plan.readings() {
+        groups.extend(plan.selectors.kinds.iter().map(|&kind| (tenant.clone(), kind)));
+    }
+    for (tenant, kind) in groups {
         let documents = are_documents(&plan, kind);
         let promise = if documents { keeps_its_promise } else { files::keeps_its_promise };
-        let adapted = parts::results(parts.iter().filter(|part| part.kind == kind), promise, cx).await?;
-        sources.take(&adapted);
+        let of_it = parts.iter().filter(|part| part.kind == kind && part.tenant == tenant);
+        let adapted = parts::results(of_it, promise, cx).await?;
+        sources.take(tenant.as_ref(), &adapted);
+        let corner = Corner(tenant);
         if documents {
-            tree.add_documents(kind, adapted, cx).await?;
+            tree.add_documents(&corner, kind, adapted, cx).await?;
             continue;
         }
         // The files are read, hashed and written side by side.
@@ -66,15 +85,15 @@ pub(super) async fn join(
             let compression = plan.profile.config.compression;
             let segments: Vec<Segment> = adapted.iter().flat_map(|part| part.segments.clone()).collect();
             let lines = adapted.into_iter().map(Lines::from).collect();
-            let file = files::file(layout::lines_path(kind), compression, lines, &cx).await?;
+            let file = files::file(corner.path(layout::lines_path(kind)), compression, lines, &cx).await?;
             let index = index(&file, LineForm::Evidence, compression.frames, &segments);
-            Ok::<_, AdaptError>((kind, file, index))
+            Ok::<_, AdaptError>((corner.path(layout::index_path(kind)), file, index))
         })));
     }
     for join in joins {
         let joined = join.await.map_err(|cause| AdaptError::Join { path: "data/raw".to_owned(), cause })?;
-        let (kind, file, index) = joined?;
-        tree.files.push(document(&layout::index_path(kind), &index, cx).await?);
+        let (path, file, index) = joined?;
+        tree.files.push(document(&path, &index, cx).await?);
         tree.indexes.insert(file.path.clone(), index);
         tree.files.push(file);
     }
@@ -105,6 +124,7 @@ impl Tree {
     /// Adds each document as a file, and their index.
     async fn add_documents(
         &mut self,
+        corner: &Corner,
         kind: RecordKind,
         parts: Vec<PartAdapted>,
         cx: &StageContext,
@@ -117,7 +137,7 @@ impl Tree {
         for Document { key, artefact, observed_at, format, spec_version } in
             parts.into_iter().flat_map(|part| part.documents)
         {
-            let path = layout::document_path(&key);
+            let path = corner.path(layout::document_path(&key));
             entries.push(DocumentEntry {
                 path: path.clone(),
                 subject: key.subject,
@@ -139,7 +159,7 @@ impl Tree {
             });
         }
         let index = DocumentIndex::new(kind, entries);
-        self.files.push(document(&layout::index_path(kind), &index, cx).await?);
+        self.files.push(document(&corner.path(layout::index_path(kind)), &index, cx).await?);
         Ok(())
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn join(
     let PartsResolved { plan, parts, .. } = input;
     let adapted = parts::results(parts.iter(), keeps_its_promise, cx).await?;
     let mut sources = Sources::default();
-    sources.take(&adapted);
+    sources.take(None, &adapted);
     let folder = tempfile::Builder::new().prefix("export-trivy-").tempdir_in(&tools.scratch);
     let folder = folder.map_err(|cause| TrivyError::Scratch { act: "create", path: tools.scratch.clone(), cause })?;
     let runs = fetch(&adapted, folder.path(), cx).await?;

@@ -248,6 +248,7 @@ impl World {
             watermark: Sequence(RECORDS as u64),
             as_of: Some(at),
             sources: Vec::new(),
+            tenants: Vec::new(),
             policy_snapshot: None,
             base: None,
             adapter: self.registry(1).references().remove(0),
