@@ -40,11 +40,10 @@ pub(crate) async fn approval(command: ApprovalCommand) -> Result<Exit, Failure> 
     let payload = serde_json::to_vec(&approval).map_err(written)?;
     let signature = signer.sign(&pre_authentication(APPROVAL_TYPE, &payload)).await.map_err(Failure::Approval)?;
     let envelope = serde_json::to_string(&Envelope::new(APPROVAL_TYPE, &payload, &signature)).map_err(written)?;
-    match out {
-        Some(path) => {
-            std::fs::write(&path, envelope + "\n").map_err(|cause| Failure::File { act: "write", path, cause })?
-        }
-        None => output::text(&envelope),
-    }
+    let Some(path) = out else {
+        output::text(&envelope);
+        return Ok(Exit::Ok);
+    };
+    std::fs::write(&path, envelope + "\n").map_err(|cause| Failure::File { act: "write", path, cause })?;
     Ok(Exit::Ok)
 }

@@ -32,7 +32,8 @@ pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::retention::Retention;
 pub(crate) use self::schedules::Schedules;
 pub(crate) use self::sections::{
-    Allow, Authority, Limits, Links, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
+    Allow, Authority, Limits, Links, Log, LogForm, Metrics, Nats, Registry, Staging, StagingDriver, Store, StoreDriver,
+    Workers,
 };
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
@@ -83,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     /// Logs.
     pub(crate) log: Log,
+    /// Metrics.
+    pub(crate) metrics: Metrics,
     /// Signed links to downloads.
     pub(crate) links: Links,
     /// The gateway as a registry.
@@ -123,6 +126,7 @@ impl Default for Config {
             limits: Limits::default(),
             workers: Workers::default(),
             log: Log::default(),
+            metrics: Metrics::default(),
             links: Links::default(),
             registry: Registry::default(),
             object: Object::default(),
@@ -197,6 +201,7 @@ impl Config {
         expect((1..=1_000).contains(&self.limits.active_runs), "limits.active_runs: use 1 to 1000");
         expect((1_024..=64 << 20).contains(&self.limits.body_bytes), "limits.body_bytes: use 1024 to 67108864");
         expect((1..=100_000).contains(&self.limits.event_streams), "limits.event_streams: use 1 to 100000");
+        expect(self.metrics.tenants <= 10_000, "metrics.tenants: use 0 to 10000");
         let workers = &self.workers;
         expect((1..=64).contains(&workers.slots), "workers.slots: use 1 to 64");
         expect((1..=64).contains(&workers.adapt_slots), "workers.adapt_slots: use 1 to 64");
@@ -338,6 +343,7 @@ mod tests {
             "limits",
             "workers",
             "log",
+            "metrics",
             "links",
             "registry",
             "object",

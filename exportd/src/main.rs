@@ -12,8 +12,10 @@ mod reconciler_metrics;
 mod retention;
 mod retention_metrics;
 mod roles;
+mod run_metrics;
 mod secrets;
 mod stores;
+mod target_metrics;
 mod telemetry;
 
 use std::collections::BTreeMap;

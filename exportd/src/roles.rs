@@ -2,6 +2,7 @@
 
 mod all;
 mod gateway;
+mod gauges;
 mod orchestrator;
 mod schedules;
 mod stages;

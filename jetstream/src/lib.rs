@@ -21,7 +21,8 @@
 //!
 //! NATS is never the truth (design D1): the run ledger and staging are. An empty broker loses nothing but time.
 
-pub mod cancellation;
+pub mod backlog;
+mod cancellation;
 pub mod connect;
 mod cursor;
 pub mod dead_letter;
@@ -42,6 +43,7 @@ pub mod tail;
 pub mod topology;
 pub mod worker;
 
+pub use backlog::{Backlog, LogSize, StepBacklog, backlog};
 pub use cancellation::Cancellations;
 pub use connect::{ConnectError, Credentials, Nats, Security, connect, connect_securely};
 pub use dead_letter::DeadLetter;

@@ -82,10 +82,10 @@ fn spawn(folder: &Path, log: &Path, port: Option<u16>, certificates: Option<&Cer
     let port = port.map_or(-1, i32::from);
     let tls = certificates.map_or_else(String::new, |certificates| {
         format!(
-            "tls {{ cert_file: {:?}, key_file: {:?}, ca_file: {:?}, verify: true }}\n",
-            certificates.certificate("server"),
-            certificates.key("server"),
-            certificates.ca()
+            "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}\n",
+            certificates.certificate("server").display(),
+            certificates.key("server").display(),
+            certificates.ca().display()
         )
     });
     let text = format!(

@@ -187,3 +187,32 @@ fn every_invariant_names_a_test_that_exists() {
         }
     }
 }
+
+#[test]
+fn every_metric_is_on_its_page() {
+    let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let told: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned))
+        .filter(|name| name.starts_with("exporter_"))
+        .collect();
+    let mut made = BTreeSet::new();
+    let mut folders: Vec<PathBuf> =
+        ["exportd/src", "gateway/src", "jetstream/src"].map(|path| root().join(path)).into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                // A name that is a string of its own is that of a metric.
+                let names = text.split('"').filter(|word| word.starts_with("exporter_"));
+                let plain = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                made.extend(names.filter(plain).map(str::to_owned));
+            }
+        }
+    }
+    assert!(made.len() > 20, "{made:?}");
+    assert_eq!(made, told, "docs/metrics.md");
+}

@@ -53,6 +53,9 @@ pub struct Wanted<'a> {
     pub selectors: &'a SelectorRequest,
 }
 
+/// An approval, the bytes that were signed, and who signed them.
+type Opened<'a> = (Approval, Vec<u8>, &'a (String, PublicKey));
+
 /// Those who may approve, by name. Without any nothing is approved.
 #[derive(Clone, Debug, Default)]
 pub struct Approvers(Vec<(String, PublicKey)>);
@@ -107,7 +110,7 @@ impl Approvers {
     }
 
     /// The approval in an envelope, the bytes that were signed, and who signed them.
-    fn opened(&self, envelope: &str) -> Result<(Approval, Vec<u8>, &(String, PublicKey)), ApprovalRefused> {
+    fn opened(&self, envelope: &str) -> Result<Opened<'_>, ApprovalRefused> {
         let malformed = |why: &str| ApprovalRefused::Malformed(why.to_owned());
         if envelope.len() > MAX_ENVELOPE {
             return Err(malformed("it is longer than 1 MiB"));

@@ -251,6 +251,32 @@ impl BlobWriter for FolderWriter {
     }
 }
 
+/// Bytes of all files in the folder of a store, half-written ones too. Takes as long as looking at each of them does; files that come and go
+/// meanwhile may count or not.
+///
+/// # Errors
+/// When the folder cannot be looked through.
+pub fn used_bytes(root: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(cause) if absent(&cause) => continue,
+            Err(cause) => return Err(cause),
+        };
+        for entry in entries {
+            match entry.and_then(|entry| Ok((entry.metadata()?, entry.path()))) {
+                Ok((meta, path)) if meta.is_dir() => folders.push(path),
+                Ok((meta, _)) => bytes += meta.len(),
+                Err(cause) if absent(&cause) => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+    Ok(bytes)
+}
+
 /// The bytes of a file, each piece in a buffer of its own that nobody copies: with tokio's own file they go through one more.
 pub fn pieces(file: Arc<std::fs::File>, range: Range<u64>) -> ByteStream {
     let pieces = stream::unfold(range, move |left| {

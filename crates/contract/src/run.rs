@@ -236,7 +236,7 @@ pub struct Run {
     pub options: RunOptions,
     /// What lets it read the evidence of other tenants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval: Option<RunApproval>,
+    pub approval: Option<Box<RunApproval>>,
     /// Who asked.
     pub requested_by: String,
     /// When it was asked for.

@@ -57,6 +57,8 @@ pub struct Dispatcher {
     courier: Arc<dyn Courier>,
     clock: Clock,
     lease_seconds: i64,
+    /// Told of the end of each run once, whichever dispatcher took it out of the outbox.
+    on_end: Arc<dyn Fn(&Run) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Dispatcher {
@@ -79,7 +81,20 @@ enum Seen {
 impl Dispatcher {
     /// A dispatcher. A delivery is its own for `lease`, which is to be longer than any attempt takes.
     pub fn new(store: Arc<dyn WebhookStore>, courier: Arc<dyn Courier>, clock: Clock, lease: Duration) -> Self {
-        Self { store, courier, clock, lease_seconds: i64::try_from(lease.as_secs()).unwrap_or(i64::MAX) }
+        Self {
+            store,
+            courier,
+            clock,
+            lease_seconds: i64::try_from(lease.as_secs()).unwrap_or(i64::MAX),
+            on_end: Arc::new(|_| ()),
+        }
+    }
+
+    /// The same, and `on_end` is called with each run that has ended: once for each, by the dispatcher that took it out of the outbox. One that
+    /// is killed at that moment takes the call with it, so it is good for metrics and for nothing else.
+    #[must_use]
+    pub fn observed_by(self, on_end: impl Fn(&Run) + Send + Sync + 'static) -> Self {
+        Self { on_end: Arc::new(on_end), ..self }
     }
 
     /// Empties the outbox and sees to every delivery that is due. What cannot be seen to does not keep the pass from the
@@ -150,8 +165,10 @@ impl Dispatcher {
                     self.store.create_delivery(&delivery).await?;
                 }
             }
-            self.store.run_announced(&run.reference()).await?;
-            report.announced += 1;
+            if self.store.run_announced(&run.reference()).await? {
+                (self.on_end)(run);
+                report.announced += 1;
+            }
         }
         Ok(())
     }

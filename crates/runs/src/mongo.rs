@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use export_contract::event::RunEvent;
-use export_contract::profile::Profile;
+use export_contract::profile::{Profile, ProfileKind};
 use export_contract::run::{Run, RunRef, RunStatus};
 use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_mongo::bson::{Document, doc};
@@ -218,6 +218,19 @@ impl RunStore for MongoRuns {
             *active.entry(run.tenant).or_insert(0) += 1;
         }
         Ok(active)
+    }
+
+    async fn last_successes(&self) -> Result<BTreeMap<ProfileKind, Timestamp>, RunStoreError> {
+        let act = "find the last successes";
+        let mut found = BTreeMap::new();
+        for kind in ProfileKind::ALL {
+            let query = doc! { "status": RunStatus::Succeeded.as_str(), "profile_kind": kind.as_str() };
+            // Ids rise with time.
+            let newest = run(act, self.runs.find_one(query).sort(doc! { "_id": -1 })).await?;
+            let newest = newest.map(|document| document.run().map_err(|cause| refused(act, cause))).transpose()?;
+            found.extend(newest.and_then(|run| run.completed_at).map(|at| (kind, at)));
+        }
+        Ok(found)
     }
 
     async fn check(&self) -> Result<(), RunStoreError> {

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use export_contract::event::RunEvent;
-use export_contract::profile::Profile;
+use export_contract::profile::{Profile, ProfileKind};
 use export_contract::run::{Run, RunRef, RunStatus};
 use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_sqlite::{Database, SqliteError, undecodable};
@@ -191,6 +191,11 @@ impl RunStore for SqliteRuns {
     async fn active(&self) -> Result<BTreeMap<TenantId, u32>, RunStoreError> {
         let act = "count running runs";
         self.database.read(act, runs::active).await.map_err(|cause| failed(act, cause))
+    }
+
+    async fn last_successes(&self) -> Result<BTreeMap<ProfileKind, Timestamp>, RunStoreError> {
+        let act = "find the last successes";
+        self.database.read(act, runs::last_successes).await.map_err(|cause| failed(act, cause))
     }
 
     async fn check(&self) -> Result<(), RunStoreError> {

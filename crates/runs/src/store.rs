@@ -6,7 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use export_contract::event::{EventType, RunEvent};
 use export_contract::message::{Distribution, InputRange, PolicySnapshotRef};
-use export_contract::profile::Profile;
+use export_contract::profile::{Profile, ProfileKind};
 use export_contract::run::{Phase, Run, RunBundle, RunProgress, RunRef, RunStatus};
 use export_contract::{ErrorCode, ProfileId, RunId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -211,6 +211,9 @@ pub trait RunStore: Send + Sync + fmt::Debug {
 
     /// Number of `running` runs per tenant.
     async fn active(&self) -> Result<BTreeMap<TenantId, u32>, RunStoreError>;
+
+    /// When the newest run that succeeded ended, by kind of profile, over all tenants.
+    async fn last_successes(&self) -> Result<BTreeMap<ProfileKind, Timestamp>, RunStoreError>;
 
     /// Creates what is missing (tables, indexes) and answers whether the ledger can be read and written.
     async fn check(&self) -> Result<(), RunStoreError>;

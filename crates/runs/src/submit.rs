@@ -112,7 +112,7 @@ pub async fn prepare(
             profile_kind: profile.kind,
             selectors,
             options,
-            approval,
+            approval: approval.map(Box::new),
             requested_by: String::new(),
             requested_at: until,
             correlation_id: String::new(),

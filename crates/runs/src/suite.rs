@@ -60,6 +60,7 @@ macro_rules! conformance_tests {
             runs: steps_take_only_legal_states,
             runs: a_run_that_succeeds_says_what_it_made_and_how_long_it_took,
             runs: silent_runs_are_found_oldest_first,
+            runs: the_last_success_of_a_kind_is_that_of_its_newest_run_that_succeeded,
             slots: runs_are_admitted_in_order_and_never_above_the_cap,
             slots: the_cap_holds_under_concurrent_admission,
             slots: a_tenant_does_not_wait_for_another,

@@ -45,7 +45,7 @@ pub struct DeliveryPage {
 #[async_trait]
 pub(crate) trait Outbox: Send + Sync {
     async fn unannounced(&self, limit: u32) -> Result<Vec<Run>, RunStoreError>;
-    async fn announced(&self, run: &RunRef) -> Result<(), RunStoreError>;
+    async fn announced(&self, run: &RunRef) -> Result<bool, RunStoreError>;
 }
 
 /// The webhooks of all tenants. Every promise here is kept by the conformance suite, which each driver runs.
@@ -73,8 +73,8 @@ pub trait WebhookStore: Send + Sync + fmt::Debug {
     /// ended before there was an outbox are none of them.
     async fn unannounced_runs(&self, limit: u32) -> Result<Vec<Run>, RunStoreError>;
 
-    /// Takes the end of a run out of the outbox; nothing where it is not in it.
-    async fn run_announced(&self, run: &RunRef) -> Result<(), RunStoreError>;
+    /// Takes the end of a run out of the outbox; `false` where it is not in it (any more). Of several callers one is told that it did.
+    async fn run_announced(&self, run: &RunRef) -> Result<bool, RunStoreError>;
 
     /// Writes a delivery; `false` where there is one of that id.
     async fn create_delivery(&self, delivery: &Delivery) -> Result<bool, RunStoreError>;
@@ -128,7 +128,7 @@ impl<S: Entries + Outbox + fmt::Debug> WebhookStore for S {
         self.unannounced(limit).await
     }
 
-    async fn run_announced(&self, run: &RunRef) -> Result<(), RunStoreError> {
+    async fn run_announced(&self, run: &RunRef) -> Result<bool, RunStoreError> {
         self.announced(run).await
     }
 

@@ -217,6 +217,20 @@ pub(crate) enum LogForm {
     Pretty,
 }
 
+/// Metrics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Metrics {
+    /// Tenants that have a label of their own; the others are summed.
+    pub(crate) tenants: usize,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { tenants: 100 }
+    }
+}
+
 /// Logs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -9,11 +9,13 @@ use export_jetstream::{Exhaustion, Join, NatsQueue, Tail};
 use export_orchestrator::{Caps, Orchestrator, Pace, Patience, Ports, Reconciled, system_clock};
 use tokio::time::Duration;
 
-use super::{Parts, Process, schedules, webhooks};
+use super::{Parts, Process, gauges, schedules, webhooks};
+use crate::config::StagingDriver;
 use crate::log_handler::Recording;
 use crate::probes::Dependency;
 use crate::reconciler_metrics::ReconcilerMetrics;
 use crate::retention_metrics::RetentionMetrics;
+use crate::run_metrics::RunMetrics;
 use crate::{retention, stores};
 
 /// Adds the orchestrator to the process.
@@ -34,7 +36,14 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
     let patience = Patience { silence: Duration::from_secs(config.workers.silent_seconds), ..Patience::default() };
     let pace = Pace { reconcile: Duration::from_secs(config.workers.reconcile_seconds), ..Pace::default() };
     schedules::add(config, ports.clone(), &process.registry, process.stop.clone(), &mut process.tasks).await?;
-    webhooks::add(config, ports.clock.clone(), &process.registry, process.stop.clone(), &mut process.tasks).await?;
+    let runs = RunMetrics::register(&process.registry, config.metrics.tenants).context("cannot register metrics")?;
+    let (clock, stop) = (ports.clock.clone(), process.stop.clone());
+    webhooks::add(config, clock, &process.registry, runs.clone(), stop, &mut process.tasks).await?;
+    if config.staging.driver == StagingDriver::Folder {
+        let folder = config.path_or(&config.staging.folder, "staging");
+        process.tasks.spawn(gauges::measure(runs.clone(), folder, process.stop.clone()));
+    }
+    process.tasks.spawn(gauges::keep(runs, ports.ledger.clone(), process.nats.clone(), process.stop.clone()));
     let orchestrator = Orchestrator::new(ports, caps, patience);
     let metrics = ReconcilerMetrics::register(&process.registry).context("cannot register metrics")?;
     let stop = process.stop.clone();

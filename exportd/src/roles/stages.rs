@@ -23,6 +23,7 @@ use super::{Parts, Process, Role};
 use crate::config::Config;
 use crate::probes::Dependency;
 use crate::stores;
+use crate::target_metrics::TargetMetrics;
 
 /// Adds the workers of a stage to the process.
 pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Parts> {
@@ -66,7 +67,9 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             work(process, sign, Step::Sign, slots).await
         }
         Role::Distribute => {
+            let metrics = TargetMetrics::register(&process.registry).context("cannot register metrics")?;
             let targets = stores::targets(&process.config).await?;
+            let targets = targets.into_iter().map(|target| metrics.measured(target)).collect();
             let distribute = Distribute::new(targets).keeping(process.config.retention.default_days());
             work(process, distribute, Step::Distribute, slots).await
         }

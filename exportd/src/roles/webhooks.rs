@@ -11,6 +11,7 @@ use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::run_metrics::RunMetrics;
 use crate::stores;
 
 /// What a lease is longer than an attempt: time to write what became of it, on a busy store.
@@ -21,6 +22,7 @@ pub(super) async fn add(
     config: &Config,
     clock: Clock,
     registry: &Registry,
+    runs: RunMetrics,
     stop: CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
@@ -33,7 +35,8 @@ pub(super) async fn add(
         timeout,
     )
     .context("cannot send to webhooks")?;
-    let dispatcher = Dispatcher::new(stores::webhooks(config).await?, Arc::new(courier), clock, timeout + LEASE_MARGIN);
+    let dispatcher = Dispatcher::new(stores::webhooks(config).await?, Arc::new(courier), clock, timeout + LEASE_MARGIN)
+        .observed_by(move |run| runs.ended(run));
     let metrics = WebhookMetrics::register(registry).context("cannot register metrics")?;
     let pace = Duration::from_secs(settings.check_seconds);
     tasks.spawn(async move { dispatcher.run(pace, stop, |pass| metrics.count(pass)).await });

@@ -43,7 +43,10 @@ pub(crate) async fn results<'p>(
 
 /// What was read of each source, summed over parts.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(BTreeMap<(Option<TenantId>, RecordKind, String), (u64, Vec<u8>)>);
+pub(crate) struct Sources(BTreeMap<Source, (u64, Vec<u8>)>);
+
+/// Whose, of which kind, by its name.
+type Source = (Option<TenantId>, RecordKind, String);
 
 impl Sources {
     /// Takes what the parts of a tenant's ledger read.
@@ -58,7 +61,7 @@ impl Sources {
     }
 
     pub(crate) fn finish(self) -> Vec<SourceRead> {
-        let read = |((tenant, kind, name), (records, hashes)): (_, (u64, Vec<u8>))| SourceRead {
+        let read = |((tenant, kind, name), (records, hashes)): (Source, (u64, Vec<u8>))| SourceRead {
             tenant,
             kind,
             name,

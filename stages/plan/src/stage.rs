@@ -93,7 +93,8 @@ impl Stage for Plan {
             if profile.kind != ProfileKind::MirrorFull {
                 return Err(PlanError::Across(profile.kind));
             }
-            let (as_of, tenants) = across::pin(&*self.ledger, &selectors.tenants).await.map_err(PlanError::Ledger)?;
+            let (as_of, tenants) =
+                Box::pin(across::pin(&*self.ledger, &selectors.tenants)).await.map_err(PlanError::Ledger)?;
             (as_of, Vec::new(), tenants)
         };
         let config = jcs::to_vec(&profile.config).map_err(PlanError::Digest)?;
@@ -117,7 +118,7 @@ impl Stage for Plan {
         let may_stand =
             watermark == committed && plan.profile.kind != ProfileKind::MirrorDelta && plan.tenants.is_empty();
         if let Some(previous) = previous.filter(|_| may_stand) {
-            plan.refresh = refresh::of(&plan, previous, cx).await?;
+            plan.refresh = Box::pin(refresh::of(&plan, previous, cx)).await?;
         }
         Ok(plan)
     }

@@ -64,7 +64,9 @@ impl Stage for Resolve {
                 async move {
                     let cut = self.ledger.cut(&selection, kind, size, 0).await;
                     let mut parts = cut.map_err(|cause| ResolveError::Cut { kind, cause })?;
-                    parts.iter_mut().for_each(|part| part.tenant.clone_from(tenant));
+                    for part in &mut parts {
+                        part.tenant.clone_from(tenant);
+                    }
                     Ok(parts)
                 }
             });

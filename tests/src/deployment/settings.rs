@@ -71,16 +71,16 @@ impl Deployment {
             None => Default::default(),
             Some(made) => (
                 format!(
-                    "ca_file = {:?}\ncertificate_file = {:?}\nkey_file = {:?}",
-                    made.ca(),
-                    made.certificate("client"),
-                    made.key("client")
+                    "ca_file = \"{}\"\ncertificate_file = \"{}\"\nkey_file = \"{}\"",
+                    made.ca().display(),
+                    made.certificate("client").display(),
+                    made.key("client").display()
                 ),
-                format!("ca_file = {:?}", made.ca()),
+                format!("ca_file = \"{}\"", made.ca().display()),
                 format!(
-                    "[tls]\ncertificate_file = {:?}\nkey_file = {:?}",
-                    made.certificate("server"),
-                    made.key("server")
+                    "[tls]\ncertificate_file = \"{}\"\nkey_file = \"{}\"",
+                    made.certificate("server").display(),
+                    made.key("server").display()
                 ),
             ),
         };

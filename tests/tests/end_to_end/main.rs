@@ -14,5 +14,6 @@ mod evidence_equality;
 mod json_policy;
 mod json_raw;
 mod memory;
+mod metrics;
 mod recurring;
 mod roles_apart;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use export_blobs::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
 use export_contract::event::RunEvent;
 use export_contract::message::Distribution;
-use export_contract::profile::{DistributionKind, Profile};
+use export_contract::profile::{DistributionKind, Profile, ProfileKind};
 use export_contract::run::{Run, RunRef, RunStatus};
 use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_runs::{
@@ -217,6 +217,10 @@ impl RunStore for Fused<dyn RetentionStore> {
 
     async fn active(&self) -> Answer<BTreeMap<TenantId, u32>> {
         self.inner.active().await
+    }
+
+    async fn last_successes(&self) -> Answer<BTreeMap<ProfileKind, Timestamp>> {
+        self.inner.last_successes().await
     }
 
     async fn check(&self) -> Answer<()> {

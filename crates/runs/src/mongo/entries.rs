@@ -231,11 +231,13 @@ impl Outbox for MongoRuns {
 
     /// A late writer of the run's document may bring it back into the outbox: then its end is told of again, under the
     /// same ids, which changes nothing.
-    async fn announced(&self, wanted: &RunRef) -> Result<(), RunStoreError> {
+    async fn announced(&self, wanted: &RunRef) -> Result<bool, RunStoreError> {
         let query = doc! {
-            "_id": wanted.run.as_str(), "tenant": wanted.tenant.as_str(), "generation": wanted.generation.0
+            "_id": wanted.run.as_str(), "tenant": wanted.tenant.as_str(), "generation": wanted.generation.0,
+            "unannounced": true,
         };
         let mark = doc! { "$set": { "unannounced": false } };
-        run("take a run out of the outbox", self.runs.update_one(query, mark)).await.map(|_| ())
+        let marked = run("take a run out of the outbox", self.runs.update_one(query, mark)).await?;
+        Ok(marked.modified_count > 0)
     }
 }

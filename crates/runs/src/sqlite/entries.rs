@@ -147,7 +147,7 @@ impl Outbox for SqliteRuns {
             .map_err(|cause| failed(act, cause))
     }
 
-    async fn announced(&self, run: &RunRef) -> Result<(), RunStoreError> {
+    async fn announced(&self, run: &RunRef) -> Result<bool, RunStoreError> {
         let act = "take a run out of the outbox";
         let run = run.clone();
         self.database
@@ -156,10 +156,10 @@ impl Outbox for SqliteRuns {
                     .prepare_cached(
                         "UPDATE export_runs SET announced = 1
                          WHERE _id = ?1 AND tenant = ?2 AND document ->> '$.generation' = ?3
-                           AND status IN ('succeeded', 'failed', 'aborted')",
+                           AND announced = 0 AND status IN ('succeeded', 'failed', 'aborted')",
                     )?
                     .execute(params![run.run.as_str(), run.tenant.as_str(), run.generation.0])
-                    .map(|_| ())
+                    .map(|changed| changed > 0)
             })
             .await
             .map_err(|cause| failed(act, cause))

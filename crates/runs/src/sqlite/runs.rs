@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use export_contract::profile::ProfileKind;
 use export_contract::run::{Run, RunRef, RunStatus};
 use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_sqlite::rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, Transaction, params};
@@ -163,6 +164,20 @@ pub(super) fn silent(connection: &Connection, status: RunStatus, since: Timestam
         )?
         .query_map(params![status.as_str(), since.as_micros(), limit], |row| run_in(row, 0))?
         .collect()
+}
+
+/// The newest run of each kind that succeeded, by ids, which rise with time.
+pub(super) fn last_successes(connection: &Connection) -> Result<BTreeMap<ProfileKind, Timestamp>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT document FROM export_runs WHERE status = 'succeeded' AND document ->> '$.profileKind' = ?1 ORDER BY _id DESC LIMIT 1",
+    )?;
+    let mut found = BTreeMap::new();
+    for kind in ProfileKind::ALL {
+        let read = |row: &Row<'_>| from_json::<Run>(0, row.get_ref(0)?.as_str()?);
+        let newest = statement.query_row([kind.as_str()], read).optional()?;
+        found.extend(newest.and_then(|run| run.completed_at).map(|at| (kind, at)));
+    }
+    Ok(found)
 }
 
 pub(super) fn active(connection: &Connection) -> Result<BTreeMap<TenantId, u32>> {

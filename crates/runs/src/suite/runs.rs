@@ -260,6 +260,26 @@ pub async fn a_run_that_succeeds_says_what_it_made_and_how_long_it_took(stores: 
     assert_eq!(ended.generation, Generation::FIRST);
 }
 
+/// For metrics: over all tenants, by kind, of the newest run that succeeded.
+pub async fn the_last_success_of_a_kind_is_that_of_its_newest_run_that_succeeded(stores: &impl Stores) {
+    let store = stores.open().await;
+    assert_eq!(store.last_successes().await.unwrap(), BTreeMap::new());
+    let mut kind = None;
+    for (number, tenant_name) in [(1, "acme"), (2, "globex"), (3, "acme")] {
+        let run = running(&*store, &tenant(tenant_name), 10).await;
+        kind = Some(run.profile_kind);
+        let terminal = if number == 3 { RunStatus::Failed } else { RunStatus::Succeeded };
+        let (event_type, key) = if number == 3 {
+            (EventType::RunFailed, "g1.sign.failed")
+        } else {
+            (EventType::RunSucceeded, "g1.distribute.done")
+        };
+        let end = StepOutcome { terminal: Some(terminal), ..StepOutcome::default() };
+        assert!(store.record(&run.reference(), &fact(key, event_type, 20 + number), &end).await.unwrap());
+    }
+    assert_eq!(store.last_successes().await.unwrap(), BTreeMap::from([(kind.unwrap(), at(22))]));
+}
+
 /// For the reconciler: by the age of the newest event, over all tenants.
 pub async fn silent_runs_are_found_oldest_first(stores: &impl Stores) {
     let store = stores.open().await;
