@@ -4,6 +4,7 @@
 //! whole pipeline on one page. Every wire type carries a version, and a frozen sample of each
 //! version ever written stands in `tests/wire/`.
 
+pub mod audit;
 pub mod code;
 pub mod digest;
 pub mod encryption;
