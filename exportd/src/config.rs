@@ -3,6 +3,7 @@
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
 mod encryption;
+mod limits;
 pub(crate) mod locality;
 mod oci;
 mod peer;
@@ -23,13 +24,14 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use self::encryption::Encryption;
+pub(crate) use self::limits::Limits;
 pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::retention::Retention;
 pub(crate) use self::schedules::Schedules;
 pub(crate) use self::sections::{
-    Allow, Authority, Limits, Links, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
+    Allow, Authority, Links, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
@@ -184,9 +186,6 @@ impl Config {
         expect(matches!(self.nats.replicas, 1 | 3 | 5), "nats.replicas: use 1, 3 or 5");
         expect(!self.allow.profiles.is_empty(), "allow.profiles: name at least one");
         expect(!self.allow.distribution.is_empty(), "allow.distribution: name at least one");
-        expect((1..=1_000).contains(&self.limits.active_runs), "limits.active_runs: use 1 to 1000");
-        expect((1_024..=64 << 20).contains(&self.limits.body_bytes), "limits.body_bytes: use 1024 to 67108864");
-        expect((1..=100_000).contains(&self.limits.event_streams), "limits.event_streams: use 1 to 100000");
         let workers = &self.workers;
         expect((1..=64).contains(&workers.slots), "workers.slots: use 1 to 64");
         expect((1..=64).contains(&workers.adapt_slots), "workers.adapt_slots: use 1 to 64");
@@ -196,6 +195,7 @@ impl Config {
         expect((1..=3_600).contains(&workers.stuck_seconds), "workers.stuck_seconds: use 1 to 3600");
         expect((1..=3_600).contains(&workers.reconcile_seconds), "workers.reconcile_seconds: use 1 to 3600");
         expect((1..=86_400).contains(&workers.silent_seconds), "workers.silent_seconds: use 1 to 86400");
+        faults.extend(self.limits.faults());
         faults.extend(self.peer.faults());
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());

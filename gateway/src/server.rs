@@ -17,6 +17,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use warp::{Filter, Reply};
 
+use crate::front;
+use crate::state::Gateway;
+
 /// Seconds a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Largest head of a request.
@@ -34,12 +37,26 @@ where
     F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
     R: Reply + 'static,
 {
+    serve_behind(listener, routes, None, stop).await;
+}
+
+/// The same for the API of a gateway: with its request rates and its audit log.
+pub async fn serve_api(listener: TcpListener, gateway: Gateway, stop: CancellationToken) {
+    let routes = crate::routes(&gateway);
+    serve_behind(listener, routes, Some(gateway), stop).await;
+}
+
+async fn serve_behind<F, R>(listener: TcpListener, routes: F, gateway: Option<Gateway>, stop: CancellationToken)
+where
+    F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
+    R: Reply + 'static,
+{
     let graceful = GracefulShutdown::new();
     loop {
-        let socket = tokio::select! {
+        let (socket, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => socket,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, say: wait for some to come back instead of spinning.
                     tracing::warn!(error = &error as &dyn std::error::Error, "connection not accepted");
@@ -49,9 +66,16 @@ where
             },
         };
         let inner = TowerToHyperService::new(warp::service(routes.clone()));
+        let gateway = gateway.clone();
         let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-            let response = inner.call(request);
-            async move { response.await.map(with_trailer) }
+            let (inner, gateway) = (inner.clone(), gateway.clone());
+            async move {
+                let response = match gateway {
+                    Some(gateway) => front::serve(&gateway, peer, request, |request| inner.call(request)).await,
+                    None => inner.call(request).await,
+                };
+                response.map(with_trailer)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -9,7 +9,7 @@ use export_adapt::adapter::{FAN_IN, Tools};
 use export_authority::{LinkKey, LocalAuthority};
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
-use export_gateway::{Gateway, Limits, routes, server};
+use export_gateway::{Audit, Gateway, Limits, Rates, server};
 use export_jetstream::{NatsFeed, NatsQueue};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -74,6 +74,9 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
             &config.registry.public_url,
         )),
         vex: Arc::default(),
+        quotas: Arc::new(config.limits.quotas()),
+        rates: Arc::new(Rates::new(config.limits.requests(), config.limits.failures())),
+        audit: Audit::new(stores::audit(config).await?),
     };
     let listener = TcpListener::bind(config.listen)
         .await
@@ -81,6 +84,6 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
     let address = listener.local_addr().context("the gateway has no address")?;
     let parts = Parts { adapters, probes: dependencies() };
     tracing::info!(%address, adapters = %registry.digest(), "the gateway listens");
-    process.tasks.spawn(server::serve(listener, routes(&gateway), process.stop.clone()));
+    process.tasks.spawn(server::serve_api(listener, gateway, process.stop.clone()));
     Ok((parts, address))
 }

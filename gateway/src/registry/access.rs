@@ -29,6 +29,7 @@ pub(super) async fn may_pull(gateway: &Gateway, request: &Incoming, repository: 
         let lacks = format!("the token lacks the scope `{}`", Scope::Download);
         return Err(Refusal::new(StatusCode::FORBIDDEN, "DENIED", lacks));
     }
+    request.visit.note_caller(&caller, &repository.tenant);
     Ok(())
 }
 
