@@ -1,5 +1,6 @@
 //! The command line as it is written; `--help` is made from the comments here.
 
+mod audit;
 mod schedule;
 mod webhook;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::audit::AuditCommand;
 pub(crate) use self::schedule::ScheduleCommand;
 pub(crate) use self::webhook::WebhookCommand;
 use crate::selectors::SelectorArguments;
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// Runs: ask for a bundle and follow its making.
     #[command(subcommand)]
     Run(RunCommand),
+    /// Who did what.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Schedules: runs that recur.
     #[command(subcommand)]
     Schedule(ScheduleCommand),

@@ -1,5 +1,6 @@
 //! `exportctl`: profiles, runs and bundles from the command line.
 
+mod audit;
 mod bundle;
 mod cli;
 mod diff;
@@ -72,6 +73,7 @@ async fn online(global: &cli::Global, command: Command) -> Result<Exit, Failure>
         Command::Run(command) => run::run(global, command).await,
         Command::Schedule(command) => schedule::schedule(global, command).await,
         Command::Webhook(command) => webhook::webhook(global, command).await,
+        Command::Audit(command) => audit::audit(global, command).await,
         Command::Bundle(command) => bundle::online(global, command).await,
         Command::Completions { .. } => Ok(Exit::Ok),
     }
