@@ -28,6 +28,7 @@ use tokio::sync::Mutex;
 use warp::reply::Response;
 
 use crate::downloads::insert;
+use crate::front;
 use crate::problem::Problem;
 use crate::request::Incoming;
 use crate::routes::json_response;
@@ -152,6 +153,7 @@ async fn permitted(
         }
         Some(_) => {
             let caller = crate::authenticate::caller(gateway, request).await?;
+            front::known(request, &caller);
             if !caller.scopes.contains(&Scope::Download) {
                 let lacks = format!("the token lacks the scope `{}`", Scope::Download);
                 return Err(Problem::new(ErrorCode::ScopeMissing, lacks));

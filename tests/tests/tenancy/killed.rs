@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use export_tests::{Api, Deployment, Setup, Store, heavy};
+use export_tests::{Api, Deployment, Store, heavy};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ async fn whatever_was_done_when_the_gateway_was_killed_was_written_down_before()
             match entry["outcome"].as_str().unwrap() {
                 "begun" => assert_eq!(entry["object"], "runs"),
                 outcome => {
-                    assert_eq!((outcome, text(entry, "object")), ("allowed", format!("runs/{}", text(run, "id"))))
+                    assert_eq!((outcome, text(entry, "object")), ("allowed", format!("runs/{}", text(run, "id"))));
                 }
             }
         }
