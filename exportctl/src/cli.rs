@@ -1,6 +1,7 @@
 //! The command line as it is written; `--help` is made from the comments here.
 
 mod approval;
+mod audit;
 mod schedule;
 mod webhook;
 
@@ -11,6 +12,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use self::approval::{ApprovalCommand, SignArguments};
+pub(crate) use self::audit::AuditCommand;
 pub(crate) use self::schedule::ScheduleCommand;
 pub(crate) use self::webhook::WebhookCommand;
 use crate::selectors::SelectorArguments;
@@ -68,6 +70,9 @@ pub(crate) enum Command {
     /// Runs: ask for a bundle and follow its making.
     #[command(subcommand)]
     Run(RunCommand),
+    /// Who did what.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Schedules: runs that recur.
     #[command(subcommand)]
     Schedule(ScheduleCommand),

@@ -1,6 +1,7 @@
 //! `exportctl`: profiles, runs and bundles from the command line.
 
 mod approval;
+mod audit;
 mod bundle;
 mod cli;
 mod diff;
@@ -74,6 +75,7 @@ async fn online(global: &cli::Global, command: Command) -> Result<Exit, Failure>
         Command::Schedule(command) => schedule::schedule(global, command).await,
         Command::Webhook(command) => webhook::webhook(global, command).await,
         Command::Approval(command) => approval::approval(command).await,
+        Command::Audit(command) => audit::audit(global, command).await,
         Command::Bundle(command) => bundle::online(global, command).await,
         Command::Completions { .. } => Ok(Exit::Ok),
     }

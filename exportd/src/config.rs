@@ -4,6 +4,7 @@
 
 mod cross_tenant;
 mod encryption;
+mod limits;
 pub(crate) mod locality;
 mod oci;
 mod peer;
@@ -26,14 +27,14 @@ use toml::{Table, Value};
 
 pub(crate) use self::cross_tenant::{Approver, CrossTenant};
 pub(crate) use self::encryption::Encryption;
+pub(crate) use self::limits::Limits;
 pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::retention::Retention;
 pub(crate) use self::schedules::Schedules;
 pub(crate) use self::sections::{
-    Allow, Authority, Limits, Links, Log, LogForm, Metrics, Nats, Registry, Staging, StagingDriver, Store, StoreDriver,
-    Workers,
+    Allow, Authority, Links, Log, LogForm, Metrics, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
@@ -198,9 +199,6 @@ impl Config {
         expect(matches!(self.nats.replicas, 1 | 3 | 5), "nats.replicas: use 1, 3 or 5");
         expect(!self.allow.profiles.is_empty(), "allow.profiles: name at least one");
         expect(!self.allow.distribution.is_empty(), "allow.distribution: name at least one");
-        expect((1..=1_000).contains(&self.limits.active_runs), "limits.active_runs: use 1 to 1000");
-        expect((1_024..=64 << 20).contains(&self.limits.body_bytes), "limits.body_bytes: use 1024 to 67108864");
-        expect((1..=100_000).contains(&self.limits.event_streams), "limits.event_streams: use 1 to 100000");
         expect(self.metrics.tenants <= 10_000, "metrics.tenants: use 0 to 10000");
         let workers = &self.workers;
         expect((1..=64).contains(&workers.slots), "workers.slots: use 1 to 64");
@@ -221,6 +219,7 @@ impl Config {
         );
         faults.extend(self.tls.faults());
         faults.extend(self.cross_tenant.faults());
+        faults.extend(self.limits.faults());
         faults.extend(self.peer.faults());
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());

@@ -2,13 +2,16 @@
 
 use std::io::Write as _;
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use export_orchestrator::{Deed, Pass, Retention, Told, system_clock};
+use export_runs::{AuditStore, RunStoreError};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Output, RetentionCommand};
-use crate::config::Config;
+use crate::config::{Config, Retention as Rules};
 use crate::stores;
 
 /// The pruner of this deployment.
@@ -19,6 +22,28 @@ pub(crate) async fn pruner(config: &Config) -> anyhow::Result<Retention> {
     Ok(Retention::new(ledger, staging, targets, system_clock(), config.retention.rules()))
 }
 
+/// Removes what is old from the audit log, until `stop` fires.
+pub(crate) async fn keep_log(rules: &Rules, audit: &dyn AuditStore, stop: CancellationToken) {
+    let mut look = tokio::time::interval(rules.interval());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = look.tick() => {
+                if let Err(error) = forget(rules, audit).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "old entries of the audit log stay for now");
+                }
+            }
+        }
+    }
+}
+
+async fn forget(rules: &Rules, audit: &dyn AuditStore) -> Result<(), RunStoreError> {
+    match rules.audit_until(SystemTime::now().into()) {
+        Some(until) if !rules.dry_run => audit.forget(until).await,
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Makes one pass, and prints what went or would go, and why everything else stays.
 pub(crate) async fn retention(config: &Config, command: RetentionCommand) -> anyhow::Result<()> {
     let RetentionCommand::Run { dry_run, output, .. } = command;
@@ -26,6 +51,9 @@ pub(crate) async fn retention(config: &Config, command: RetentionCommand) -> any
     let told: Mutex<Vec<Told>> = Mutex::default();
     let tell = |line: Told| told.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line);
     let pass = pruner(config).await?.pass(dry_run, &tell).await;
+    if !dry_run {
+        forget(&config.retention, &*stores::audit(config).await?).await.context("cannot prune the audit log")?;
+    }
     let told = told.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let text = match output {
         Output::Json => json!({ "pass": pass, "runs": told }).to_string(),

@@ -18,7 +18,9 @@ use export_evidence::policy::{HttpPolicyEngine, MongoPolicyStore, PolicySource, 
 use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, Security, connect_securely};
-use export_runs::{MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns, WebhookStore};
+use export_runs::{
+    AuditStore, MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns, WebhookStore,
+};
 use export_signing::PublicKey;
 use export_webhooks::SecretKeeper;
 use tokio::time::{Duration, Instant, sleep};
@@ -77,6 +79,14 @@ pub(crate) async fn run_ledger(config: &Config) -> anyhow::Result<Arc<dyn Retent
 
 /// The schedules, which lie where the run ledger lies.
 pub(crate) async fn schedules(config: &Config) -> anyhow::Result<Arc<dyn ScheduleStore>> {
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => Arc::new(sqlite_runs(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_runs(config).await?),
+    })
+}
+
+/// The audit log, which lies there, too.
+pub(crate) async fn audit(config: &Config) -> anyhow::Result<Arc<dyn AuditStore>> {
     Ok(match config.store.driver {
         StoreDriver::Sqlite => Arc::new(sqlite_runs(config)?),
         StoreDriver::Mongodb => Arc::new(mongo_runs(config).await?),

@@ -3,6 +3,7 @@
 use export_authority::{AuthError, Caller, Scope};
 use export_contract::{ErrorCode, TenantId};
 
+use crate::front;
 use crate::problem::Problem;
 use crate::request::Incoming;
 use crate::state::Gateway;
@@ -17,11 +18,14 @@ pub(crate) struct Session {
 /// Checks the token, the scope and the tenant, in this order.
 pub(crate) async fn session(gateway: &Gateway, request: &Incoming, scope: Scope) -> Result<Session, Problem> {
     let caller = caller(gateway, request).await?;
+    front::known(request, &caller);
     if !caller.scopes.contains(&scope) {
         return Err(Problem::new(ErrorCode::ScopeMissing, format!("the token lacks the scope `{scope}`")));
     }
     let tenant = tenant(&caller, request)?;
-    Ok(Session { caller, tenant })
+    let session = Session { caller, tenant };
+    front::admitted(gateway, request, &session).await?;
+    Ok(session)
 }
 
 /// As [`session`], for a caller who must have several scopes.

@@ -4,13 +4,17 @@
 //! problem document (RFC 9457) from [`problem`], the only place that knows status codes.
 
 pub mod admin;
+mod audit;
 mod authenticate;
 mod downloads;
 mod events;
+mod front;
 mod links;
 pub mod problem;
 mod profiles;
+mod quota;
 mod range;
+mod rates;
 mod registry;
 mod request;
 mod routes;
@@ -20,8 +24,11 @@ pub mod server;
 mod state;
 mod token;
 mod vex;
+mod visit;
 mod webhooks;
 
+pub use audit::Audit;
+pub use rates::{Rate, Rates};
 pub use registry::Registry;
 pub use routes::routes;
 pub use state::{Gateway, Limits, PublicKey};

@@ -13,6 +13,7 @@ use crate::request::Incoming;
 use crate::routes::json_response;
 use crate::runs::find;
 use crate::state::{Gateway, now};
+use crate::visit::Who;
 
 /// Seconds that a link is valid where the request does not say.
 const DEFAULT_SECONDS: u32 = 3_600;
@@ -87,6 +88,8 @@ pub(crate) async fn follow(
         .links
         .check(&link, signature, now())
         .map_err(|refused| Problem::new(ErrorCode::LinkInvalid, refused.to_string()))?;
+    let who = Who { tenant: link.tenant.clone(), actor: "link".to_owned(), token_id: None };
+    request.visit.note(|noted| noted.who = Some(who));
     let found = gateway.runs.run(&link.tenant, &link.run).await?;
     let run = found.ok_or_else(|| Problem::new(ErrorCode::RunNotFound, format!("no run `{}`", link.run)))?;
     downloads::file(gateway, &run, &link.file, &request).await

@@ -100,6 +100,7 @@ impl Problem {
             headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
+        response.extensions_mut().insert(self.code);
         response
     }
 }

@@ -14,7 +14,7 @@ use warp::reply::Response;
 use crate::authenticate::{Session, session};
 use crate::problem::{FieldError, Problem};
 use crate::request::Incoming;
-use crate::routes::json_response;
+use crate::routes::{created, json_response};
 use crate::state::{Gateway, now};
 
 /// A profile as the API shows it.
@@ -93,7 +93,10 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         created_at: now(),
     };
     match gateway.runs.create_profile(&profile).await? {
-        CreateOutcome::Created(profile) => Ok(json_response(StatusCode::CREATED, &view(gateway, profile))),
+        CreateOutcome::Created(profile) => {
+            let path = format!("/api/export/profiles/{}", profile.id);
+            Ok(created(&path, &view(gateway, profile)))
+        }
         CreateOutcome::Existing(profile) => Ok(json_response(StatusCode::OK, &view(gateway, profile))),
         CreateOutcome::Conflict => Err(Problem::new(
             ErrorCode::ProfileExists,

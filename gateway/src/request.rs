@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use export_contract::ErrorCode;
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use warp::Filter;
 
 use crate::problem::Problem;
+use crate::visit::Visit;
 
 type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
 
@@ -21,6 +23,8 @@ const MAX_PASSED_OVER: usize = 8 << 20;
 pub(crate) struct Incoming {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
+    /// What is noted of it for those who see it on its way out.
+    pub(crate) visit: Arc<Visit>,
     query: String,
     body: BodyStream,
 }
@@ -29,12 +33,16 @@ pub(crate) struct Incoming {
 pub(crate) fn incoming() -> impl Filter<Extract = (Incoming,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let head = warp::method().and(warp::header::headers_cloned());
-    head.and(query).and(warp::body::stream()).map(|method, headers, query, body| Incoming {
-        method,
-        headers,
-        query,
-        body: Box::pin(StreamExt::map(body, |piece: Result<_, warp::Error>| piece.map(to_bytes))),
-    })
+    let visit = warp::ext::optional::<Arc<Visit>>();
+    head.and(visit).and(query).and(warp::body::stream()).map(
+        |method: Method, headers: HeaderMap, visit: Option<Arc<Visit>>, query, body| Incoming {
+            visit: visit.unwrap_or_else(|| Arc::new(Visit::new(None, &method, &http::Uri::default(), &headers))),
+            method,
+            headers,
+            query,
+            body: Box::pin(StreamExt::map(body, |piece: Result<_, warp::Error>| piece.map(to_bytes))),
+        },
+    )
 }
 
 fn to_bytes(mut piece: impl Buf) -> Bytes {

@@ -14,7 +14,7 @@ use warp::{Filter, Reply};
 use crate::problem::Problem;
 use crate::request::{Incoming, incoming};
 use crate::state::Gateway;
-use crate::{admin, downloads, events, links, profiles, registry, runs, schedules, token, vex, webhooks};
+use crate::{admin, audit, downloads, events, links, profiles, quota, registry, runs, schedules, token, vex, webhooks};
 
 /// The whole API as one filter that never rejects.
 pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + use<> {
@@ -24,6 +24,10 @@ pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,),
         .or(schedules::routes(gateway))
         .unify()
         .or(webhooks::routes(gateway))
+        .unify()
+        .or(quota::routes(gateway))
+        .unify()
+        .or(audit::routes(gateway))
         .unify()
         .or(download_routes(gateway))
         .unify()
@@ -226,12 +230,21 @@ async fn refused(rejection: Rejection) -> Result<Response, Infallible> {
 }
 
 /// Headers that every answer carries.
-fn guarded(reply: impl Reply) -> Response {
+pub(crate) fn guarded(reply: impl Reply) -> Response {
     let mut response = reply.into_response();
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The JSON answer to a request that made something, with its address (RFC 9110 section 15.3.2).
+pub(crate) fn created(path: &str, body: &impl Serialize) -> Response {
+    let mut response = json_response(StatusCode::CREATED, body);
+    if let Ok(location) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
     response
 }
 

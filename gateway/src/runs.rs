@@ -11,7 +11,7 @@ use export_contract::selectors::SelectorRequest;
 use export_contract::{ErrorCode, RunId, TenantId, Timestamp};
 use export_runs::schedule::KEY_PREFIX;
 use export_runs::submit::{self, RunRequester, RunWanted};
-use export_runs::{CancelOutcome, CreateOutcome, RunFilter};
+use export_runs::{CancelOutcome, RunFilter, SubmitOutcome, Submitted};
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -19,9 +19,11 @@ use warp::reply::Response;
 
 use crate::authenticate::{Session, session};
 use crate::problem::{FieldError, Problem};
+use crate::quota;
 use crate::request::{Incoming, parse_json};
 use crate::routes::json_response;
 use crate::state::{Gateway, new_id, now};
+use crate::visit::correlation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -73,12 +75,16 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         id: id.clone(),
         by: session.caller.subject.clone(),
         at: requested_at,
-        correlation_id: correlation(&request).unwrap_or_else(|| id.to_string()),
+        correlation_id: correlation(&request.headers).unwrap_or_else(|| id.to_string()),
     });
     let fingerprint = sha256(&body).hex();
-    let run = match gateway.runs.create_run(&run, key.as_deref().map(|key| (key, fingerprint.as_str()))).await? {
-        CreateOutcome::Created(run) | CreateOutcome::Existing(run) => run,
-        CreateOutcome::Conflict => {
+    let quotas = gateway.quotas.of(&session.tenant);
+    let key = key.as_deref().map(|key| (key, fingerprint.as_str()));
+    let Submitted { outcome, runs_today } = gateway.runs.submit_run(&run, key, quotas).await?;
+    let run = match outcome {
+        SubmitOutcome::Created(run) | SubmitOutcome::Existing(run) => run,
+        SubmitOutcome::Refused(exceeded) => return Err(quota::refusal(quotas, exceeded, runs_today, requested_at)),
+        SubmitOutcome::Conflict => {
             return Err(Problem::new(
                 ErrorCode::IdempotencyMismatch,
                 "this Idempotency-Key came with another body before; use a new key for a new run",
@@ -95,6 +101,8 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(http::header::LOCATION, location);
     }
+    let headers = quota::headers(quotas, runs_today, requested_at);
+    response.headers_mut().extend(headers.into_iter().map(|(name, value)| (Some(name), value)));
     Ok(response)
 }
 
@@ -236,14 +244,4 @@ fn idempotency_key(request: &Incoming) -> Result<Option<String>, Problem> {
         return Err(Problem::new(ErrorCode::InvalidRequest, problem));
     }
     Ok(Some(key.to_owned()))
-}
-
-/// The client's own correlation id, where it sends one that can stand in logs.
-fn correlation(request: &Incoming) -> Option<String> {
-    request
-        .header("x-correlation-id")
-        .filter(|id| {
-            (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
-        })
-        .map(str::to_owned)
 }

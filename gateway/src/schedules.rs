@@ -16,7 +16,7 @@ use warp::reply::Response;
 use crate::authenticate::{Session, session, session_with};
 use crate::problem::{FieldError, Problem};
 use crate::request::Incoming;
-use crate::routes::{answer, call, item, json_response, path, state};
+use crate::routes::{answer, call, created, item, json_response, path, state};
 use crate::state::{Gateway, now};
 
 /// Who may change schedules: they decide what is exported, and have it exported.
@@ -157,7 +157,8 @@ async fn create(gateway: &Gateway, mut request: Incoming) -> Result<Response, Pr
     match gateway.schedules.create_schedule(&schedule).await? {
         Some(written) => {
             tracing::info!(tenant = %written.tenant, schedule = %written.id, cron = written.cron, "schedule made");
-            Ok(json_response(StatusCode::CREATED, &view(written)))
+            let path = format!("/api/export/schedules/{}", written.id);
+            Ok(created(&path, &view(written)))
         }
         None => Err(changed(schedule.id.as_str())),
     }

@@ -7,6 +7,7 @@ mod tests;
 mod tls;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -23,6 +24,8 @@ use self::body::Answer;
 pub(crate) use self::body::{ChecksumTrailer, FileBody};
 use self::outgoing::{Outgoing, Parts};
 pub use self::tls::{Certificates, TlsError};
+use crate::front;
+use crate::state::Gateway;
 
 /// Seconds a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,13 +40,37 @@ where
     F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
     R: Reply + 'static,
 {
+    serve_behind(listener, certificates, routes, None, stop).await;
+}
+
+/// The same for the API of a gateway: with its request rates and its audit log.
+pub async fn serve_api(
+    listener: TcpListener,
+    certificates: Option<Certificates>,
+    gateway: Gateway,
+    stop: CancellationToken,
+) {
+    let routes = crate::routes(&gateway);
+    serve_behind(listener, certificates, routes, Some(gateway), stop).await;
+}
+
+async fn serve_behind<F, R>(
+    listener: TcpListener,
+    certificates: Option<Certificates>,
+    routes: F,
+    gateway: Option<Gateway>,
+    stop: CancellationToken,
+) where
+    F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
+    R: Reply + 'static,
+{
     let graceful = GracefulShutdown::new();
     let acceptor = certificates.map(|certificates| certificates.acceptor());
     loop {
-        let socket = tokio::select! {
+        let (socket, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => socket,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, say: wait for some to come back instead of spinning.
                     tracing::warn!(error = &error as &dyn std::error::Error, "connection not accepted");
@@ -52,16 +79,17 @@ where
                 }
             },
         };
-        let (routes, watcher, acceptor) = (routes.clone(), graceful.watcher(), acceptor.clone());
+        let (routes, gateway, watcher, acceptor) = (routes.clone(), gateway.clone(), graceful.watcher(), acceptor.clone());
         tokio::spawn(async move {
             match acceptor {
                 None => {
                     let parts = Parts::default();
-                    drive(Outgoing::new(socket, parts.clone()), Way::Kernel(parts), routes, watcher).await;
+                    let io = Outgoing::new(socket, parts.clone());
+                    drive(io, Way::Kernel(parts), Service { routes, gateway, peer }, watcher).await;
                 }
                 Some(acceptor) => {
-                    if let Some(secured) = tls::handshake(&acceptor, socket).await {
-                        drive(secured, Way::Tls, routes, watcher).await;
+                    if let Some(io) = tls::handshake(&acceptor, socket).await {
+                        drive(io, Way::Tls, Service { routes, gateway, peer }, watcher).await;
                     }
                 }
             }
@@ -81,23 +109,35 @@ enum Way {
     Tls,
 }
 
+/// What answers the requests of a connection.
+struct Service<F> {
+    routes: F,
+    /// With its request rates and its audit log, where it is the API that is served.
+    gateway: Option<Gateway>,
+    peer: SocketAddr,
+}
+
 /// Serves one connection to its end.
-async fn drive<I, F, R>(io: I, way: Way, routes: F, watcher: Watcher)
+async fn drive<I, F, R>(io: I, way: Way, service: Service<F>, watcher: Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
     R: Reply + 'static,
 {
+    let Service { routes, gateway, peer } = service;
     let inner = TowerToHyperService::new(warp::service(routes));
-    let way = &way;
+    let (way, gateway) = (&way, &gateway);
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let response = inner.call(request);
+        let inner = inner.clone();
         async move {
-            let answer = response.await.map(|response| match way {
+            let response = match gateway {
+                Some(gateway) => front::serve(gateway, peer, request, |request| inner.call(request)).await,
+                None => inner.call(request).await,
+            };
+            response.map(|response| match way {
                 Way::Kernel(parts) => Answer::of(response, |part| Answer::sent_by_kernel(parts, part)),
                 Way::Tls => tls::strictly(Answer::of(response, Answer::read)),
-            });
-            answer
+            })
         }
     });
     let connection = http1::Builder::new()

@@ -10,11 +10,13 @@ use export_blobs::BlobStore;
 use export_contract::profile::ProfileKind;
 use export_contract::{RunId, Timestamp};
 use export_pipeline::{RunFeed, RunQueue};
-use export_runs::{RunStore, ScheduleStore};
+use export_runs::{QuotaRules, RunStore, ScheduleStore};
 use rand::Rng as _;
 use serde::Serialize;
 
 use crate::admin::Health;
+use crate::audit::Audit;
+use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::vex::VexRepositories;
 use crate::webhooks::Webhooks;
@@ -89,6 +91,12 @@ pub struct Gateway {
     pub registry: Arc<Registry>,
     /// VEX repositories that were made last.
     pub vex: Arc<VexRepositories>,
+    /// What each tenant may have.
+    pub quotas: Arc<QuotaRules>,
+    /// How many requests there may be.
+    pub rates: Arc<Rates>,
+    /// Where it is written who did what.
+    pub audit: Audit,
 }
 
 impl fmt::Debug for Gateway {

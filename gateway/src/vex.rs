@@ -28,10 +28,12 @@ use tokio::sync::Mutex;
 use warp::reply::Response;
 
 use crate::downloads::insert;
+use crate::front;
 use crate::problem::Problem;
 use crate::request::Incoming;
 use crate::routes::json_response;
 use crate::state::Gateway;
+use crate::visit::Who;
 
 /// The lines of a bundle that hold VEX documents.
 const LINES: &str = "data/raw/vex.jsonl.zst";
@@ -129,7 +131,12 @@ async fn permitted(
     let absent = || Problem::new(ErrorCode::NotFound, "no such VEX repository");
     let tenant: TenantId = tenant.parse().map_err(|_| absent())?;
     let profile: ProfileId = profile.parse().map_err(|_| absent())?;
+    let pulls = |actor: &str, token_id: Option<String>| {
+        let who = Who { tenant: tenant.clone(), actor: actor.to_owned(), token_id };
+        request.visit.note(|noted| noted.who = Some(who));
+    };
     if gateway.registry.is_open(&tenant) {
+        pulls("anonymous", None);
         return Ok((tenant, profile));
     }
     let refuse = || {
@@ -137,24 +144,29 @@ async fn permitted(
         let problem = Problem::new(ErrorCode::Unauthenticated, detail);
         problem.with_header(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Basic realm=\"export-center\""))
     };
-    let tenants = match request.header("authorization").and_then(|value| value.split_once(' ')) {
+    let (tenants, actor, token_id) = match request.header("authorization").and_then(|value| value.split_once(' ')) {
         Some((scheme, secret)) if scheme.eq_ignore_ascii_case("basic") => {
             let decoded = STANDARD.decode(secret.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let (id, secret) = decoded.as_deref().and_then(|text| text.split_once(':')).ok_or_else(refuse)?;
             let issuer = gateway.issuer.as_ref().ok_or_else(refuse)?;
-            issuer.puller(id, secret).map_err(|_| refuse())?
+            (issuer.puller(id, secret).map_err(|_| refuse())?, id.to_owned(), None)
         }
         Some(_) => {
             let caller = crate::authenticate::caller(gateway, request).await?;
+            front::known(request, &caller);
             if !caller.scopes.contains(&Scope::Download) {
                 let lacks = format!("the token lacks the scope `{}`", Scope::Download);
                 return Err(Problem::new(ErrorCode::ScopeMissing, lacks));
             }
-            caller.tenants
+            (caller.tenants, caller.subject, Some(caller.token_id))
         }
         None => return Err(refuse()),
     };
-    if tenants.contains(&tenant) { Ok((tenant, profile)) } else { Err(absent()) }
+    if !tenants.contains(&tenant) {
+        return Err(absent());
+    }
+    pulls(&actor, token_id);
+    Ok((tenant, profile))
 }
 
 /// The newest run of the profile that has VEX documents in lines, and the file with them.

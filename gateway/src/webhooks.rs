@@ -18,7 +18,7 @@ use warp::reply::Response;
 use crate::authenticate::{Session, session, session_with};
 use crate::problem::{FieldError, Problem};
 use crate::request::Incoming;
-use crate::routes::{answer, call, item, json_response, path, state};
+use crate::routes::{answer, call, created, item, json_response, path, state};
 use crate::state::{Gateway, new_id, now};
 
 /// Who may change webhooks: they decide who is told of runs.
@@ -176,7 +176,8 @@ async fn create(gateway: &Gateway, mut request: Incoming) -> Result<Response, Pr
         return Err(Problem::new(ErrorCode::WebhookConflict, "the id of the webhook is taken; try again"));
     };
     tracing::info!(tenant = %made.webhook.tenant, webhook = %made.webhook.id, "webhook made");
-    Ok(json_response(StatusCode::CREATED, &MadeWebhook { webhook: &made.webhook, secret: secret.shown() }))
+    let path = format!("/api/export/webhooks/{}", made.webhook.id);
+    Ok(created(&path, &MadeWebhook { webhook: &made.webhook, secret: secret.shown() }))
 }
 
 async fn update(gateway: &Gateway, id: &str, mut request: Incoming) -> Result<Response, Problem> {

@@ -19,8 +19,9 @@ use crate::report::{Backoff, Chain};
 use crate::subjects::{self, ParsedSubject, What};
 use crate::topology::LOG_STREAM;
 
-/// Part events in flight while a fan-out is published.
-const WINDOW: usize = 64;
+/// Parts of a run whose commands are on the log and that are not done: the next one is commanded when one of them is. So
+/// the parts of a large run are not all before those of whoever comes next.
+pub(crate) const PARTS_AHEAD: u32 = 32;
 
 /// Follows a request through the log, from event to event.
 pub(crate) const CORRELATION_ID: &str = "Export-Correlation-Id";
@@ -59,20 +60,56 @@ impl Publisher {
         Self { nats, metrics }
     }
 
-    /// Puts a `done` event on the log: a phase that fans out puts the commands of its parts there first, so that the
-    /// number in its own event is never ahead of them.
+    /// Puts a `done` event on the log: a phase that fans out puts the commands of its first parts there first, those of the
+    /// others follow ([`Self::command_next`]).
     pub(crate) async fn announce(&self, news: &DoneNews, trail: &Trail) {
         let DoneNews { run, phase, part, parts, result, summary } = news.clone();
         let event = |part, summary| Outcome::Done { result: result.clone(), part, parts, summary };
         if let (None, Some(parts)) = (part, parts) {
-            futures::stream::iter((0..parts).map(PartIndex))
+            futures::stream::iter((0..parts.min(PARTS_AHEAD)).map(PartIndex))
                 .map(|part| self.tell(&run, What::PartDone(phase, part), event(Some(part), Summary::default()), trail))
-                .buffer_unordered(WINDOW)
+                .buffered(PARTS_AHEAD as usize)
                 .collect::<()>()
                 .await;
         }
         let what = part.map_or(What::Done(phase), |part| What::PartDone(phase, part));
         self.tell(&run, what, event(part, summary), trail).await;
+    }
+
+    /// Commands the part that is to follow a part of adapt, of `parts` parts that `resolved` tells of. Called when that part
+    /// is done and its command not yet acknowledged: then a command is always on the way to every part that is left.
+    pub(crate) async fn command_next(
+        &self,
+        run: &RunRef,
+        part: PartIndex,
+        parts: u32,
+        resolved: &ResultRef,
+        trail: &Trail,
+    ) {
+        let next = PartIndex(part.0.saturating_add(PARTS_AHEAD));
+        if next.0 < parts {
+            let (result, summary) = (resolved.clone(), Summary::default());
+            let command = Outcome::Done { result, part: Some(next), parts: Some(parts), summary };
+            self.tell(run, What::PartDone(Phase::Resolve, next), command, trail).await;
+        }
+    }
+
+    /// The record of resolve, by the log; `None` where the log does not have it.
+    pub(crate) async fn resolved(&self, run: &RunRef) -> Option<ResultRef> {
+        let subject = ParsedSubject { run: run.clone(), what: What::Done(Phase::Resolve) }.to_string();
+        let mut backoff = Backoff::up_to(Duration::from_secs(5));
+        loop {
+            match self.last(&subject).await {
+                Ok(stored) => {
+                    let event: StageEvent = serde_json::from_slice(&stored?).ok()?;
+                    return result_of(&event.outcome).cloned();
+                }
+                Err(error) => {
+                    tracing::warn!(subject, error = %Chain(error.as_ref()), "cannot read what is on the log");
+                }
+            }
+            backoff.wait().await;
+        }
     }
 
     /// Puts one event on the log, unless there is one on its subject: the first one stands.

@@ -67,7 +67,17 @@ impl RunQueue for NatsQueue {
     ) -> Result<(), QueueError> {
         let news = DoneNews { run: run.clone(), phase, part, parts, result: result.clone(), summary };
         let act = format!("put `{phase} done` of run {run} on the log");
-        within(LONG_PATIENCE, act, self.publisher.announce(&news, &Trail::default())).await
+        let tell = async {
+            let trail = Trail::default();
+            self.publisher.announce(&news, &trail).await;
+            // As the worker of the part would.
+            if let (Phase::Adapt, Some(part), Some(parts)) = (phase, part, parts)
+                && let Some(resolved) = self.publisher.resolved(run).await
+            {
+                self.publisher.command_next(run, part, parts, &resolved, &trail).await;
+            }
+        };
+        within(LONG_PATIENCE, act, tell).await
     }
 
     async fn retry(&self, run: &RunRef, phase: Phase, part: Option<PartIndex>) -> Result<bool, QueueError> {

@@ -3,6 +3,7 @@
 //! Answers that are not a success become [`ClientError::Refused`] with the problem document; everything below that
 //! (no connection, a cut body) is [`ClientError::Unreachable`] and worth another try.
 
+mod audit;
 mod credentials;
 mod download;
 mod events;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
+pub use audit::{AuditPage, Quota};
 pub use credentials::{Credentials, CredentialsError};
 pub use download::{DownloadError, Downloaded};
 pub use events::{EventStream, RunSignal};

@@ -5,6 +5,7 @@
 //! version ever written stands in `tests/wire/`.
 
 pub mod approval;
+pub mod audit;
 pub mod code;
 pub mod digest;
 pub mod encryption;

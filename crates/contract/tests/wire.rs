@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use export_contract::audit::{AuditAction, AuditEntry};
 use export_contract::event::{EventType, ProgressStep, ProgressTick, RunEvent};
 use export_contract::manifest::ExportManifest;
 use export_contract::message::{
@@ -73,6 +74,8 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<Schedule>("schedule.v1.json");
     survives::<Webhook>("webhook.v1.json");
     survives::<Delivery>("delivery.v1.json");
+    survives::<AuditEntry>("audit_entry.v1.json");
+    survives::<AuditEntry>("audit_entry.begun.v1.json");
 }
 
 #[test]
@@ -95,6 +98,16 @@ fn the_names_of_events_are_those_that_are_published() {
     assert_eq!(names, sample("event_names.txt").lines().collect::<Vec<_>>());
     for kind in EventType::ALL {
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+    }
+}
+
+#[test]
+fn the_actions_of_the_audit_log_are_those_that_are_published() {
+    let names: Vec<&str> = AuditAction::ALL.iter().map(|action| action.as_str()).collect();
+    assert_eq!(names, sample("audit_actions.txt").lines().collect::<Vec<_>>());
+    for action in AuditAction::ALL {
+        assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
+        assert_eq!(action.as_str().parse::<AuditAction>().unwrap(), *action);
     }
 }
 

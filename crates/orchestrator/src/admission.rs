@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use export_contract::event::EventType;
 use export_contract::message::{BaseRun, RunAdmitted, RunRequest};
+use export_contract::profile::ProfileKind;
 use export_contract::run::{Run, RunStatus};
 use export_contract::{ErrorCode, TenantId, Version};
-use export_runs::{Admission, NewEvent, StepOutcome, find_base};
+use export_runs::{Admission, NewEvent, SlotCaps, StepOutcome, find_base};
 
 use crate::error::OrchestratorError;
 use crate::ports::Ports;
@@ -19,19 +20,22 @@ pub struct Caps {
     pub default: u32,
     /// Of these tenants.
     pub tenants: BTreeMap<TenantId, u32>,
+    /// Of each tenant's runs of these kinds.
+    pub kinds: BTreeMap<ProfileKind, u32>,
 }
 
 impl Default for Caps {
     /// Four, as the specification says.
     fn default() -> Self {
-        Self { default: 4, tenants: BTreeMap::new() }
+        Self { default: 4, tenants: BTreeMap::new(), kinds: BTreeMap::new() }
     }
 }
 
 impl Caps {
-    /// The cap of a tenant.
-    pub fn of(&self, tenant: &TenantId) -> u32 {
-        self.tenants.get(tenant).copied().unwrap_or(self.default)
+    /// The caps of a tenant.
+    pub fn of(&self, tenant: &TenantId) -> SlotCaps {
+        let active = self.tenants.get(tenant).copied().unwrap_or(self.default);
+        SlotCaps { active, by_kind: self.kinds.clone() }
     }
 }
 
@@ -56,7 +60,7 @@ impl Admitter {
     /// # Errors
     /// The first thing that failed; the other admitted runs were commanded all the same.
     pub async fn admit(&self, tenant: &TenantId) -> Result<u32, OrchestratorError> {
-        let admission = self.ports.ledger.admit(tenant, self.caps.of(tenant), self.ports.now()).await?;
+        let admission = self.ports.ledger.admit_within(tenant, &self.caps.of(tenant), self.ports.now()).await?;
         let Admission::Admitted(runs) = admission else { return Ok(0) };
         let mut outcome = Ok(());
         let mut admitted = 0;

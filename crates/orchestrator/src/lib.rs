@@ -13,6 +13,7 @@ mod reconciler;
 mod recorder;
 mod retention;
 mod schedules;
+mod trail;
 mod webhooks;
 
 pub use admission::{Admitter, Caps};

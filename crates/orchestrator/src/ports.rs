@@ -8,7 +8,7 @@ use export_blobs::{BlobStore, Workspace};
 use export_contract::Timestamp;
 use export_contract::run::RunRef;
 use export_pipeline::RunQueue;
-use export_runs::RunStore;
+use export_runs::{AuditStore, RunStore};
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -29,6 +29,8 @@ pub struct Ports {
     pub staging: Arc<dyn BlobStore>,
     /// The time.
     pub clock: Clock,
+    /// The audit log, where one is kept.
+    pub audit: Option<Arc<dyn AuditStore>>,
 }
 
 impl fmt::Debug for Ports {

@@ -12,6 +12,7 @@ use export_runs::StepOutcome;
 use self::fact::Fact;
 use crate::error::OrchestratorError;
 use crate::ports::Ports;
+use crate::trail;
 
 /// Rows of a timeline that are read at once.
 const PAGE: u32 = 1_000;
@@ -81,6 +82,9 @@ impl Recorder {
                 _,
             ) => return Ok(Recorded::Nothing),
         };
+        if let Some(key_id) = &fact.signed_with {
+            trail::key_used(&self.ports, run, key_id).await?;
+        }
         let ends = fact.outcome.terminal.is_some();
         let is_new = self.append(run, fact).await?;
         // Told again for a fact that was known: whoever recorded it may have stopped before telling.

@@ -17,7 +17,7 @@ use export_contract::schedule::{DueOutcome, DueRecord, OverlapRule, Schedule};
 use export_contract::{ErrorCode, RunId, Timestamp};
 use export_runs::schedule::{KEY_PREFIX, Times};
 use export_runs::submit::{self, RunRequester, RunWanted, SubmitError};
-use export_runs::{CreateOutcome, ScheduleStore};
+use export_runs::{QuotaRules, ScheduleStore, SubmitOutcome};
 use rand::Rng as _;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::choice::{Choice, choose};
 use crate::error::{Chain, OrchestratorError};
 use crate::ports::Ports;
+use crate::trail;
 
 /// Schedules that one pass looks at.
 const PER_PASS: u32 = 500;
@@ -52,12 +53,19 @@ pub struct Scheduler {
     ports: Ports,
     schedules: Arc<dyn ScheduleStore>,
     supported: Arc<BTreeSet<ProfileKind>>,
+    quotas: Arc<QuotaRules>,
 }
 
 impl Scheduler {
     /// A scheduler; `supported` are the kinds that the deployed adapters make.
     pub fn new(ports: Ports, schedules: Arc<dyn ScheduleStore>, supported: BTreeSet<ProfileKind>) -> Self {
-        Self { ports, schedules, supported: Arc::new(supported) }
+        Self { ports, schedules, supported: Arc::new(supported), quotas: Arc::default() }
+    }
+
+    /// The same within the quotas of the tenants: a due time for which there is no room has no run, and is over.
+    #[must_use]
+    pub fn within(self, quotas: QuotaRules) -> Self {
+        Self { quotas: Arc::new(quotas), ..self }
     }
 
     /// Looks after every schedule that is due. One that cannot be looked after does not keep the pass from the others.
@@ -139,6 +147,7 @@ impl Scheduler {
             },
         };
         let outcome = record.outcome;
+        trail::due(&self.ports, schedule, &record).await?;
         let is_first = self.settle(known, &record, now).await?;
         if is_first {
             let DueRecord { due, run, reason, .. } = &record;
@@ -189,15 +198,20 @@ impl Scheduler {
             correlation_id: format!("schedule:{}:{due}", schedule.id),
         });
         let key = format!("{KEY_PREFIX}{}/{due}", schedule.id);
-        match self.ports.ledger.create_run(&run, Some((&key, FINGERPRINT))).await? {
-            CreateOutcome::Created(run) | CreateOutcome::Existing(run) => {
+        let quotas = self.quotas.of(&schedule.tenant);
+        match self.ports.ledger.submit_run(&run, Some((&key, FINGERPRINT)), quotas).await?.outcome {
+            SubmitOutcome::Created(run) | SubmitOutcome::Existing(run) => {
                 // The run is written: a hint that gets lost is made up for by the orchestrator's own round.
                 if let Err(error) = self.ports.queue.requested(&run.reference()).await {
                     tracing::warn!(run_id = %run.id, error = &error as &dyn std::error::Error, "request hint not published");
                 }
                 Ok(DueRecord { run: Some(run.id), ..record })
             }
-            CreateOutcome::Conflict => {
+            SubmitOutcome::Refused(exceeded) => {
+                let (reason, error_code) = (Some(exceeded.to_string()), Some(ErrorCode::Quota));
+                Ok(DueRecord { outcome: DueOutcome::Failed, reason, error_code, ..record })
+            }
+            SubmitOutcome::Conflict => {
                 let reason = Some(format!("the idempotency key `{key}` is another request's"));
                 let error_code = Some(ErrorCode::IdempotencyMismatch);
                 Ok(DueRecord { outcome: DueOutcome::Failed, reason, error_code, ..record })

@@ -3,10 +3,12 @@
 //! [`RunStore`] is the port; its drivers are [`SqliteRuns`] and [`MongoRuns`]. What a fact does to a run is decided in
 //! one place for both, so a driver only keeps and finds.
 
+mod audit;
 mod base;
 mod entries;
 mod fold;
 mod mongo;
+pub mod quota;
 mod retention;
 mod revision;
 pub mod schedule;
@@ -17,8 +19,10 @@ pub mod submit;
 pub mod suite;
 pub mod webhook;
 
+pub use audit::{AuditFilter, AuditPage, AuditStore, MAX_AUDIT_PAGE};
 pub use base::find_base;
 pub use mongo::MongoRuns;
+pub use quota::{Exceeded, QuotaName, QuotaRules, Quotas, SlotCaps, SubmitOutcome, Submitted, Usage};
 pub use retention::{RetentionStep, RetentionStore};
 pub use schedule::ScheduleStore;
 pub use sqlite::SqliteRuns;

@@ -12,17 +12,20 @@
 //!   the document back to an older state does no harm.
 //! - Slots are given away by the insert of an admission, `_id = <tenant>/<sequence>`: who gives the next slot has seen
 //!   every admission before, has brought the last one to its end, and has counted the runs that run.
+//! - Runs are counted for quotas in the same way, by the insert of a submission that holds the run.
 //!
 //! A list by status may lag for a run whose writer stopped half way, until the next call that reads the run: `admit` and
 //! the reconciler do so soon.
 
 mod admission;
+mod audit;
 mod entries;
 mod finding;
 mod profiles;
 mod retention;
 mod rows;
 mod steps;
+mod submissions;
 
 use std::collections::BTreeMap;
 
@@ -38,9 +41,12 @@ use export_mongo::{MongoError, ensure_indexes, perform, ping};
 use futures::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 
+use self::audit::AuditDocument;
 use self::rows::{AdmissionDocument, DistributionDocument, EventDocument, InputDocument, ProfileDocument, RunDocument};
 use self::steps::{Change, Step};
+use self::submissions::SubmissionDocument;
 use crate::fold;
+use crate::quota::{Quotas, SlotCaps, Submitted, Usage};
 use crate::store::{
     Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,
 };
@@ -55,6 +61,8 @@ pub struct MongoRuns {
     inputs: Collection<InputDocument>,
     distributions: Collection<DistributionDocument>,
     admissions: Collection<AdmissionDocument>,
+    submissions: Collection<SubmissionDocument>,
+    audit: Collection<AuditDocument>,
 }
 
 impl MongoRuns {
@@ -70,6 +78,8 @@ impl MongoRuns {
             inputs: database.collection("export_inputs"),
             distributions: database.collection("export_distributions"),
             admissions: database.collection("export_admissions"),
+            submissions: database.collection("export_submissions"),
+            audit: database.collection("export_audit"),
             database,
         };
         ledger.create_indexes().await?;
@@ -94,6 +104,7 @@ impl MongoRuns {
                     plain("waiting", doc! { "status": 1, "tenant": 1 }),
                     plain("silent", doc! { "status": 1, "last_event_at": 1, "_id": 1 }),
                     plain("outbox", doc! { "unannounced": 1, "status": 1, "last_event_at": 1 }),
+                    plain("usage", doc! { "tenant": 1, "status": 1, "last_event_at": 1 }),
                 ],
             ),
             (
@@ -106,8 +117,10 @@ impl MongoRuns {
             (self.inputs.clone_with_type(), vec![plain("run", doc! { "run_id": 1, "generation": 1 })]),
             (self.distributions.clone_with_type(), vec![plain("run", doc! { "run_id": 1, "generation": 1 })]),
             (self.admissions.clone_with_type(), vec![unique("sequence", doc! { "tenant": 1, "sequence": -1 })]),
+            (self.submissions.clone_with_type(), vec![unique("sequence", doc! { "tenant": 1, "sequence": -1 })]),
         ];
-        for (collection, indexes) in wanted.into_iter().chain(self.entry_indexes()) {
+        let more = self.entry_indexes().into_iter().chain([self.audit_indexes()]);
+        for (collection, indexes) in wanted.into_iter().chain(more) {
             let act = "create the indexes of the run ledger";
             ensure_indexes(act, &collection, indexes).await.map_err(|cause| failed(act, cause))?;
         }
@@ -164,8 +177,26 @@ impl RunStore for MongoRuns {
         self.timeline(tenant, id, after, limit).await
     }
 
-    async fn admit(&self, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission, RunStoreError> {
-        self.give_slots(tenant, cap, now).await
+    async fn submit_run(
+        &self,
+        run: &Run,
+        idempotency: Option<(&str, &str)>,
+        quotas: &Quotas,
+    ) -> Result<Submitted, RunStoreError> {
+        self.submit(run, idempotency, quotas).await
+    }
+
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage, RunStoreError> {
+        self.usage_of(tenant, now).await
+    }
+
+    async fn admit_within(
+        &self,
+        tenant: &TenantId,
+        caps: &SlotCaps,
+        now: Timestamp,
+    ) -> Result<Admission, RunStoreError> {
+        self.give_slots(tenant, caps, now).await
     }
 
     async fn record(&self, run: &RunRef, event: &NewEvent, outcome: &StepOutcome) -> Result<bool, RunStoreError> {

@@ -3,8 +3,10 @@
 //! Every call that writes is one transaction that holds the write lock from its beginning, so its reads are current and
 //! nothing of it is seen before all of it is.
 
+mod audit;
 mod entries;
 mod profiles;
+mod quota;
 mod retention;
 mod runs;
 mod timeline;
@@ -21,6 +23,7 @@ use export_sqlite::{Database, SqliteError, undecodable};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::quota::{Quotas, SlotCaps, Submitted, Usage};
 use crate::revision::Illegal;
 use crate::store::{
     Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,
@@ -32,6 +35,7 @@ const SCHEMA: &[&str] = &[
     include_str!("sqlite/distributions.sql"),
     include_str!("sqlite/retention.sql"),
     include_str!("sqlite/entries.sql"),
+    include_str!("sqlite/quota.sql"),
 ];
 
 /// The run ledger of one machine: a SQLite file that several processes may open.
@@ -137,11 +141,41 @@ impl RunStore for SqliteRuns {
             .map_err(|cause| failed(act, cause))
     }
 
-    async fn admit(&self, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission, RunStoreError> {
-        let act = "admit runs";
+    async fn submit_run(
+        &self,
+        run: &Run,
+        idempotency: Option<(&str, &str)>,
+        quotas: &Quotas,
+    ) -> Result<Submitted, RunStoreError> {
+        let act = "submit a run";
+        let (run, quotas) = (run.clone(), quotas.clone());
+        let idempotency = idempotency.map(|(key, fingerprint)| (key.to_owned(), fingerprint.to_owned()));
+        let outcome = self
+            .database
+            .try_write(act, move |transaction| quota::submit(transaction, run, idempotency.as_ref(), &quotas))
+            .await;
+        judged(act, outcome)
+    }
+
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage, RunStoreError> {
+        let act = "read what a tenant has of its quotas";
         let tenant = tenant.clone();
         self.database
-            .write(act, move |transaction| runs::admit(transaction, &tenant, cap, now))
+            .read(act, move |connection| quota::usage(connection, &tenant, now))
+            .await
+            .map_err(|cause| failed(act, cause))
+    }
+
+    async fn admit_within(
+        &self,
+        tenant: &TenantId,
+        caps: &SlotCaps,
+        now: Timestamp,
+    ) -> Result<Admission, RunStoreError> {
+        let act = "admit runs";
+        let (tenant, caps) = (tenant.clone(), caps.clone());
+        self.database
+            .write(act, move |transaction| runs::admit(transaction, &tenant, &caps, now))
             .await
             .map_err(|cause| failed(act, cause))
     }

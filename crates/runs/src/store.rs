@@ -11,6 +11,8 @@ use export_contract::run::{Phase, Run, RunBundle, RunProgress, RunRef, RunStatus
 use export_contract::{ErrorCode, ProfileId, RunId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::quota::{Quotas, SlotCaps, Submitted, Usage};
+
 /// What failed, by outcome. The vendor's error is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum RunStoreError {
@@ -180,9 +182,33 @@ pub trait RunStore: Send + Sync + fmt::Debug {
         limit: u32,
     ) -> Result<Vec<RunEvent>, RunStoreError>;
 
-    /// Gives free slots of a tenant to its oldest pending runs: at most `cap` runs of it are `running` afterwards.
+    /// As [`Self::create_run`], within the quotas of the run's tenant: a run that is written counts, and of concurrent
+    /// submits none that would exceed a quota is written. What a repeated key finds was counted before, and what is refused
+    /// does not count.
+    async fn submit_run(
+        &self,
+        run: &Run,
+        idempotency: Option<(&str, &str)>,
+        quotas: &Quotas,
+    ) -> Result<Submitted, RunStoreError>;
+
+    /// What a tenant has of its quotas.
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage, RunStoreError>;
+
+    /// As [`Self::admit_within`] with one cap for runs of all kinds.
+    async fn admit(&self, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission, RunStoreError> {
+        self.admit_within(tenant, &SlotCaps { active: cap, ..SlotCaps::default() }, now).await
+    }
+
+    /// Gives free slots of a tenant to its oldest pending runs: no more of them are `running` afterwards than the caps
+    /// allow. A run whose kind has no free slot is passed over until one frees.
     /// Writes their `run.running` events. Never admits one run twice, however many orchestrators ask.
-    async fn admit(&self, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission, RunStoreError>;
+    async fn admit_within(
+        &self,
+        tenant: &TenantId,
+        caps: &SlotCaps,
+        now: Timestamp,
+    ) -> Result<Admission, RunStoreError>;
 
     /// Appends `event` and applies `outcome`, once: `false` when a fact of that key was recorded before, the run's
     /// generation is another one, the run is terminal already, or there is no such run.

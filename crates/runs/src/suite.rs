@@ -4,8 +4,10 @@
 //! each promise. A promise that fails panics, as tests do.
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
 
+pub mod audit;
 pub mod entries;
 pub mod profiles;
+pub mod quotas;
 pub mod races;
 pub mod retention;
 pub mod runs;
@@ -65,6 +67,13 @@ macro_rules! conformance_tests {
             slots: the_cap_holds_under_concurrent_admission,
             slots: a_tenant_does_not_wait_for_another,
             slots: a_cancelled_run_frees_its_slot,
+            slots: a_kind_without_a_free_slot_is_passed_over_until_one_frees,
+            quotas: runs_of_a_day_are_counted_and_those_beyond_the_quota_refused,
+            quotas: a_repeated_key_counts_once_and_what_is_refused_not_at_all,
+            quotas: concurrent_submits_never_exceed_a_quota,
+            quotas: waiting_runs_are_as_many_as_the_quota_says,
+            quotas: a_day_whose_bytes_are_used_up_takes_no_more_runs,
+            quotas: of_concurrent_submits_under_one_key_one_is_written_and_counted,
             timeline: a_fact_is_recorded_once_however_often_it_comes,
             timeline: concurrent_recorders_leave_no_gap_and_no_double,
             timeline: events_are_resumed_by_ordinal,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use export_mongo::ferretdb::FerretDb;
 use export_runs::suite::Stores;
 use export_runs::suite::entries::EntryStores;
-use export_runs::{MongoRuns, RetentionStore, RunStore, ScheduleStore, WebhookStore};
+use export_runs::{AuditStore, MongoRuns, RetentionStore, RunStore, ScheduleStore, WebhookStore};
 
 struct Server(FerretDb);
 
@@ -31,6 +31,10 @@ impl Stores for Server {
 #[async_trait]
 impl EntryStores for Server {
     async fn schedules(&self) -> Arc<dyn ScheduleStore> {
+        Arc::new(self.runs().await)
+    }
+
+    async fn audit(&self) -> Arc<dyn AuditStore> {
         Arc::new(self.runs().await)
     }
 

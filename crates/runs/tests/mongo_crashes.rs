@@ -15,8 +15,8 @@ use export_mongo::mongodb::Database;
 use export_runs::suite::entries::schedule;
 use export_runs::suite::{admitted, at, ends, fact, pending_run, running, tenant, types, written};
 use export_runs::{
-    MongoRuns, RetentionStep, RetentionStore as _, RunFilter, RunStore as _, ScheduleStore as _, StepOutcome,
-    WebhookStore as _,
+    MongoRuns, Quotas, RetentionStep, RetentionStore as _, RunFilter, RunStore as _, ScheduleStore as _, StepOutcome,
+    SubmitOutcome, Submitted, WebhookStore as _,
 };
 
 struct Ledger {
@@ -268,4 +268,32 @@ async fn a_step_of_retention_whose_writer_stopped_after_its_event_is_seen_by_eve
     let expected =
         [EventType::RunExpiring, EventType::RunRemoving, EventType::DistributionPruned, EventType::RunPruned];
     assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn a_submission_whose_writer_stopped_is_written_by_the_next_and_counts_once() {
+    let Some(ledger) = Ledger::start().await else { return };
+    let store = ledger.open().await;
+    let acme = tenant("acme");
+    let quotas = Quotas { runs_per_day: Some(2), ..Quotas::default() };
+    let key = Some(("key", "body"));
+    let first = pending_run(&acme);
+    store.submit_run(&first, key, &quotas).await.unwrap();
+    for events_are_there in [true, false] {
+        ledger.remove("export_runs", doc! { "_id": first.id.as_str() }).await;
+        if !events_are_there {
+            ledger.remove("export_events", doc! { "run_id": first.id.as_str() }).await;
+        }
+        // The client heard nothing, and asks again.
+        let again = ledger.open().await.submit_run(&pending_run(&acme), key, &quotas).await.unwrap();
+        assert_eq!(again, Submitted { outcome: SubmitOutcome::Existing(first.clone()), runs_today: 1 });
+        assert_eq!(types(&store, &first).await, [(1, EventType::RunPending)]);
+    }
+    // Or somebody else comes first.
+    ledger.remove("export_runs", doc! { "_id": first.id.as_str() }).await;
+    let second = store.submit_run(&pending_run(&acme), None, &quotas).await.unwrap();
+    assert!(matches!(second, Submitted { outcome: SubmitOutcome::Created(_), runs_today: 2 }), "{second:?}");
+    assert_eq!(store.run(&acme, &first.id).await.unwrap(), Some(first));
+    let third = store.submit_run(&pending_run(&acme), None, &quotas).await.unwrap().outcome;
+    assert!(matches!(third, SubmitOutcome::Refused(_)), "{third:?}");
 }

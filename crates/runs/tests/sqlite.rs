@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use export_runs::suite::Stores;
 use export_runs::suite::entries::EntryStores;
-use export_runs::{RetentionStore, RunStore, ScheduleStore, SqliteRuns, WebhookStore};
+use export_runs::{AuditStore, RetentionStore, RunStore, ScheduleStore, SqliteRuns, WebhookStore};
 
 struct File {
     // Removed when the test ends.
@@ -29,6 +29,10 @@ impl Stores for File {
 #[async_trait]
 impl EntryStores for File {
     async fn schedules(&self) -> Arc<dyn ScheduleStore> {
+        Arc::new(SqliteRuns::open(&self.path).unwrap())
+    }
+
+    async fn audit(&self) -> Arc<dyn AuditStore> {
         Arc::new(SqliteRuns::open(&self.path).unwrap())
     }
 

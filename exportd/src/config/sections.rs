@@ -146,24 +146,6 @@ impl Default for Allow {
     }
 }
 
-/// How much at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Limits {
-    /// Running runs of one tenant, 1 to 1000.
-    pub(crate) active_runs: u32,
-    /// Largest request body, bytes, 1 KiB to 64 MiB.
-    pub(crate) body_bytes: usize,
-    /// Followers of event streams at one gateway.
-    pub(crate) event_streams: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { active_runs: 4, body_bytes: 1 << 20, event_streams: 500 }
-    }
-}
-
 /// Stage workers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

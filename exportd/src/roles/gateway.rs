@@ -9,7 +9,7 @@ use export_authority::{LinkKey, LocalAuthority};
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::server::{self, Certificates};
-use export_gateway::{Gateway, Limits, routes};
+use export_gateway::{Audit, Gateway, Limits, Rates};
 use export_jetstream::{NatsFeed, NatsQueue};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -75,6 +75,9 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
             &config.registry.public_url,
         )),
         vex: Arc::default(),
+        quotas: Arc::new(config.limits.quotas()),
+        rates: Arc::new(Rates::new(config.limits.requests(), config.limits.failures())),
+        audit: Audit::new(stores::audit(config).await?),
     };
     let certificates = config.tls.pair().map(|(certificate, key)| Certificates::open(certificate, key));
     let certificates = certificates.transpose().context("tls.certificate_file, tls.key_file")?;
@@ -88,6 +91,6 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
     if let Some(certificates) = certificates.clone() {
         process.tasks.spawn(certificates.follow(process.stop.clone()));
     }
-    process.tasks.spawn(server::serve(listener, certificates, routes(&gateway), process.stop.clone()));
+    process.tasks.spawn(server::serve_api(listener, certificates, gateway, process.stop.clone()));
     Ok((parts, format!("{scheme}://{address}")))
 }

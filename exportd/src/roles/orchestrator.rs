@@ -1,12 +1,11 @@
 //! Admission, recorder, join and reconciler.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
 use export_jetstream::{Exhaustion, Join, NatsQueue, Tail};
-use export_orchestrator::{Caps, Orchestrator, Pace, Patience, Ports, Reconciled, system_clock};
+use export_orchestrator::{Orchestrator, Pace, Patience, Ports, Reconciled, system_clock};
 use tokio::time::Duration;
 
 use super::{Parts, Process, gauges, schedules, webhooks};
@@ -21,18 +20,20 @@ use crate::{retention, stores};
 /// Adds the orchestrator to the process.
 pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
     let config = &process.config;
+    let audit = stores::audit(config).await?;
     let ports = Ports {
         ledger: stores::runs(config).await?,
         queue: Arc::new(NatsQueue::new(process.nats.clone(), process.metrics.clone())),
         staging: stores::staging(config).await?,
         clock: system_clock(),
+        audit: Some(audit.clone()),
     };
     let probes = vec![
         Dependency::Broker(process.nats.clone()),
         Dependency::RunLedger(ports.ledger.clone()),
         Dependency::Staging(ports.staging.clone()),
     ];
-    let caps = Caps { default: config.limits.active_runs, tenants: BTreeMap::new() };
+    let caps = config.limits.caps();
     let patience = Patience { silence: Duration::from_secs(config.workers.silent_seconds), ..Patience::default() };
     let pace = Pace { reconcile: Duration::from_secs(config.workers.reconcile_seconds), ..Pace::default() };
     schedules::add(config, ports.clone(), &process.registry, process.stop.clone(), &mut process.tasks).await?;
@@ -75,6 +76,8 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
                 })
                 .await;
         });
+        let (rules, stop) = (process.config.retention.clone(), process.stop.clone());
+        process.tasks.spawn(async move { retention::keep_log(&rules, &*audit, stop).await });
     }
     Ok(Parts { adapters: None, probes })
 }

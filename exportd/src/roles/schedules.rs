@@ -31,7 +31,7 @@ pub(super) async fn add(
         policy: Arc::new(NoPolicy),
     };
     let supported = export_adapt::Registry::new(&tools, &config.allow.profiles).kinds();
-    let scheduler = Scheduler::new(ports, stores::schedules(config).await?, supported);
+    let scheduler = Scheduler::new(ports, stores::schedules(config).await?, supported).within(config.limits.quotas());
     let metrics = ScheduleMetrics::register(registry).context("cannot register metrics")?;
     let pace = Duration::from_secs(config.schedules.check_seconds);
     tasks.spawn(async move { scheduler.run(pace, stop, |pass| metrics.count(pass)).await });

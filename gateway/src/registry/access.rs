@@ -10,6 +10,7 @@ use warp::reply::Response;
 
 use super::name::Repository;
 use super::refusal::Refusal;
+use crate::front;
 use crate::request::Incoming;
 use crate::routes::json_response;
 use crate::state::{Gateway, now};
@@ -22,6 +23,7 @@ const MAX_SCOPES: usize = 32;
 /// Checks that the caller sees a repository. One of another tenant is not there, whoever asks.
 pub(super) async fn may_pull(gateway: &Gateway, request: &Incoming, repository: &Repository) -> Result<(), Refusal> {
     let caller = caller(gateway, request, Some(repository)).await?;
+    front::known(request, &caller);
     if !caller.tenants.contains(&repository.tenant) {
         return Err(Refusal::name_unknown());
     }
@@ -29,6 +31,7 @@ pub(super) async fn may_pull(gateway: &Gateway, request: &Incoming, repository: 
         let lacks = format!("the token lacks the scope `{}`", Scope::Download);
         return Err(Refusal::new(StatusCode::FORBIDDEN, "DENIED", lacks));
     }
+    request.visit.note_caller(&caller, &repository.tenant);
     Ok(())
 }
 

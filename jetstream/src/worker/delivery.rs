@@ -161,7 +161,13 @@ impl<S: Stage> Host<S> {
             result,
             summary: output.summary(),
         };
-        self.unless_halted(self.publisher.announce(&news, &delivery.trail)).await?;
+        let tell = async {
+            self.publisher.announce(&news, &delivery.trail).await;
+            if let (Step::AdaptPart, Some(part), Some(parts)) = (self.step, command.part, command.parts) {
+                self.publisher.command_next(&command.run, part, parts, &command.input, &delivery.trail).await;
+            }
+        };
+        self.unless_halted(tell).await?;
         Ok(ending)
     }
 
@@ -224,10 +230,13 @@ impl<S: Stage> Host<S> {
         let read = async {
             let record = self.patiently(run_cancelled, || workspace.read_result(&command.input)).await?;
             self.correlate(&record, trail);
-            S::Input::parse(&record).map_err(Trouble::Input)
+            S::Input::parse(&record).map(|parsed| (parsed, record.len())).map_err(Trouble::Input)
         };
-        let record =
-            if self.step.takes_parts() { self.records.get(&command.input, read).await? } else { Arc::new(read.await?) };
+        let record = if self.step.takes_parts() {
+            self.records.get(&command.input, read).await?
+        } else {
+            Arc::new(read.await?.0)
+        };
         S::Input::take(record, command.part).map_err(Trouble::Input)
     }
 

@@ -7,6 +7,7 @@
 
 mod cancelling;
 mod crashing;
+mod fairness;
 mod hosting;
 mod joining;
 mod judging;

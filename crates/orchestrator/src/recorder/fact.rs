@@ -16,6 +16,8 @@ use serde::de::DeserializeOwned;
 pub(super) struct Fact {
     pub(super) event: NewEvent,
     pub(super) outcome: StepOutcome,
+    /// The key that signed, where the fact is that something was signed.
+    pub(super) signed_with: Option<String>,
 }
 
 /// A stage, or one part of adapt, is done. `None` for events that are only commands: the fan-out of resolve.
@@ -30,6 +32,7 @@ pub(super) async fn done(
     let generation = workspace.run().generation;
     let metrics = metrics(part, parts, summary);
     let completed = |next: Phase, message: &str| Fact {
+        signed_with: None,
         event: event(
             generation,
             &format!("{phase}.done"),
@@ -74,6 +77,7 @@ pub(super) async fn done(
             let signed: RunSigned = open(workspace, result).await?;
             let mut fact = completed(Phase::Distribute, &format!("signed with key {}", signed.key_id));
             fact.event.event_type = EventType::RunSigned;
+            fact.signed_with = Some(signed.key_id);
             fact
         }
         (Phase::Distribute, None) => succeeded(generation, metrics, open(workspace, result).await?),
@@ -85,6 +89,7 @@ pub(super) async fn done(
 pub(super) fn failed(generation: Generation, phase: Option<Phase>, code: ErrorCode, message: &str) -> Fact {
     let what = phase.map_or("run.failed".to_owned(), |phase| format!("{phase}.failed"));
     Fact {
+        signed_with: None,
         event: event(generation, &what, EventType::RunFailed, phase, &format!("{code}: {message}"), BTreeMap::new()),
         outcome: StepOutcome {
             phase,
@@ -99,6 +104,7 @@ pub(super) fn failed(generation: Generation, phase: Option<Phase>, code: ErrorCo
 pub(super) fn adapter_error(generation: Generation, code: ErrorCode, message: &str) -> Fact {
     let message = format!("{code}: {message}");
     Fact {
+        signed_with: None,
         event: event(generation, "adapt.error", EventType::AdapterError, Some(Phase::Adapt), &message, BTreeMap::new()),
         outcome: StepOutcome::default(),
     }
@@ -114,6 +120,7 @@ fn adapter_complete(
     metrics.insert("bytes".to_owned(), adapted.plain_bytes);
     let message = format!("part {part}: {} {} records", adapted.records, adapted.kind);
     Fact {
+        signed_with: None,
         event: event(
             generation,
             &format!("adapt.part.{part}.done"),
@@ -164,6 +171,7 @@ fn succeeded(generation: Generation, mut metrics: BTreeMap<String, u64>, distrib
         None => format!("bundle {} with {} records", bundle.digest, bundle.records),
     };
     Fact {
+        signed_with: None,
         event: event(
             generation,
             "distribute.done",

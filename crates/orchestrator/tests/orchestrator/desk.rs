@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
+use export_contract::audit::AuditEntry;
 use export_contract::event::EventType;
 use export_contract::profile::ProfileKind;
 use export_contract::run::{Run, RunOptions, RunProgress, RunRef, RunStatus};
@@ -13,7 +14,7 @@ use export_contract::selectors::Selectors;
 use export_contract::{Generation, RunId, TenantId, Timestamp, Version};
 use export_orchestrator::{Caps, Clock, Orchestrator, Patience, Ports};
 use export_pipeline::RunQueue;
-use export_runs::{CreateOutcome, RetentionStore, SqliteRuns};
+use export_runs::{AuditFilter, AuditStore, CreateOutcome, RetentionStore, SqliteRuns};
 use tempfile::TempDir;
 
 use super::log::Log;
@@ -53,7 +54,15 @@ impl Desk {
         let seconds = Arc::clone(&self.seconds);
         let clock: Clock = Arc::new(move || at(seconds.load(Ordering::SeqCst)));
         let ledger = Arc::new(SqliteRuns::open(&self.folder.path().join("runs.db")).unwrap());
-        Ports { ledger, queue: self.log.clone(), staging: self.staging.clone(), clock }
+        let audit = Some(ledger.clone() as Arc<dyn AuditStore>);
+        Ports { ledger, queue: self.log.clone(), staging: self.staging.clone(), clock, audit }
+    }
+
+    /// The audit log, oldest first.
+    pub(crate) async fn audit(&self) -> Vec<AuditEntry> {
+        let log = SqliteRuns::open(&self.folder.path().join("runs.db")).unwrap();
+        let page = log.entries_of(&acme(), &AuditFilter { limit: 500, ..AuditFilter::default() }).await.unwrap();
+        page.entries.into_iter().rev().collect()
     }
 
     /// Lets time pass.

@@ -1,6 +1,7 @@
 //! The log folded into the ledger.
 
 use export_contract::ErrorCode;
+use export_contract::audit::{AuditAction, AuditOutcome};
 use export_contract::event::EventType::{
     AdapterComplete, AdapterError, RunAborted, RunExpiring, RunFailed, RunPending, RunRunning, RunSigned, RunSucceeded,
     StageCompleted,
@@ -12,6 +13,23 @@ use export_runs::RetentionStep;
 
 use super::desk::{Desk, acme, at};
 use super::stages::{Work, digest, distribution};
+
+#[tokio::test]
+async fn the_use_of_a_key_is_in_the_audit_log_once_whoever_records_it() {
+    let desk = Desk::new().await;
+    let run = desk.submit().await;
+    desk.deliver(&desk.orchestrator()).await;
+    desk.work_up_to(&desk.orchestrator(), &run, Work::Distribute).await;
+    // The whole log once more, and a reconciler that reads staging.
+    desk.deliver(&desk.orchestrator()).await;
+    desk.pass(100_000);
+    desk.orchestrator().reconcile().await;
+    let entries = desk.audit().await;
+    let [entry] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!((entry.action, entry.actor.as_str()), (AuditAction::KeyUsed, "sign"));
+    assert_eq!(entry.object, format!("runs/{}/keys/key-1", run.run));
+    assert_eq!(entry.outcome, AuditOutcome::Allowed);
+}
 
 #[tokio::test]
 async fn a_whole_run_gives_this_timeline() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use export_contract::audit::AuditOutcome;
 use export_contract::profile::ProfileKind;
 use export_contract::run::{Run, RunStatus};
 use export_contract::schedule::{DueOutcome, MissedRule, OverlapRule, Schedule};
@@ -13,7 +14,7 @@ use export_contract::{ErrorCode, ScheduleId, TenantId, Timestamp, Version};
 use export_orchestrator::{Scheduled, Scheduler};
 use export_runs::schedule::Times;
 use export_runs::store::RunStoreError;
-use export_runs::{RunFilter, ScheduleStore, SqliteRuns};
+use export_runs::{QuotaRules, Quotas, RunFilter, ScheduleStore, SqliteRuns};
 use proptest::prelude::*;
 
 use super::desk::{Desk, acme, at};
@@ -151,6 +152,34 @@ async fn a_due_time_makes_a_run_as_a_request_would_with_a_window_that_ends_there
 }
 
 #[tokio::test]
+async fn a_due_time_beyond_the_quota_has_no_run_says_so_and_is_not_tried_again() {
+    let desk = Desk::new().await;
+    desk.put(&every_ten_minutes()).await;
+    let default = Quotas { runs_per_day: Some(1), ..Quotas::default() };
+    let rules = QuotaRules { default, ..QuotaRules::default() };
+    let scheduler = || desk.scheduler().within(rules.clone());
+    desk.pass(601);
+    assert_eq!(scheduler().pass().await, Scheduled { started: 1, ..Scheduled::default() });
+    desk.pass(600);
+    assert_eq!(scheduler().pass().await, Scheduled { failed: 1, ..Scheduled::default() });
+    let last = desk.schedule("often").await.last.unwrap();
+    assert_eq!((last.due, last.outcome, last.error_code), (at(1_200), DueOutcome::Failed, Some(ErrorCode::Quota)));
+    assert!(last.reason.unwrap().contains("`runsPerDay` is used up: 1 of 1"));
+    assert_eq!(scheduler().pass().await, Scheduled::default(), "the due time is over");
+    // The next day has room.
+    desk.pass(86_400);
+    assert_eq!(scheduler().pass().await, Scheduled { started: 1, ..Scheduled::default() });
+    let runs = desk.runs().await;
+    let told: Vec<_> = desk.audit().await.into_iter().map(|entry| (entry.outcome, entry.object)).collect();
+    let expected = [
+        (AuditOutcome::Allowed, format!("runs/{}", runs[0].id)),
+        (AuditOutcome::Refused, "schedules/often".to_owned()),
+        (AuditOutcome::Allowed, format!("runs/{}", runs[1].id)),
+    ];
+    assert_eq!((told.as_slice(), runs.len()), (expected.as_slice(), 2));
+}
+
+#[tokio::test]
 async fn a_kill_at_any_write_leaves_the_due_time_to_the_next_and_makes_one_run() {
     // Before the choice is written; after the run; and after all.
     for writes in 0..=2 {
@@ -167,6 +196,7 @@ async fn a_kill_at_any_write_leaves_the_due_time_to_the_next_and_makes_one_run()
         next.pass().await;
         let expected = if writes == 0 { once(&[1_200]) } else { once(&[600, 1_200]) };
         assert_eq!(desk.met().await, expected, "{writes}");
+        assert_eq!(desk.audit().await.len(), expected.len(), "each run is in the audit log once: {writes}");
         let schedule = desk.schedule("often").await;
         assert_eq!((schedule.next_due, schedule.claimed), (Some(at(1_800)), None), "{writes}");
     }

@@ -14,8 +14,8 @@ use export_contract::profile::{DistributionKind, Profile, ProfileKind};
 use export_contract::run::{Run, RunRef, RunStatus};
 use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_runs::{
-    Admission, CancelOutcome, CreateOutcome, NewEvent, RetentionStep, RetentionStore, RunFilter, RunPage, RunStore,
-    RunStoreError, StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, NewEvent, Quotas, RetentionStep, RetentionStore, RunFilter, RunPage,
+    RunStore, RunStoreError, SlotCaps, StepOutcome, Submitted, Usage,
 };
 use export_targets::{Delivery, Removal, Target, TargetError};
 use tokio::sync::{Notify, Semaphore};
@@ -195,8 +195,16 @@ impl RunStore for Fused<dyn RetentionStore> {
         self.inner.events(tenant, id, after, limit).await
     }
 
-    async fn admit(&self, tenant: &TenantId, cap: u32, now: Timestamp) -> Answer<Admission> {
-        self.inner.admit(tenant, cap, now).await
+    async fn submit_run(&self, run: &Run, idempotency: Option<(&str, &str)>, quotas: &Quotas) -> Answer<Submitted> {
+        self.inner.submit_run(run, idempotency, quotas).await
+    }
+
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Answer<Usage> {
+        self.inner.usage(tenant, now).await
+    }
+
+    async fn admit_within(&self, tenant: &TenantId, caps: &SlotCaps, now: Timestamp) -> Answer<Admission> {
+        self.inner.admit_within(tenant, caps, now).await
     }
 
     async fn record(&self, run: &RunRef, event: &NewEvent, outcome: &StepOutcome) -> Answer<bool> {

@@ -289,6 +289,7 @@ impl World {
             queue: Arc::new(Silence),
             staging: gated,
             clock: clock(&self.seconds),
+            audit: None,
         };
         let admitter = Admitter::new(ports, Caps { default: 100, ..Caps::default() });
         let tenant = tenant(whose);

@@ -8,8 +8,9 @@ use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_sqlite::rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, Transaction, params};
 use export_sqlite::undecodable;
 
-use super::{from_json, timeline, to_json};
+use super::{from_json, quota, timeline, to_json};
 use crate::fold;
+use crate::quota::SlotCaps;
 use crate::revision::Illegal;
 use crate::store::{Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, StepOutcome};
 
@@ -86,24 +87,20 @@ pub(super) fn page(connection: &Connection, tenant: &TenantId, filter: &RunFilte
     Ok(RunPage { runs, more })
 }
 
-pub(super) fn admit(transaction: &Transaction<'_>, tenant: &TenantId, cap: u32, now: Timestamp) -> Result<Admission> {
-    let running: u32 = transaction
-        .prepare_cached("SELECT count(*) FROM export_runs WHERE tenant = ?1 AND status = 'running'")?
-        .query_row(params![tenant.as_str()], |row| row.get(0))?;
-    let free = cap.saturating_sub(running);
-    let waiting: Vec<Stored> = transaction
-        .prepare_cached(
-            "SELECT document, last_ordinal FROM export_runs WHERE tenant = ?1 AND status = 'pending'
-             ORDER BY _id LIMIT ?2",
-        )?
-        .query_map(params![tenant.as_str(), free], stored)?
-        .collect::<Result<_>>()?;
-    let mut admitted = Vec::with_capacity(waiting.len());
-    for before in waiting {
-        if let Some((run, event)) = fold::admitted(&before.run, now) {
-            step(transaction, &before, &run, &event)?;
-            admitted.push(run);
-        }
+pub(super) fn admit(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    caps: &SlotCaps,
+    now: Timestamp,
+) -> Result<Admission> {
+    let mut running = quota::running(transaction, tenant)?;
+    let mut admitted = Vec::new();
+    while running.values().sum::<u32>() < caps.active {
+        let Some(before) = quota::oldest_pending(transaction, tenant, caps, &running)? else { break };
+        let Some((run, event)) = fold::admitted(&before.run, now) else { break };
+        step(transaction, &before, &run, &event)?;
+        *running.entry(run.profile_kind).or_default() += 1;
+        admitted.push(run);
     }
     Ok(if admitted.is_empty() { Admission::Nothing } else { Admission::Admitted(admitted) })
 }
@@ -207,7 +204,11 @@ pub(super) fn find(connection: &Connection, tenant: &TenantId, id: &RunId) -> Re
         .optional()
 }
 
-fn by_idempotency_key(transaction: &Transaction<'_>, tenant: &TenantId, key: &str) -> Result<Option<(Run, String)>> {
+pub(super) fn by_idempotency_key(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    key: &str,
+) -> Result<Option<(Run, String)>> {
     transaction
         .prepare_cached("SELECT document, fingerprint FROM export_runs WHERE tenant = ?1 AND idempotency_key = ?2")?
         .query_row(params![tenant.as_str(), key], |row| Ok((run_in(row, 0)?, row.get(1)?)))
@@ -219,7 +220,7 @@ fn document(run: &Run) -> Result<String> {
     to_json(&Run { inputs: Vec::new(), distributions: Vec::new(), ..run.clone() })
 }
 
-fn stored(row: &Row<'_>) -> Result<Stored> {
+pub(super) fn stored(row: &Row<'_>) -> Result<Stored> {
     Ok(Stored { run: run_in(row, 0)?, last_ordinal: row.get(1)? })
 }
 

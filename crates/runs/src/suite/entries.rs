@@ -9,6 +9,7 @@ use export_contract::webhook::{Attempt, Delivery, DeliveryState, Webhook, Webhoo
 use export_contract::{RunId, TenantId, Timestamp, Version};
 
 use super::{Stores, at};
+use crate::audit::AuditStore;
 use crate::schedule::ScheduleStore;
 use crate::webhook::{KeptWebhook, WebhookStore};
 
@@ -19,6 +20,8 @@ pub trait EntryStores: Stores {
     async fn schedules(&self) -> Arc<dyn ScheduleStore>;
     /// Another handle on the webhooks of the same ledger.
     async fn webhooks(&self) -> Arc<dyn WebhookStore>;
+    /// Another handle on the audit log of the same ledger.
+    async fn audit(&self) -> Arc<dyn AuditStore>;
 }
 
 /// Makes one `#[tokio::test]` of each promise, as [`conformance_tests!`](crate::conformance_tests) does; `$stores` gives
@@ -33,6 +36,12 @@ macro_rules! entry_conformance_tests {
             schedules: schedules_are_found_when_they_are_due_the_longest_due_first,
             schedules: a_deleted_schedule_is_gone_and_its_id_is_free_again,
             schedules: schedules_are_the_tenants_own,
+            audit: an_entry_reads_back_whole_and_is_written_once_however_often_it_comes,
+            audit: an_entry_that_begun_says_later_what_came_of_it_and_nothing_else_after,
+            audit: of_concurrent_writers_of_an_entry_one_end_stays,
+            audit: pages_of_the_log_are_newest_first_and_lose_nothing,
+            audit: entries_are_found_by_time_and_action_and_forgotten_by_time,
+            audit: the_log_is_the_tenants_own,
             webhooks: a_webhook_reads_back_whole_with_its_sealed_secret,
             webhooks: a_run_is_in_the_outbox_from_its_end_until_it_is_announced,
             webhooks: a_cancelled_run_is_in_the_outbox,

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use export_contract::event::EventType;
+use export_contract::profile::ProfileKind;
 use export_contract::run::{Run, RunStatus};
 use futures::future::join_all;
 
-use super::{Stores, admitted, at, ends, fact, tenant, types, written};
+use super::{Stores, admitted, at, ends, fact, pending_run, tenant, types, written};
+use crate::quota::SlotCaps;
 use crate::store::{Admission, RunStore};
 
 async fn finish(store: &dyn RunStore, run: &Run) {
@@ -117,4 +119,33 @@ pub async fn a_cancelled_run_frees_its_slot(stores: &impl Stores) {
     store.cancel(&acme, &running.id, "bob", at(4)).await.unwrap();
     let got = admitted(store.admit(&acme, 1, at(5)).await.unwrap());
     assert_eq!(got.iter().map(|run| run.id.clone()).collect::<Vec<_>>(), [next.id]);
+}
+
+/// The order of the others stays; a kind's cap holds beside that of all runs.
+pub async fn a_kind_without_a_free_slot_is_passed_over_until_one_frees(stores: &impl Stores) {
+    let store = stores.open().await;
+    let acme = tenant("acme");
+    let caps = SlotCaps { active: 3, by_kind: [(ProfileKind::TrivyDb, 1)].into() };
+    let mut waiting = Vec::new();
+    for kind in [ProfileKind::TrivyDb, ProfileKind::TrivyDb, ProfileKind::JsonRaw, ProfileKind::TrivyDb] {
+        let run = Run { profile_kind: kind, profile_id: kind.built_in_id(), ..pending_run(&acme) };
+        store.create_run(&run, None).await.unwrap();
+        waiting.push(run.id);
+    }
+    let ids = |runs: Vec<Run>| runs.into_iter().map(|run| run.id).collect::<Vec<_>>();
+    let first = admitted(store.admit_within(&acme, &caps, at(1)).await.unwrap());
+    assert_eq!(ids(first.clone()), [waiting[0].clone(), waiting[2].clone()]);
+    assert_eq!(store.admit_within(&acme, &caps, at(2)).await.unwrap(), Admission::Nothing);
+    finish(&*store, &first[1]).await;
+    assert_eq!(store.admit_within(&acme, &caps, at(3)).await.unwrap(), Admission::Nothing);
+    finish(&*store, &first[0]).await;
+    assert_eq!(ids(admitted(store.admit_within(&acme, &caps, at(4)).await.unwrap())), [waiting[1].clone()]);
+    // Orchestrators that ask at once give one slot of the kind.
+    let more = Run { profile_kind: ProfileKind::TrivyDb, ..pending_run(&acme) };
+    store.create_run(&more, None).await.unwrap();
+    let two = SlotCaps { by_kind: [(ProfileKind::TrivyDb, 2)].into(), ..caps };
+    let asked = join_all(
+        (0..4).map(|_| async { admitted(stores.open().await.admit_within(&acme, &two, at(5)).await.unwrap()).len() }),
+    );
+    assert_eq!(asked.await.into_iter().sum::<usize>(), 1);
 }
