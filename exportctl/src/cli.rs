@@ -75,6 +75,8 @@ pub(crate) enum Command {
     /// Bundles: download, verify and look into them.
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Send any request to the API, with token and proof, and write the answer's body to standard output.
+    Api(ApiArguments),
     /// Print the completion script of a shell.
     Completions {
         /// Which shell.
@@ -94,6 +96,29 @@ pub(crate) struct LoginArguments {
     /// File with the client secret; `-` reads it from standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) client_secret_file: PathBuf,
+}
+
+/// A request.
+#[derive(Debug, Args)]
+pub(crate) struct ApiArguments {
+    /// Method, such as GET.
+    pub(crate) method: export_client::Method,
+    /// Path with its query, such as /api/export/runs?limit=5.
+    #[arg(value_parser = path)]
+    pub(crate) path: String,
+    /// The body, JSON unless a header says otherwise; `@FILE` reads a file, `@-` standard input.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) data: Option<String>,
+    /// A header, as `name: value`; may be given several times.
+    #[arg(short = 'H', long, value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+    /// Send nothing: print the headers with which curl may send this one request within a minute (`curl -H @<(exportctl api …)`).
+    #[arg(long, conflicts_with_all = ["data", "header"])]
+    pub(crate) print_headers: bool,
+}
+
+fn path(text: &str) -> Result<String, &'static str> {
+    if text.starts_with('/') { Ok(text.to_owned()) } else { Err("a path begins with `/`") }
 }
 
 #[derive(Debug, Subcommand)]

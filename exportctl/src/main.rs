@@ -1,5 +1,6 @@
 //! `exportctl`: profiles, runs and bundles from the command line.
 
+mod api;
 mod bundle;
 mod cli;
 mod diff;
@@ -73,6 +74,7 @@ async fn online(global: &cli::Global, command: Command) -> Result<Exit, Failure>
         Command::Schedule(command) => schedule::schedule(global, command).await,
         Command::Webhook(command) => webhook::webhook(global, command).await,
         Command::Bundle(command) => bundle::online(global, command).await,
+        Command::Api(arguments) => api::api(global, arguments).await,
         Command::Completions { .. } => Ok(Exit::Ok),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
+mod authority;
 mod encryption;
 pub(crate) mod locality;
 mod oci;
@@ -22,6 +23,7 @@ use export_contract::profile::DistributionKind;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub(crate) use self::authority::Authority;
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
@@ -29,7 +31,7 @@ pub(crate) use self::policy::{Policy, PolicyDriver};
 pub(crate) use self::retention::Retention;
 pub(crate) use self::schedules::Schedules;
 pub(crate) use self::sections::{
-    Allow, Authority, Limits, Links, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
+    Allow, Limits, Links, Log, LogForm, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
@@ -47,6 +49,9 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Address of health and metrics; port 0 takes a free one.
     pub(crate) admin_listen: SocketAddr,
+    /// Where clients reach the gateway, such as `https://export.example`; not set: what `registry.public_url` says, or the host that they
+    /// name, over plain HTTP.
+    pub(crate) public_url: String,
     /// Whether runs speak to local hosts only, and to no OCI registry.
     pub(crate) offline: bool,
     /// Hosts that are local although they do not look like it.
@@ -99,6 +104,7 @@ impl Default for Config {
             data_dir: PathBuf::from("export-data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: String::new(),
             offline: false,
             local_hosts: BTreeSet::new(),
             nats: Nats::default(),
@@ -200,6 +206,8 @@ impl Config {
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
         faults.extend(self.encryption.faults());
+        faults.extend(self.authority.faults(&self.local_hosts));
+        faults.extend(sections::url_faults("public_url", &self.public_url));
         faults.extend(self.registry.faults());
         let allowed = |kind| self.allow.distribution.contains(&kind);
         faults.extend(self.object.faults(allowed(DistributionKind::Object)));
@@ -209,6 +217,12 @@ impl Config {
         faults.extend(self.schedules.faults());
         faults.extend(self.webhooks.faults());
         faults
+    }
+
+    /// Where clients reach the gateway, where that is set.
+    pub(crate) fn public_url(&self) -> Option<&str> {
+        let urls = [self.public_url.as_str(), self.registry.public_url.as_str()];
+        urls.into_iter().map(|url| url.trim_end_matches('/')).find(|url| !url.is_empty())
     }
 
     /// The path of a setting, or `name` in the data folder where it is not set.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use export_authority::LocalAuthority;
 use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
 use export_blobs::s3::{S3Blobs, S3Settings};
@@ -87,6 +88,12 @@ pub(crate) async fn webhooks(config: &Config) -> anyhow::Result<Arc<dyn WebhookS
         StoreDriver::Sqlite => Arc::new(sqlite_runs(config)?),
         StoreDriver::Mongodb => Arc::new(mongo_runs(config).await?),
     })
+}
+
+/// The authority of this deployment's own.
+pub(crate) fn local_authority(config: &Config) -> anyhow::Result<LocalAuthority> {
+    let folder = config.path_or(&config.authority.folder, "authority");
+    Ok(LocalAuthority::open(&folder, &config.authority.issuer, &config.authority.audience)?)
 }
 
 /// What encrypts the secrets of webhooks: the same key for gateway and orchestrator, made on first use where no

@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod authenticate;
+mod brake;
 mod downloads;
 mod events;
 mod links;
@@ -22,6 +23,7 @@ mod token;
 mod vex;
 mod webhooks;
 
+pub use brake::Brake;
 pub use registry::Registry;
 pub use routes::routes;
 pub use state::{Gateway, Limits, PublicKey};

@@ -61,8 +61,7 @@ impl Registry {
 
     /// What addresses for the caller of `request` begin with.
     pub(crate) fn base(&self, request: &Incoming) -> String {
-        let host = request.header("host").filter(|host| access::is_host(host)).unwrap_or("localhost");
-        self.public_url.clone().unwrap_or_else(|| format!("http://{host}"))
+        self.public_url.clone().unwrap_or_else(|| named_host(request))
     }
 
     /// Where clients reach this gateway, where that is known.
@@ -83,6 +82,11 @@ impl Registry {
             images.pop_first();
         }
     }
+}
+
+/// The host that a request names, over plain HTTP.
+pub(crate) fn named_host(request: &Incoming) -> String {
+    format!("http://{}", request.header("host").filter(|host| access::is_host(host)).unwrap_or("localhost"))
 }
 
 /// Answers a request for `/v2/<tail>`.

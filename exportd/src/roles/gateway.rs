@@ -6,17 +6,38 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use export_adapt::Registry;
 use export_adapt::adapter::{FAN_IN, Tools};
-use export_authority::{LinkKey, LocalAuthority};
+use export_authority::{
+    Authority, KeyTiming, LinkKey, LocalAuthority, ProofChecker, RemoteKeys, TokenRules, TokenVerifier,
+};
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::{Gateway, Limits, routes, server};
-use export_jetstream::{NatsFeed, NatsQueue};
+use export_jetstream::{NatsFeed, NatsQueue, NatsRegister};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::{Parts, Process};
+use crate::config::Config;
 use crate::probes::Dependency;
 use crate::stores;
+
+/// Who checks tokens, and who issues them, where that is the gateway.
+fn authority(config: &Config) -> anyhow::Result<(Arc<dyn Authority>, Option<Arc<LocalAuthority>>)> {
+    let settings = &config.authority;
+    if settings.is_local() {
+        let local = Arc::new(stores::local_authority(config)?);
+        return Ok((local.clone(), Some(local)));
+    }
+    let ca_file = Some(settings.ca_file.as_path()).filter(|path| !path.as_os_str().is_empty());
+    let keys = RemoteKeys::new(&settings.jwks_url, ca_file, KeyTiming::default())
+        .context("cannot reach the authority of authority.jwks_url")?;
+    let rules = TokenRules {
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        tenant_claim: settings.tenant_claim.clone(),
+    };
+    Ok((Arc::new(TokenVerifier::new(rules, Arc::new(keys))), None))
+}
 
 /// Adds the gateway to the process and gives its address.
 pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketAddr)> {
@@ -26,10 +47,11 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
     let signers = stores::signers(config)
         .await
         .context("cannot reach the signing keys, whose public halves the gateway shows")?;
-    let authority = Arc::new(LocalAuthority::open(
-        &config.path_or(&config.authority.folder, "authority"),
-        &config.authority.issuer,
-    )?);
+    let (authority, issuer) = authority(config)?;
+    let links = LinkKey::open(&config.path_or(&config.links.key_file, "keys/links.key"))?;
+    let register = NatsRegister::open(process.nats.clone(), process.topology.clone())
+        .await
+        .context("cannot open the register of proofs")?;
     // It only says which adapters there are.
     let tools = Tools {
         ledger: stores::evidence(config).await?,
@@ -53,8 +75,11 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
     let gateway = Gateway {
         queue: Arc::new(NatsQueue::new(process.nats.clone(), process.metrics.clone())),
         feed: Arc::new(NatsFeed::new(process.nats.clone())),
-        issuer: Some(authority.clone()),
+        issuer,
         authority,
+        proofs: ProofChecker::new(links.nonce_key(), config.authority.require_nonce, Arc::new(register)),
+        public_url: config.public_url().map(str::to_owned),
+        brake: Arc::default(),
         supported: registry.kinds(),
         keys: stores::public_keys(config, &signers)?,
         health: Arc::new(Health::new("gateway", adapters.clone(), probes)),
@@ -68,10 +93,10 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
             rules: config.webhooks.rules(config.offline),
         },
         blobs: staging.clone(),
-        links: LinkKey::open(&config.path_or(&config.links.key_file, "keys/links.key"))?,
+        links,
         registry: Arc::new(export_gateway::Registry::new(
             config.registry.anonymous.clone(),
-            &config.registry.public_url,
+            if config.registry.public_url.is_empty() { &config.public_url } else { &config.registry.public_url },
         )),
         vex: Arc::default(),
     };
