@@ -1,6 +1,6 @@
 //! What every [`ProofRegister`] must do. Each driver runs it.
 
-#![expect(clippy::missing_panics_doc, clippy::expect_used, reason = "a suite of tests")]
+#![expect(clippy::expect_used, reason = "a suite of tests")]
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -41,7 +41,7 @@ async fn no_proof_but_a_good_one_is_taken() {
     let private = with(api.key().jwk(), &json!({ "d": b64([1; 32]) }));
     let mut rows: Vec<Row> = [
         ("the same once more", good.clone(), "used before"),
-        ("the same id anew", of_claims("good", json!({ "iat": now - 1 })), "used before"),
+        ("the same id anew", of_claims("good", json!({ "more": 1 })), "used before"),
         ("for another method", of_claims("a", json!({ "htm": "POST" })), "`htm` must be `GET`"),
         ("for another path", of_claims("b", json!({ "htu": api.address("/api/export/profiles") })), "`htu`"),
         ("for another host", of_claims("c", json!({ "htu": format!("https://evil.test{RUNS}") })), "`htu`"),

@@ -46,7 +46,7 @@ pub(crate) async fn assert_refused(rows: Vec<Row>) {
             faults.push(format!("{name}: challenge {challenge:?}"));
         }
         // An error must not tell how the inside looks.
-        for inside in ["panicked", "src/", "sqlite", "mongodb", "SELECT"] {
+        for inside in ["panicked", "src/", "sqlite", "mongodb", "syntax error", "no such table"] {
             if text.contains(inside) {
                 faults.push(format!("{name}: tells `{inside}`: {text}"));
             }

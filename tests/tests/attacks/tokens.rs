@@ -1,7 +1,9 @@
 //! Tokens that are forged, of others, over, or used without their key.
 
+use std::process::Command;
+
 use aws_lc_rs::hmac;
-use export_tests::{Api, Deployment, LOCAL_TENANT, light};
+use export_tests::{Api, Deployment, LOCAL_TENANT, light, output, programs, python, workspace};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -9,6 +11,8 @@ use crate::forge::{Forge, b64, seconds_now};
 use crate::rows::{Row, UNAUTHENTICATED, assert_refused};
 
 const RUNS: &str = "/api/export/runs";
+/// The answer where there are none.
+const EMPTY: &str = "{\"runs\":[],\"nextCursor\":null}";
 
 /// A request with any token, and a proof that is good for it.
 fn with_token(api: &Api, token: &str) -> RequestBuilder {
@@ -130,4 +134,40 @@ async fn of_others(deployment: &Deployment, api: &Api) -> Vec<Row> {
         Row::new("every tenant", disguised("*"), mismatch, "does not speak for"),
         Row::new("tenant in other case", disguised("RIVAL"), mismatch, "does not speak for"),
     ]
+}
+
+/// What the documentation tells people to type, word for word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_by_hand_as_documented_and_curl_with_our_headers_are_served() {
+    let _turn = light().await;
+    let deployment = Deployment::all().await.unwrap();
+    let data = deployment.data();
+    let page = std::fs::read_to_string(workspace().join("docs/authority.md")).unwrap();
+    let script = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let said = output(python().args(["-c", script]).current_dir(&data)).unwrap();
+    assert_eq!(said.trim(), "{'runs': [], 'nextCursor': None}");
+
+    let exportctl = &programs().unwrap().exportctl;
+    let api = |arguments: &[&str]| {
+        let mut command = Command::new(exportctl);
+        output(command.arg("--credentials").arg(data.join("credentials.json")).arg("api").args(arguments))
+    };
+    let profile = json!({ "id": "mine", "name": "Mine", "kind": "json:raw" }).to_string();
+    let made: Value =
+        serde_json::from_str(&api(&["POST", "/api/export/profiles", "--data", &profile]).unwrap()).unwrap();
+    assert_eq!(made["id"], "mine");
+    let listed = api(&["GET", "/api/export/runs?limit=5", "-H", "accept: application/json"]).unwrap();
+    assert_eq!(listed, EMPTY);
+    assert!(api(&["GET", "/api/export/runs/none"]).unwrap_err().to_string().contains("ERR_EXPORT_RUN_NOT_FOUND"));
+    assert!(api(&["GET", "api/export/runs"]).is_err());
+
+    let headers = deployment.folder().join("headers");
+    std::fs::write(&headers, api(&["GET", RUNS, "--print-headers"]).unwrap()).unwrap();
+    let curl = || {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "-H"]).arg(format!("@{}", headers.display()));
+        output(command.arg(format!("{}{RUNS}?limit=5", deployment.server()))).unwrap()
+    };
+    assert_eq!(curl(), EMPTY);
+    assert!(curl().contains("used before"), "the headers are good once");
 }
