@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 
 const PATH: &str = "/jwks.json";
 
+/// Whether an error is the one that a lie must end in.
+type Judge = fn(&RemoteKeysError) -> bool;
+
 fn timing() -> KeyTiming {
     KeyTiming {
         answer_within: Duration::from_secs(2),
@@ -132,7 +135,7 @@ async fn what_is_no_key_set_changes_nothing() {
     };
     let many: Vec<Value> = (0..101).map(|number| thief.listed(&format!("k{number}"))).collect();
     let json = |body: String| Lie::Answer { status: 200, headers: Vec::new(), body: body.into_bytes() };
-    let lies: Vec<(&str, Lie, fn(&RemoteKeysError) -> bool)> = vec![
+    let lies: Vec<(&str, Lie, Judge)> = vec![
         ("redirect", Lie::redirect(302, format!("http://{}{PATH}", elsewhere.address())), |error| {
             matches!(error, RemoteKeysError::Status(302))
         }),

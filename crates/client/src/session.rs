@@ -166,12 +166,10 @@ impl Client {
 
 /// As in a form (RFC 6749 appendix B): an authority elsewhere may give secrets of any characters.
 fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut escaped, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-        escaped
-    })
+    text.bytes()
+        .map(|byte| {
+            let is_plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+            if is_plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+        })
+        .collect()
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use export_adapt::Registry;
 use export_adapt::adapter::{FAN_IN, Tools};
 use export_authority::{
-    Authority, KeyTiming, LinkKey, LocalAuthority, ProofChecker, RemoteKeys, TokenRules, TokenVerifier,
+    Authority, KeyTiming, LinkKey, ProofChecker, RemoteKeys, TokenRules, TokenVerifier,
 };
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
@@ -21,13 +21,9 @@ use crate::config::Config;
 use crate::probes::Dependency;
 use crate::stores;
 
-/// Who checks tokens, and who issues them, where that is the gateway.
-fn authority(config: &Config) -> anyhow::Result<(Arc<dyn Authority>, Option<Arc<LocalAuthority>>)> {
+/// Who checks tokens, where that is not the gateway's own authority.
+fn elsewhere(config: &Config) -> anyhow::Result<TokenVerifier> {
     let settings = &config.authority;
-    if settings.is_local() {
-        let local = Arc::new(stores::local_authority(config)?);
-        return Ok((local.clone(), Some(local)));
-    }
     let ca_file = Some(settings.ca_file.as_path()).filter(|path| !path.as_os_str().is_empty());
     let keys = RemoteKeys::new(&settings.jwks_url, ca_file, KeyTiming::default())
         .context("cannot reach the authority of authority.jwks_url")?;
@@ -36,7 +32,7 @@ fn authority(config: &Config) -> anyhow::Result<(Arc<dyn Authority>, Option<Arc<
         audience: settings.audience.clone(),
         tenant_claim: settings.tenant_claim.clone(),
     };
-    Ok((Arc::new(TokenVerifier::new(rules, Arc::new(keys))), None))
+    Ok(TokenVerifier::new(rules, Arc::new(keys)))
 }
 
 /// Adds the gateway to the process and gives its address.
@@ -47,7 +43,12 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
     let signers = stores::signers(config)
         .await
         .context("cannot reach the signing keys, whose public halves the gateway shows")?;
-    let (authority, issuer) = authority(config)?;
+    let local = config.authority.is_local().then(|| stores::local_authority(config)).transpose()?;
+    let issuer = local.map(Arc::new);
+    let authority: Arc<dyn Authority> = match &issuer {
+        Some(local) => local.clone(),
+        None => Arc::new(elsewhere(config)?),
+    };
     let links = LinkKey::open(&config.path_or(&config.links.key_file, "keys/links.key"))?;
     let register = NatsRegister::open(process.nats.clone(), process.topology.clone())
         .await

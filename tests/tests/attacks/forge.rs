@@ -4,9 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use export_client::ProofKey;
 use export_tests::{Api, Deployment, LOCAL_TENANT};
 use serde_json::{Value, json};
 
@@ -63,14 +64,27 @@ impl Forge {
         Self::with_pair(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(), api).await
     }
 
+    /// An authority elsewhere, with a key of its own under `id`; its tokens are bound to `holder`.
+    pub(crate) fn elsewhere(id: &str, issuer: &str, holder: &ProofKey) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let point = pair.public_key().as_ref();
+        let (x, y) = (b64(&point[1..33]), b64(&point[33..]));
+        let keys = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": id, "use": "sig", "x": x, "y": y }] });
+        Self::new(pair, keys, issuer, holder)
+    }
+
     async fn with_pair(pair: EcdsaKeyPair, api: &Api) -> Self {
         let keys = api.json("/authority/jwks.json").await.unwrap();
+        Self::new(pair, keys, "urn:export-center:local-authority", api.key())
+    }
+
+    fn new(pair: EcdsaKeyPair, keys: Value, issuer: &str, holder: &ProofKey) -> Self {
         let now = seconds_now();
         let claims = json!({
-            "iss": "urn:export-center:local-authority", "aud": "export-center", "sub": "local", "client_id": "local",
+            "iss": issuer, "aud": "export-center", "sub": "local", "client_id": "local",
             "iat": now, "nbf": now, "exp": now + 900, "jti": "forged", "tenant": LOCAL_TENANT,
             "scope": "export:read export:run export:download export:profile:manage",
-            "cnf": { "jkt": thumbprint(api.key().jwk()) },
+            "cnf": { "jkt": thumbprint(holder.jwk()) },
         });
         let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": keys["keys"][0]["kid"] });
         Self { pair, keys, header, claims }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod elsewhere;
 mod floods;
 mod forge;
 mod names;

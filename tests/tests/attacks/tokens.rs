@@ -33,6 +33,19 @@ async fn no_token_but_a_good_one_with_its_key_is_taken() {
     rows.extend(without_the_key(&api, &good));
     rows.extend(of_others(&deployment, &api).await);
     assert_refused(rows).await;
+    nothing_secret_is_logged(&deployment, &[api.token(), &good]);
+}
+
+/// Neither what was sent nor what it was made with is in a log.
+fn nothing_secret_is_logged(deployment: &Deployment, tokens: &[&str]) {
+    let credentials = std::fs::read(deployment.data().join("credentials.json")).unwrap();
+    let credentials: Value = serde_json::from_slice(&credentials).unwrap();
+    let log = std::fs::read_to_string(deployment.folder().join("logs/all")).unwrap();
+    assert!(log.contains("request refused"));
+    let signatures = tokens.iter().map(|token| token.rsplit('.').next().unwrap());
+    for secret in signatures.chain([credentials["clientSecret"].as_str().unwrap()]) {
+        assert!(!log.contains(secret), "{secret}");
+    }
 }
 
 fn forged(api: &Api, forge: &Forge, stranger: &Forge) -> Vec<Row> {
