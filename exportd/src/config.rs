@@ -27,7 +27,7 @@ pub(crate) use self::authority::Authority;
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
-pub(crate) use self::policy::{Policy, PolicyDriver};
+pub(crate) use self::policy::{Policy, PolicyDriver, TokenFrom};
 pub(crate) use self::retention::Retention;
 pub(crate) use self::schedules::Schedules;
 pub(crate) use self::sections::{
@@ -207,6 +207,14 @@ impl Config {
         faults.extend(self.signing.faults());
         faults.extend(self.encryption.faults());
         faults.extend(self.authority.faults(&self.local_hosts));
+        let takers = [("policy", self.policy.token), ("peer", self.peer.token)];
+        for (section, _) in takers.iter().filter(|(_, token)| *token == TokenFrom::Authority) {
+            if self.authority.token_url.is_empty() {
+                faults.push(format!(
+                    "{section}.token: `authority` needs authority.token_url and the system's client there"
+                ));
+            }
+        }
         faults.extend(sections::url_faults("public_url", &self.public_url));
         faults.extend(self.registry.faults());
         let allowed = |kind| self.allow.distribution.contains(&kind);

@@ -1,5 +1,6 @@
 //! Which driver stands behind which port.
 
+mod bearer;
 mod keys;
 mod sealing;
 mod targets;
@@ -15,13 +16,14 @@ use export_blobs::folder::FolderBlobs;
 use export_blobs::s3::{S3Blobs, S3Settings};
 use export_contract::RecordKind;
 use export_evidence::policy::{HttpPolicyEngine, MongoPolicyStore, PolicySource, PolicyStore, SqlitePolicyStore};
-use export_evidence::pull::{Peer, PeerCollection};
+use export_evidence::pull::{HttpPeer, Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, connect};
 use export_runs::{MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns, WebhookStore};
 use export_webhooks::SecretKeeper;
 use tokio::time::{Duration, Instant, sleep};
 
+use self::bearer::bearer;
 pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
 pub(crate) use self::sealing::sealing;
 pub(crate) use self::targets::targets;
@@ -144,6 +146,13 @@ pub(crate) async fn peer(config: &Config) -> anyhow::Result<Peer> {
     })
 }
 
+/// The Findings Ledger that a pull reads.
+pub(crate) fn http_peer(config: &Config) -> anyhow::Result<HttpPeer> {
+    let mut peer = config.peer.http();
+    peer.server.bearer = bearer(config, config.peer.token)?;
+    Ok(peer)
+}
+
 /// The folder in which pulls keep what they have read.
 pub(crate) fn spool_folder(config: &Config) -> PathBuf {
     config.data_dir.join("pull")
@@ -160,7 +169,9 @@ pub(crate) async fn policy(config: &Config) -> anyhow::Result<Arc<dyn PolicyStor
 /// Where runs read policy snapshots and findings.
 pub(crate) async fn policy_source(config: &Config) -> anyhow::Result<Arc<dyn PolicySource>> {
     if config.policy.driver == PolicyDriver::Http {
-        let engine = HttpPolicyEngine::new(&config.policy.server());
+        let mut server = config.policy.server();
+        server.bearer = bearer(config, config.policy.token)?;
+        let engine = HttpPolicyEngine::new(&server);
         return Ok(Arc::new(engine.context("cannot use the policy engine of `[policy]`")?));
     }
     Ok(match config.store.driver {

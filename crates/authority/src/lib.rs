@@ -3,7 +3,7 @@
 //! [`Authority`] is the port the gateway asks. [`TokenVerifier`] checks JWTs against the keys of a [`KeySource`]: fixed ones, or those of
 //! an authority elsewhere. [`ProofChecker`] checks that whoever sends a token holds the key that it was issued to (RFC 9449).
 //! [`LocalAuthority`] is a small issuer of exactly such tokens for `exportd all` and closed sites. There is no switch that turns
-//! authentication off.
+//! authentication off. [`SystemTokens`] are those with which the system itself goes to others.
 
 mod caller;
 mod dpop;
@@ -18,6 +18,7 @@ mod nonce;
 mod register;
 #[cfg(feature = "testing")]
 pub mod suite;
+mod system;
 mod verifier;
 
 pub use caller::{Binding, Caller, Scope, UnknownScope};
@@ -32,4 +33,5 @@ pub use local::{
 };
 pub use nonce::NonceKey;
 pub use register::{MemoryRegister, ProofRegister, RegisterUnavailable, Sighting};
+pub use system::{SystemClient, SystemTokenError, SystemTokens};
 pub use verifier::{AuthError, Authority, TokenRules, TokenVerifier};

@@ -3,6 +3,7 @@
 //! It lives in one folder: `signing.p8` (ES256, PKCS #8 DER) and `clients.json` (client ids with digests of their
 //! secrets). Both are readable by the owner only.
 
+mod issued;
 mod pull;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,6 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -19,7 +19,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use export_contract::TenantId;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,7 @@ use crate::caller::{Caller, Scope};
 use crate::keys::FixedKeys;
 use crate::verifier::{AuthError, Authority, TokenRules, TokenVerifier};
 
+use self::issued::Wanted;
 pub use self::pull::PullToken;
 
 /// The claim with the tenant.
@@ -145,43 +146,6 @@ struct Client {
     secret_sha256: String,
     tenants: Vec<TenantId>,
     scopes: BTreeSet<String>,
-}
-
-/// What a token is to say.
-struct Wanted<'a> {
-    audience: &'a str,
-    subject: &'a str,
-    scope: &'a str,
-    tenants: &'a [TenantId],
-    seconds: u64,
-    /// The key that it is bound to.
-    thumbprint: Option<&'a str>,
-}
-
-/// The claims of a token (RFC 9068 section 2.2).
-#[derive(Serialize)]
-struct Claims<'a> {
-    iss: &'a str,
-    aud: &'a str,
-    sub: &'a str,
-    client_id: &'a str,
-    iat: u64,
-    nbf: u64,
-    exp: u64,
-    jti: String,
-    scope: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<&'a TenantId>,
-    #[serde(skip_serializing_if = "<[TenantId]>::is_empty")]
-    tenants: &'a [TenantId],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cnf: Option<Confirmation<'a>>,
-}
-
-/// `cnf` (RFC 9449 section 6.1).
-#[derive(Serialize)]
-struct Confirmation<'a> {
-    jkt: &'a str,
 }
 
 /// An authority in a folder.
@@ -322,29 +286,6 @@ impl LocalAuthority {
         verify_slices_are_equal(given.as_bytes(), client.secret_sha256.as_bytes())
             .map_err(|_| TokenRefused::InvalidClient)?;
         Ok(client)
-    }
-
-    /// A token that is valid from now on.
-    fn sign(&self, wanted: &Wanted<'_>) -> Result<String, TokenRefused> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let claims = Claims {
-            iss: &self.issuer,
-            aud: wanted.audience,
-            sub: wanted.subject,
-            client_id: wanted.subject,
-            iat: now,
-            nbf: now,
-            exp: now + wanted.seconds,
-            jti: random_hex(),
-            scope: wanted.scope,
-            tenant: wanted.tenants.first(),
-            tenants: wanted.tenants.get(1..).unwrap_or_default(),
-            cnf: wanted.thumbprint.map(|jkt| Confirmation { jkt }),
-        };
-        let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some("at+jwt".to_owned());
-        header.kid = Some(self.key_id.clone());
-        encode(&header, &claims, &self.key).map_err(|_| TokenRefused::ServerError)
     }
 
     fn clients_path(&self) -> PathBuf {

@@ -25,6 +25,14 @@ pub(crate) struct Authority {
     pub(crate) tenant_claim: String,
     /// Whether proofs of possession must have a nonce of the gateway.
     pub(crate) require_nonce: bool,
+    /// Token endpoint at which the system itself fetches tokens for others; not set: it has none.
+    pub(crate) token_url: String,
+    /// The system's client there.
+    pub(crate) client_id: String,
+    /// File with its secret.
+    pub(crate) client_secret_file: PathBuf,
+    /// Scopes that it asks for, separated by blanks.
+    pub(crate) scope: String,
     /// Folder of the local authority; not set: `authority` in `data_dir`.
     pub(crate) folder: PathBuf,
 }
@@ -38,6 +46,10 @@ impl Default for Authority {
             ca_file: PathBuf::new(),
             tenant_claim: "tenant".to_owned(),
             require_nonce: false,
+            token_url: String::new(),
+            client_id: String::new(),
+            client_secret_file: PathBuf::new(),
+            scope: String::new(),
             folder: PathBuf::new(),
         }
     }
@@ -59,16 +71,25 @@ impl Authority {
         expect(!self.issuer.is_empty(), "authority.issuer: name the `iss` of the tokens that are taken");
         expect(!self.audience.is_empty(), "authority.audience: name the `aud` of the tokens that are taken");
         expect(!self.tenant_claim.is_empty(), "authority.tenant_claim: name the claim with the tenant");
+        let is_reached_well =
+            |url: &str| url.starts_with("https://") || url.starts_with("http://") && is_local(url, local_hosts);
+        if !self.token_url.is_empty() {
+            let address =
+                "authority.token_url: use an address that begins with `https://`; only local hosts may have `http://`";
+            expect(is_reached_well(&self.token_url), address);
+            expect(!self.client_id.is_empty(), "authority.client_id: name the system's client at authority.token_url");
+            let secret = "authority.client_secret_file: the system's client needs the file with its secret";
+            expect(!self.client_secret_file.as_os_str().is_empty(), secret);
+        }
         if self.is_local() {
-            let only = "authority.ca_file: it is read with authority.jwks_url only";
-            expect(self.ca_file.as_os_str().is_empty(), only);
+            let only = "authority.ca_file: it is read with authority.jwks_url or authority.token_url only";
+            expect(self.ca_file.as_os_str().is_empty() || !self.token_url.is_empty(), only);
             let fixed = "authority.tenant_claim: the local authority has its tenants in `tenant`";
             expect(self.tenant_claim == "tenant", fixed);
         } else {
-            let plain = self.jwks_url.starts_with("http://") && is_local(&self.jwks_url, local_hosts);
             let address = "authority.jwks_url: use an address that begins with `https://`; keys that come over plain HTTP \
                            are whoever's is in between, so that only local hosts may have `http://`";
-            expect(self.jwks_url.starts_with("https://") || plain, address);
+            expect(is_reached_well(&self.jwks_url), address);
             let whose = "authority.issuer: with authority.jwks_url it must be the `iss` of that authority's tokens";
             expect(self.issuer != LOCAL_ISSUER, whose);
             let none = "authority.folder: with authority.jwks_url there is no local authority";
@@ -100,6 +121,15 @@ mod tests {
         assert!(faults(&of("ca_file = 'x'\n")).contains("authority.ca_file"));
         assert!(faults(&of("audience = ''\n")).contains("authority.audience"));
         assert!(faults(&of("tenant_claim = 'org'\n")).contains("authority.tenant_claim"));
+        let system = "token_url = 'https://id.example/token'\nclient_id = 'export'\nclient_secret_file = 's'\n";
+        let taking =
+            format!("{}[policy]\ndriver = 'http'\nbase_url = 'https://p.example'\ntoken = 'authority'\n", of(system));
+        assert!(load(&taking, &[]).is_ok());
+        assert!(faults(&taking.replace("client_id = 'export'\n", "")).contains("authority.client_id"));
+        assert!(faults(&taking.replace("client_secret_file = 's'\n", "")).contains("authority.client_secret_file"));
+        assert!(faults(&taking.replace("https://id", "http://id")).contains("authority.token_url"));
+        assert!(faults(&taking.replace("token_url = 'https://id.example/token'\n", "")).contains("policy.token"));
+        assert!(faults("[peer]\ntoken = 'authority'\n").contains("peer.token"));
         assert!(load("public_url = 'https://export.example'\n", &[]).is_ok());
         assert!(faults("public_url = 'export.example'\n").contains("public_url: use"));
     }

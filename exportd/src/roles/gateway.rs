@@ -6,9 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use export_adapt::Registry;
 use export_adapt::adapter::{FAN_IN, Tools};
-use export_authority::{
-    Authority, KeyTiming, LinkKey, ProofChecker, RemoteKeys, TokenRules, TokenVerifier,
-};
+use export_authority::{Authority, KeyTiming, LinkKey, ProofChecker, RemoteKeys, TokenRules, TokenVerifier};
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::{Gateway, Limits, routes, server};

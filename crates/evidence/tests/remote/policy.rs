@@ -179,6 +179,7 @@ fn an_address_is_plain_http_without_credentials_or_parameters() {
     let settings = |base_url: &str| RemoteSettings {
         base_url: base_url.to_owned(),
         token_file: None,
+        bearer: None,
         ca_file: None,
         timeout: std::time::Duration::from_secs(1),
     };
