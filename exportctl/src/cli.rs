@@ -96,6 +96,9 @@ pub(crate) struct LoginArguments {
     /// File with the client secret; `-` reads it from standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) client_secret_file: PathBuf,
+    /// Address of the authority's token endpoint, where the gateway issues no tokens itself.
+    #[arg(long, value_name = "URL")]
+    pub(crate) token_endpoint: Option<String>,
 }
 
 /// A request.

@@ -63,6 +63,12 @@ impl Credentials {
         Self { server, tenant, client_id, client_secret, token_endpoint: None }
     }
 
+    /// The same with tokens from this endpoint; `None`: from the gateway itself.
+    #[must_use]
+    pub fn with_tokens_from(self, token_endpoint: Option<String>) -> Self {
+        Self { token_endpoint, ..self }
+    }
+
     /// Reads a credentials file.
     ///
     /// # Errors

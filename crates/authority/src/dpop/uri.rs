@@ -25,8 +25,13 @@ pub fn normalised(address: &str) -> Option<String> {
         Some((host, port)) if !port.contains(']') => (host, port),
         _ => (authority.as_str(), ""),
     };
-    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
-    if host.is_empty() || !host.bytes().all(is_host) || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+    // A colon belongs to IPv6 alone, or cutting off a default port would make a port of what is before it.
+    let (within, extra): (_, &[u8]) = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(within) => (within, b":."),
+        None => (host, b"-._~"),
+    };
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || extra.contains(&byte);
+    if within.is_empty() || !within.bytes().all(is_host) || !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let path = plain_path(path)?;
@@ -97,6 +102,11 @@ mod tests {
             "http://u@h/",
             "http://u:p@h/",
             "http://h:8o/",
+            "http://a:1:80/",
+            "http://[::1/",
+            "http://::1/",
+            "http://[]/",
+            "http://[a-b]/",
             "http://h/a/../b",
             "http://h/%2e%2E/b",
             "http://h/./b",
