@@ -86,6 +86,9 @@ async fn unknown_key_ids_make_no_storm() {
         asked.spawn(async move { keys.key(&format!("forged-{number}")).await.unwrap().is_none() });
     }
     assert!(asked.join_all().await.into_iter().all(|absent| absent));
+    for number in 0..50 {
+        assert!(keys.key(&format!("one-by-one-{number}")).await.unwrap().is_none());
+    }
     assert!(keys.key("known").await.unwrap().is_some());
     assert!(keys.key(&"k".repeat(300)).await.unwrap().is_none());
     assert_eq!((keys.fetches(), peer.heard().len()), (1, 1));
