@@ -54,20 +54,18 @@ nginx -p "$work/nginx" -c "$work/nginx/nginx.conf" 2>"$work/nginx/start.log" &
 children+=($!)
 for _ in $(seq 100); do curl -s -o /dev/null "http://127.0.0.1:$port/" && break; sleep 0.05; done
 
-# A request for the bundle as any client of the API makes it.
-authorization() {
-    curl -sSf "$address/authority/token" -d grant_type=client_credentials -d "client_id=$(member clientId <"$data/credentials.json")" \
-        -d "client_secret=$(member clientSecret <"$data/credentials.json")" | member access_token
-}
+# Token and proof for one request for the bundle, as any client of the API sends them.
+path=/api/export/runs/$run/download
+headers() { "${exportctl[@]}" api GET "$path" --print-headers; }
 speed() { curl -sSf -o /dev/null -w '%{speed_download}\n' "$@"; }
 rss() { awk '/VmRSS/ { printf "%d", $2 / 1024 }' "/proc/$gateway/status"; }
-bundle=$address/api/export/runs/$run/download
+bundle=$address$path
 before=$(rss)
 most=0
 : >"$work/ours" && : >"$work/theirs"
 for round in $(seq 0 "$rounds"); do
     theirs=$(speed "http://127.0.0.1:$port/big")
-    speed -H "Authorization: Bearer $(authorization)" -H "X-Stella-Tenant: demo" "$bundle" >"$work/speed" &
+    speed -H @<(headers) -H "X-Stella-Tenant: demo" "$bundle" >"$work/speed" &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         now=$(rss) && [ "$now" -le "$most" ] || most=$now

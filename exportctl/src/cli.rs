@@ -85,6 +85,8 @@ pub(crate) enum Command {
     /// Bundles: download, verify and look into them.
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Send any request to the API, with token and proof, and write the answer's body to standard output.
+    Api(ApiArguments),
     /// Print the completion script of a shell.
     Completions {
         /// Which shell.
@@ -107,6 +109,32 @@ pub(crate) struct LoginArguments {
     /// PEM file with the certificates that the server's own must come from, if the system does not trust it.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Address of the authority's token endpoint, where the gateway issues no tokens itself.
+    #[arg(long, value_name = "URL")]
+    pub(crate) token_endpoint: Option<String>,
+}
+
+/// A request.
+#[derive(Debug, Args)]
+pub(crate) struct ApiArguments {
+    /// Method, such as GET.
+    pub(crate) method: export_client::Method,
+    /// Path with its query, such as /api/export/runs?limit=5.
+    #[arg(value_parser = path)]
+    pub(crate) path: String,
+    /// The body, JSON unless a header says otherwise; `@FILE` reads a file, `@-` standard input.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) data: Option<String>,
+    /// A header, as `name: value`; may be given several times.
+    #[arg(short = 'H', long, value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+    /// Send nothing: print the headers with which curl may send this one request within a minute (`curl -H @<(exportctl api …)`).
+    #[arg(long, conflicts_with_all = ["data", "header"])]
+    pub(crate) print_headers: bool,
+}
+
+fn path(text: &str) -> Result<String, &'static str> {
+    if text.starts_with('/') { Ok(text.to_owned()) } else { Err("a path begins with `/`") }
 }
 
 #[derive(Debug, Subcommand)]

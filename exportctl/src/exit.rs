@@ -117,7 +117,7 @@ fn client_exit(error: &ClientError) -> Exit {
     match error {
         ClientError::Unreachable { .. } => Exit::Busy,
         ClientError::Credentials(_) | ClientError::LoginRefused(_) => Exit::Permission,
-        ClientError::Unreadable { .. } => Exit::Unexpected,
+        ClientError::Unreadable { .. } | ClientError::Proof(_) => Exit::Unexpected,
         ClientError::Refused(problem) => match problem.status {
             401 | 403 => Exit::Permission,
             404 => Exit::NotFound,

@@ -13,7 +13,8 @@ use crate::output;
 pub(crate) async fn login(global: &Global, arguments: LoginArguments) -> Result<Exit, Failure> {
     let secret = read_text(&arguments.client_secret_file)?.trim().to_owned();
     let credentials = Credentials::new(arguments.server, global.tenant.clone(), arguments.client_id, secret)
-        .with_ca_file(arguments.ca_file);
+        .with_ca_file(arguments.ca_file)
+        .with_tokens_from(arguments.token_endpoint);
     let client = Client::new(credentials.clone()).map_err(Failure::Client)?;
     client.login().await.map_err(Failure::Client)?;
     let path = global.credentials.clone().or_else(kept).ok_or(Failure::NoCredentials)?;

@@ -2,6 +2,7 @@
 
 mod approval;
 mod audit;
+mod api;
 mod bundle;
 mod cli;
 mod diff;
@@ -77,6 +78,7 @@ async fn online(global: &cli::Global, command: Command) -> Result<Exit, Failure>
         Command::Approval(command) => approval::approval(command).await,
         Command::Audit(command) => audit::audit(global, command).await,
         Command::Bundle(command) => bundle::online(global, command).await,
+        Command::Api(arguments) => api::api(global, arguments).await,
         Command::Completions { .. } => Ok(Exit::Ok),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
+mod authority;
 mod cross_tenant;
 mod encryption;
 mod limits;
@@ -25,16 +26,17 @@ use export_contract::profile::DistributionKind;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub(crate) use self::authority::Authority;
 pub(crate) use self::cross_tenant::{Approver, CrossTenant};
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
-pub(crate) use self::policy::{Policy, PolicyDriver};
+pub(crate) use self::policy::{Policy, PolicyDriver, TokenFrom};
 pub(crate) use self::retention::Retention;
 pub(crate) use self::schedules::Schedules;
 pub(crate) use self::sections::{
-    Allow, Authority, Links, Log, LogForm, Metrics, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
+    Allow, Links, Log, LogForm, Metrics, Nats, Registry, Staging, StagingDriver, Store, StoreDriver, Workers,
 };
 #[cfg(test)]
 pub(crate) use self::signing::FormerKey;
@@ -55,6 +57,9 @@ pub(crate) struct Config {
     pub(crate) admin_listen: SocketAddr,
     /// TLS of the gateway.
     pub(crate) tls: Tls,
+    /// Where clients reach the gateway, such as `https://export.example`; not set: what `registry.public_url` says, or the host that they
+    /// name, over plain HTTP.
+    pub(crate) public_url: String,
     /// Whether runs speak to local hosts only, and to no OCI registry.
     pub(crate) offline: bool,
     /// Hosts that are local although they do not look like it.
@@ -112,6 +117,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: Tls::default(),
+            public_url: String::new(),
             offline: false,
             local_hosts: BTreeSet::new(),
             nats: Nats::default(),
@@ -224,6 +230,16 @@ impl Config {
         faults.extend(self.policy.faults());
         faults.extend(self.signing.faults());
         faults.extend(self.encryption.faults());
+        faults.extend(self.authority.faults(&self.local_hosts));
+        let takers = [("policy", self.policy.token), ("peer", self.peer.token)];
+        for (section, _) in takers.iter().filter(|(_, token)| *token == TokenFrom::Authority) {
+            if self.authority.token_url.is_empty() {
+                faults.push(format!(
+                    "{section}.token: `authority` needs authority.token_url and the system's client there"
+                ));
+            }
+        }
+        faults.extend(sections::url_faults("public_url", &self.public_url));
         faults.extend(self.registry.faults());
         let allowed = |kind| self.allow.distribution.contains(&kind);
         faults.extend(self.object.faults(allowed(DistributionKind::Object)));
@@ -233,6 +249,12 @@ impl Config {
         faults.extend(self.schedules.faults());
         faults.extend(self.webhooks.faults());
         faults
+    }
+
+    /// Where clients reach the gateway, where that is set.
+    pub(crate) fn public_url(&self) -> Option<&str> {
+        let urls = [self.public_url.as_str(), self.registry.public_url.as_str()];
+        urls.into_iter().map(|url| url.trim_end_matches('/')).find(|url| !url.is_empty())
     }
 
     /// The path of a setting, or `name` in the data folder where it is not set.

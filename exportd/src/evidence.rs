@@ -30,7 +30,7 @@ pub(crate) async fn evidence(config: &Config, command: EvidenceCommand) -> anyho
             let options = ImportOptions { source_name: source, reject_file, ..options(&target) };
             let spool = stores::spool_folder(config);
             let summary = if config.peer.is_http() {
-                pull_http(&*ledger, &config.peer.http(), &spool, options, bar.clone()).await?
+                pull_http(&*ledger, &stores::http_peer(config)?, &spool, options, bar.clone()).await?
             } else {
                 pull(&*ledger, &stores::peer(config).await?, &spool, options, bar.clone()).await?
             };

@@ -1,5 +1,6 @@
 //! Which driver stands behind which port.
 
+mod bearer;
 mod keys;
 mod sealing;
 mod targets;
@@ -9,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use export_authority::Approvers;
+use export_authority::{Approvers, LocalAuthority};
 use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
 use export_blobs::s3::{S3Blobs, S3Settings};
 use export_contract::RecordKind;
 use export_evidence::policy::{HttpPolicyEngine, MongoPolicyStore, PolicySource, PolicyStore, SqlitePolicyStore};
-use export_evidence::pull::{Peer, PeerCollection};
+use export_evidence::pull::{HttpPeer, Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, Security, connect_securely};
 use export_runs::{
@@ -25,6 +26,7 @@ use export_signing::PublicKey;
 use export_webhooks::SecretKeeper;
 use tokio::time::{Duration, Instant, sleep};
 
+use self::bearer::bearer;
 pub(crate) use self::keys::{builder, failure_counter, make_key, public_keys, signers};
 pub(crate) use self::sealing::sealing;
 pub(crate) use self::targets::targets;
@@ -101,6 +103,12 @@ pub(crate) async fn webhooks(config: &Config) -> anyhow::Result<Arc<dyn WebhookS
     })
 }
 
+/// The authority of this deployment's own.
+pub(crate) fn local_authority(config: &Config) -> anyhow::Result<LocalAuthority> {
+    let folder = config.path_or(&config.authority.folder, "authority");
+    Ok(LocalAuthority::open(&folder, &config.authority.issuer, &config.authority.audience)?)
+}
+
 /// What encrypts the secrets of webhooks: the same key for gateway and orchestrator, made on first use where no
 /// setting names it.
 pub(crate) fn webhook_secrets(config: &Config) -> anyhow::Result<Arc<SecretKeeper>> {
@@ -149,6 +157,13 @@ pub(crate) async fn peer(config: &Config) -> anyhow::Result<Peer> {
     })
 }
 
+/// The Findings Ledger that a pull reads.
+pub(crate) fn http_peer(config: &Config) -> anyhow::Result<HttpPeer> {
+    let mut peer = config.peer.http();
+    peer.server.bearer = bearer(config, config.peer.token)?;
+    Ok(peer)
+}
+
 /// The folder in which pulls keep what they have read.
 pub(crate) fn spool_folder(config: &Config) -> PathBuf {
     config.data_dir.join("pull")
@@ -165,7 +180,9 @@ pub(crate) async fn policy(config: &Config) -> anyhow::Result<Arc<dyn PolicyStor
 /// Where runs read policy snapshots and findings.
 pub(crate) async fn policy_source(config: &Config) -> anyhow::Result<Arc<dyn PolicySource>> {
     if config.policy.driver == PolicyDriver::Http {
-        let engine = HttpPolicyEngine::new(&config.policy.server());
+        let mut server = config.policy.server();
+        server.bearer = bearer(config, config.policy.token)?;
+        let engine = HttpPolicyEngine::new(&server);
         return Ok(Arc::new(engine.context("cannot use the policy engine of `[policy]`")?));
     }
     Ok(match config.store.driver {

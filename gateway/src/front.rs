@@ -32,7 +32,7 @@ where
     if visit.has_credentials
         && let Err(problem) = gateway.rates.may_try(peer.ip())
     {
-        return Ok(guarded(problem.into_response()));
+        return Ok(guarded(gateway, problem.into_response()));
     }
     request.extensions_mut().insert(visit.clone());
     let response = inner(request).await?;
@@ -43,7 +43,7 @@ where
     }
     let mut response = match audit::ended(gateway, &visit, &response, code).await {
         Ok(()) => response,
-        Err(problem) => guarded(problem.into_response()),
+        Err(problem) => guarded(gateway, problem.into_response()),
     };
     if let Some(level) = visit.noted().level {
         level.write(response.headers_mut());

@@ -6,6 +6,7 @@
 pub mod admin;
 mod audit;
 mod authenticate;
+mod brake;
 mod downloads;
 mod events;
 mod front;
@@ -29,6 +30,7 @@ mod webhooks;
 
 pub use audit::Audit;
 pub use rates::{Rate, Rates};
+pub use brake::Brake;
 pub use registry::Registry;
 pub use routes::routes;
 pub use state::{Gateway, Limits, PublicKey};

@@ -90,9 +90,10 @@ impl Problem {
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"export-center\""));
+            let challenge = HeaderValue::from_static("DPoP algs=\"ES256 EdDSA RS256\"");
+            headers.insert(http::header::WWW_AUTHENTICATE, challenge);
         }
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
+        if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
             // Some of the body may still be under way: nothing else can come over this connection.
             headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -170,6 +171,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::IdempotencyInFlight => StatusCode::CONFLICT,
         ErrorCode::Pruned => StatusCode::GONE,
         ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ErrorCode::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         ErrorCode::ProfileUnsupported

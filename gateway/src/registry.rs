@@ -36,6 +36,8 @@ pub struct Registry {
     anonymous: BTreeSet<TenantId>,
     /// Where clients reach this gateway, where that is not what they say in `Host`.
     public_url: Option<String>,
+    /// What the listener speaks.
+    scheme: &'static str,
     /// By run, and so by time: what a run made never changes.
     images: Mutex<BTreeMap<(RunId, Generation), Arc<Image>>>,
 }
@@ -49,9 +51,9 @@ impl fmt::Debug for Registry {
 impl Registry {
     /// A registry in which anybody may pull the bundles of the `anonymous` tenants. Clients fetch tokens at `public_url`, such as
     /// `https://export.example`; where that is empty, at the host that they name, over plain HTTP.
-    pub fn new(anonymous: BTreeSet<TenantId>, public_url: &str) -> Self {
+    pub fn new(anonymous: BTreeSet<TenantId>, public_url: &str, tls: bool) -> Self {
         let public_url = Some(public_url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty());
-        Self { anonymous, public_url, images: Mutex::default() }
+        Self { anonymous, public_url, scheme: if tls { "https" } else { "http" }, images: Mutex::default() }
     }
 
     /// Whether anybody may pull what is a tenant's.
@@ -61,8 +63,13 @@ impl Registry {
 
     /// What addresses for the caller of `request` begin with.
     pub(crate) fn base(&self, request: &Incoming) -> String {
+        self.public_url.clone().unwrap_or_else(|| self.named_host(request))
+    }
+
+    /// The host that a request names, over what the listener speaks.
+    pub(crate) fn named_host(&self, request: &Incoming) -> String {
         let host = request.header("host").filter(|host| access::is_host(host)).unwrap_or("localhost");
-        self.public_url.clone().unwrap_or_else(|| format!("http://{host}"))
+        format!("{}://{host}", self.scheme)
     }
 
     /// Where clients reach this gateway, where that is known.

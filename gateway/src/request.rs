@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use export_contract::ErrorCode;
@@ -16,12 +17,16 @@ use crate::visit::Visit;
 
 type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
 
+/// Time for a request's body, from when the endpoint begins to read it.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// Most bytes of a refused body that are read for the sake of the answer.
 const MAX_PASSED_OVER: usize = 8 << 20;
 
 /// A request whose route is known.
 pub(crate) struct Incoming {
     pub(crate) method: Method,
+    /// As it was sent, with its percent-encoding.
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     /// What is noted of it for those who see it on its way out.
     pub(crate) visit: Arc<Visit>,
@@ -32,12 +37,14 @@ pub(crate) struct Incoming {
 /// Takes headers, query and body as they are.
 pub(crate) fn incoming() -> impl Filter<Extract = (Incoming,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let head = warp::method().and(warp::header::headers_cloned());
+    let path = warp::path::full().map(|path: warp::path::FullPath| path.as_str().to_owned());
+    let head = warp::method().and(path).and(warp::header::headers_cloned());
     let visit = warp::ext::optional::<Arc<Visit>>();
     head.and(visit).and(query).and(warp::body::stream()).map(
-        |method: Method, headers: HeaderMap, visit: Option<Arc<Visit>>, query, body| Incoming {
+        |method: Method, path, headers: HeaderMap, visit: Option<Arc<Visit>>, query, body| Incoming {
             visit: visit.unwrap_or_else(|| Arc::new(Visit::new(None, &method, &http::Uri::default(), &headers))),
             method,
+            path,
             headers,
             query,
             body: Box::pin(StreamExt::map(body, |piece: Result<_, warp::Error>| piece.map(to_bytes))),
@@ -55,8 +62,24 @@ impl Incoming {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The whole body, at most `limit` bytes.
+    /// The whole body, at most `limit` bytes, within [`BODY_WITHIN`].
     pub(crate) async fn bytes(&mut self, limit: usize) -> Result<Bytes, Problem> {
+        // What a small body would unpack to is not known before it is unpacked.
+        if let Some(coding) = self.header("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity"))
+        {
+            let detail = format!("Content-Encoding `{coding}` is not taken; send the body as it is");
+            return Err(Problem::new(ErrorCode::UnsupportedMedia, detail));
+        }
+        match tokio::time::timeout(BODY_WITHIN, self.whole(limit)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let detail = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
+                Err(Problem::new(ErrorCode::RequestTimeout, detail))
+            }
+        }
+    }
+
+    async fn whole(&mut self, limit: usize) -> Result<Bytes, Problem> {
         let too_large = || Problem::new(ErrorCode::BodyTooLarge, format!("the body is larger than {limit} bytes"));
         let announced = self.header("content-length").and_then(|length| length.parse::<usize>().ok());
         if announced.is_some_and(|length| length > limit) {

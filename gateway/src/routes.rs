@@ -11,9 +11,10 @@ use warp::reject::Rejection;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
+use crate::authenticate::NONCE;
 use crate::problem::Problem;
 use crate::request::{Incoming, incoming};
-use crate::state::Gateway;
+use crate::state::{Gateway, now};
 use crate::{admin, audit, downloads, events, links, profiles, quota, registry, runs, schedules, token, vex, webhooks};
 
 /// The whole API as one filter that never rejects.
@@ -40,7 +41,10 @@ pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,),
         .or(vex_routes(gateway))
         .unify()
         .recover(refused)
-        .map(guarded)
+        .map({
+            let gateway = gateway.clone();
+            move |reply| guarded(&gateway, reply)
+        })
 }
 
 fn profile_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
@@ -230,9 +234,13 @@ async fn refused(rejection: Rejection) -> Result<Response, Infallible> {
 }
 
 /// Headers that every answer carries.
-pub(crate) fn guarded(reply: impl Reply) -> Response {
+pub(crate) fn guarded(gateway: &Gateway, reply: impl Reply) -> Response {
     let mut response = reply.into_response();
     let headers = response.headers_mut();
+    // Whoever has the nonce of now need not be asked to come again (RFC 9449 section 8.2).
+    if let Some(nonce) = gateway.proofs.nonce_to_offer(now()).and_then(|nonce| HeaderValue::from_str(&nonce).ok()) {
+        headers.entry(NONCE).or_insert(nonce);
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

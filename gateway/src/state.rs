@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use export_authority::{Approvers, Authority, LinkKey, LocalAuthority};
+use export_authority::{Approvers, Authority, LinkKey, LocalAuthority, ProofChecker};
 use export_blobs::BlobStore;
 use export_contract::profile::ProfileKind;
 use export_contract::{RunId, Timestamp};
@@ -16,8 +16,10 @@ use serde::Serialize;
 
 use crate::admin::Health;
 use crate::audit::Audit;
+use crate::brake::Brake;
 use crate::rates::Rates;
 use crate::registry::Registry;
+use crate::request::Incoming;
 use crate::vex::VexRepositories;
 use crate::webhooks::Webhooks;
 
@@ -71,6 +73,12 @@ pub struct Gateway {
     pub blobs: Arc<dyn BlobStore>,
     /// Checks tokens.
     pub authority: Arc<dyn Authority>,
+    /// Checks that who sends a token holds its key.
+    pub proofs: ProofChecker,
+    /// Where clients reach this gateway, such as `https://export.example`; `None`: at the host that they name, over plain HTTP.
+    pub public_url: Option<String>,
+    /// Holds whoever guesses secrets.
+    pub brake: Arc<Brake>,
     /// Issues tokens, where this gateway is its own authority.
     pub issuer: Option<Arc<LocalAuthority>>,
     /// The profile kinds that the deployed adapters make.
@@ -97,6 +105,14 @@ pub struct Gateway {
     pub rates: Arc<Rates>,
     /// Where it is written who did what.
     pub audit: Audit,
+}
+
+impl Gateway {
+    /// The address of a request as its client sees it, without the query.
+    pub(crate) fn address(&self, request: &Incoming) -> String {
+        let base = self.public_url.clone().unwrap_or_else(|| self.registry.named_host(request));
+        format!("{base}{}", request.path)
+    }
 }
 
 impl fmt::Debug for Gateway {

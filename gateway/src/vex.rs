@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use export_authority::Scope;
+use export_authority::{ClientCredentials, Scope};
 use export_blobs::workspace::MAX_RESULT_BYTES;
 use export_blobs::{BlobError, Workspace};
 use export_canon::digesting::sha256;
@@ -33,6 +33,7 @@ use crate::problem::Problem;
 use crate::request::Incoming;
 use crate::routes::json_response;
 use crate::state::Gateway;
+use crate::token::{Guess, puller};
 use crate::visit::Who;
 
 /// The lines of a bundle that hold VEX documents.
@@ -149,7 +150,15 @@ async fn permitted(
             let decoded = STANDARD.decode(secret.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let (id, secret) = decoded.as_deref().and_then(|text| text.split_once(':')).ok_or_else(refuse)?;
             let issuer = gateway.issuer.as_ref().ok_or_else(refuse)?;
-            (issuer.puller(id, secret).map_err(|_| refuse())?, id.to_owned(), None)
+            let client = ClientCredentials { client_id: id.to_owned(), client_secret: secret.to_owned() };
+            let tenants = puller(gateway, issuer, &client).map_err(|guess| match guess {
+                Guess::Refused(_) => refuse(),
+                Guess::Wait(seconds) => {
+                    Problem::new(ErrorCode::Quota, format!("too many wrong secrets; try again in {seconds} s"))
+                        .with_header(header::RETRY_AFTER, seconds.into())
+                }
+            })?;
+            (tenants, id.to_owned(), None)
         }
         Some(_) => {
             let caller = crate::authenticate::caller(gateway, request).await?;

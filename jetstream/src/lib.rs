@@ -14,6 +14,7 @@
 //! | [`tail`] | reads the log in order for the recorder |
 //! | [`queue`], [`feed`] | the ports of the gateway and the orchestrator |
 //! | [`cancellation`] | how a cancelled run reaches the workers |
+//! | [`proofs`] | the proofs of possession that gateways have seen |
 //! | [`dead_letter`] | what is kept of a command that nobody could do |
 //! | [`exhaustion`] | commands whose workers died each time |
 //! | [`metrics`] | what is counted, the same for every stage |
@@ -33,6 +34,7 @@ mod keepalive;
 mod lost;
 pub mod metrics;
 mod progress;
+pub mod proofs;
 mod publish;
 mod pull;
 pub mod queue;
@@ -51,6 +53,7 @@ pub use exhaustion::Exhaustion;
 pub use feed::NatsFeed;
 pub use join::Join;
 pub use metrics::Metrics;
+pub use proofs::NatsRegister;
 pub use queue::NatsQueue;
 pub use server::NatsServer;
 pub use subjects::{ParsedSubject, What};

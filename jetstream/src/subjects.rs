@@ -172,6 +172,14 @@ pub(crate) const CONTROL_STREAM: &str = "KV_export_control";
 /// Every cancelled run in that stream.
 pub(crate) const CANCELS: &str = "$KV.export_control.cancel.>";
 
+/// Stream below the KV bucket of [`crate::topology::PROOFS_BUCKET`].
+pub(crate) const PROOFS_STREAM: &str = "KV_export_proofs";
+
+/// The KV entry that says a proof was seen.
+pub(crate) fn proof(digest: &[u8; 32]) -> String {
+    digest.iter().fold("$KV.export_proofs.".to_owned(), |name, byte| format!("{name}{byte:02x}"))
+}
+
 /// The KV entry that says a run is cancelled.
 pub(crate) fn cancel(run: &RunRef) -> String {
     format!("$KV.export_control.cancel.{}.{}.{}", run.tenant, run.run, run.generation)

@@ -21,6 +21,8 @@ pub const PROGRESS_STREAM: &str = "EXPORT_PROGRESS";
 pub const DEAD_STREAM: &str = "EXPORT_DEAD";
 /// KV bucket of cancelled runs.
 pub const CONTROL_BUCKET: &str = "export_control";
+/// KV bucket of proofs of possession that were seen.
+pub const PROOFS_BUCKET: &str = "export_proofs";
 /// Durable consumer of [`crate::Tail`].
 pub const RECORDER: &str = "recorder";
 
@@ -71,7 +73,7 @@ impl Topology {
     /// The whole layout.
     pub fn layout(&self) -> Layout {
         Layout {
-            streams: vec![self.log(), self.progress(), self.dead(), self.control()],
+            streams: vec![self.log(), self.progress(), self.dead(), self.control(), self.proofs()],
             consumers: Step::ALL
                 .into_iter()
                 .map(|step| self.stage(step))
@@ -133,6 +135,25 @@ impl Topology {
             max_messages_per_subject: 1,
             max_bytes: 64 << 20,
             max_age: self.log_max_age,
+            allow_rollup: true,
+            deny_delete: true,
+            ..self.file()
+        }
+    }
+
+    /// In memory: each request writes there, and would wait for the disk. When it is full, requests are refused and no proof is forgotten.
+    /// Entries bring their own time to live; the age is a second net.
+    pub(crate) fn proofs(&self) -> stream::Config {
+        stream::Config {
+            name: subjects::PROOFS_STREAM.to_owned(),
+            description: Some("proofs of possession that gateways have seen".to_owned()),
+            subjects: vec![format!("$KV.{PROOFS_BUCKET}.>")],
+            storage: StorageType::Memory,
+            discard: DiscardPolicy::New,
+            max_messages_per_subject: 1,
+            max_bytes: 64 << 20,
+            max_age: Duration::from_mins(2),
+            allow_message_ttl: true,
             allow_rollup: true,
             deny_delete: true,
             ..self.file()
@@ -205,7 +226,7 @@ pub async fn ensure(nats: &Nats, topology: &Topology) -> Result<(), QueueError> 
     Ok(())
 }
 
-async fn ensure_stream(nats: &Nats, config: stream::Config) -> Result<(), QueueError> {
+pub(crate) async fn ensure_stream(nats: &Nats, config: stream::Config) -> Result<(), QueueError> {
     let name = config.name.clone();
     let act = format!("create or update stream {name}");
     match nats.jetstream().create_or_update_stream(config.clone()).await {

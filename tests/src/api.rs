@@ -1,18 +1,24 @@
-//! The API in plain HTTP, for what the typed client does not do.
+//! The API in plain HTTP, for what the typed client does not do. Each request comes with a proof of its own, so it is sent once and
+//! within a minute.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use export_client::ProofKey;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
-/// HTTP with a token.
+/// HTTP with a token and the key that it is bound to.
 #[derive(Clone, Debug)]
 pub struct Api {
     http: Client,
     base: String,
     token: String,
+    key: Arc<ProofKey>,
+    /// What the gateway asked for at login; good for some minutes.
+    nonce: Option<String>,
 }
 
 impl Api {
@@ -31,27 +37,68 @@ impl Api {
             field("clientId"),
             field("clientSecret")
         );
-        let answer = http
-            .post(format!("{base}/authority/token"))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body)
-            .send()
-            .await
-            .context("the authority does not answer")?;
+        let key = Arc::new(ProofKey::generate()?);
+        let address = format!("{base}/authority/token");
+        let ask = |nonce: Option<&str>| {
+            let proof = key.proof("POST", &address, None, nonce)?;
+            anyhow::Ok(
+                http.post(&address)
+                    .header("dpop", proof)
+                    .header("content-type", "application/x-www-form-urlencoded")
+                    .body(body.clone()),
+            )
+        };
+        let mut nonce = None;
+        let mut answer = ask(None)?.send().await.context("the authority does not answer")?;
+        if let Some(asked) = answer.headers().get("dpop-nonce").and_then(|value| value.to_str().ok()) {
+            nonce = Some(asked.to_owned());
+            answer = ask(nonce.as_deref())?.send().await.context("the authority does not answer")?;
+        }
         ensure!(answer.status().is_success(), "the authority refuses with {}", answer.status());
         let answer: Value = answer.json().await.context("the token cannot be read")?;
         let token = answer.get("access_token").and_then(Value::as_str).context("there is no token")?.to_owned();
-        Ok(Self { http, base, token })
+        Ok(Self { http, base, token, key, nonce })
     }
 
-    /// A request with the token.
+    /// The token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The key that it is bound to.
+    pub fn key(&self) -> &ProofKey {
+        &self.key
+    }
+
+    /// The same token and key at another gateway.
+    #[must_use]
+    pub fn at(&self, server: &str) -> Self {
+        Self { base: server.to_owned(), ..self.clone() }
+    }
+
+    /// The whole address of a path.
+    pub fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// A proof for one request with the token.
+    ///
+    /// # Panics
+    /// When the machine has no randomness.
+    #[expect(clippy::expect_used, reason = "a tool for tests")]
+    pub fn proof(&self, method: &Method, path: &str) -> String {
+        self.key.proof(method.as_str(), &self.address(path), Some(&self.token), self.nonce.as_deref()).expect("a proof")
+    }
+
+    /// A request with the token and a proof.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.anonymous(method, path).bearer_auth(&self.token)
+        let proof = self.proof(&method, path);
+        self.anonymous(method, path).header("authorization", format!("DPoP {}", self.token)).header("dpop", proof)
     }
 
     /// A request without one.
     pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        self.http.request(method, self.address(path))
     }
 
     /// `GET` with the token.

@@ -206,6 +206,19 @@ impl Deployment {
         Ok(())
     }
 
+    /// Starts one more gateway beside the roles that are there, and gives its address.
+    ///
+    /// # Errors
+    /// When it does not come up, or the broker belongs to `exportd all`.
+    pub async fn another_gateway(&mut self) -> anyhow::Result<String> {
+        anyhow::ensure!(self.broker.is_some(), "the broker belongs to `exportd all`");
+        let name = "gateway-2";
+        let process = Process::start_ready(self.role(name)?, &self.log(name)).await.with_context(|| name)?;
+        let server = process.ready().get("server").and_then(Value::as_str).context("it has no address")?.to_owned();
+        self.processes.insert(name.to_owned(), process);
+        Ok(server)
+    }
+
     /// Stops every role politely. Broker and stores stay where they are of their own.
     ///
     /// # Errors
@@ -406,7 +419,7 @@ impl Deployment {
         let mut command = Command::from(self.setup.surroundings.command(&programs()?.exportd));
         command.arg(role).arg("--config").arg(self.settings());
         // Clients of a gateway that comes back find it where it was.
-        if role == "gateway"
+        if name == "gateway"
             && let Some(server) = &self.gateway
         {
             command.env("EXPORT_LISTEN", host(server));

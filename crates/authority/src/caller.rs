@@ -52,6 +52,17 @@ impl FromStr for Scope {
     }
 }
 
+/// How whoever sends a token must prove that it is the one that the token was given to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// By nothing: whoever has the token may use it.
+    None,
+    /// By a proof with the key of this thumbprint (`cnf.jkt`, RFC 9449 section 6).
+    Key(String),
+    /// By something that nobody here can check, such as a client certificate (RFC 8705).
+    Other,
+}
+
 /// Who calls, for which tenants, with which permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -63,4 +74,6 @@ pub struct Caller {
     pub scopes: BTreeSet<Scope>,
     /// The token's own id, for audit.
     pub token_id: String,
+    /// What must come with the token.
+    pub binding: Binding,
 }

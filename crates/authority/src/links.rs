@@ -15,12 +15,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use export_contract::{RunId, TenantId, Timestamp};
 use rand::Rng as _;
 
+use crate::nonce::NonceKey;
+
 /// Longest time that a link may be valid, seconds: seven days.
 pub const MAX_LINK_SECONDS: u32 = 7 * 86_400;
 /// Bytes of the key.
 const KEY_BYTES: usize = 32;
 /// What is signed begins with this, so that the key's other signatures, should there ever be some, are none of links.
 const CONTEXT: &str = "export-center link v1";
+/// What is signed to make the key for nonces.
+const NONCE_KEY_CONTEXT: &str = "export-center dpop nonce key v1";
 
 /// What a link permits: to fetch one file of a run, until a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +120,11 @@ impl LinkKey {
     /// The key with these bytes.
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// A key of its own for nonces, which all gateways with this one share.
+    pub fn nonce_key(&self) -> NonceKey {
+        NonceKey::new(hmac::sign(&self.0, NONCE_KEY_CONTEXT.as_bytes()).as_ref())
     }
 
     /// The signature of a link, in base64url (RFC 4648 section 5) without padding.

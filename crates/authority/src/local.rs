@@ -3,6 +3,7 @@
 //! It lives in one folder: `signing.p8` (ES256, PKCS #8 DER) and `clients.json` (client ids with digests of their
 //! secrets). Both are readable by the owner only.
 
+mod issued;
 mod pull;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -18,20 +19,21 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use export_contract::TenantId;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::{Caller, Scope};
-use crate::verifier::{AuthError, Authority, Claims, TokenVerifier};
+use crate::keys::FixedKeys;
+use crate::verifier::{AuthError, Authority, TokenRules, TokenVerifier};
 
+use self::issued::Wanted;
 pub use self::pull::PullToken;
 
+/// The claim with the tenant.
+const TENANT_CLAIM: &str = "tenant";
 /// Seconds that a token is valid.
 const TOKEN_SECONDS: u64 = 900;
-/// The audience of every token.
-pub(crate) const AUDIENCE: &str = "export-center";
-
 /// Why the local authority cannot be opened or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalAuthorityError {
@@ -107,7 +109,7 @@ impl fmt::Debug for TokenRequest {
 pub struct TokenResponse {
     /// The JWT.
     pub access_token: String,
-    /// `Bearer`.
+    /// `DPoP`: the token is good only with proofs by the key that asked for it.
     pub token_type: String,
     /// Seconds it is valid.
     pub expires_in: u64,
@@ -150,6 +152,7 @@ struct Client {
 pub struct LocalAuthority {
     folder: PathBuf,
     issuer: String,
+    audience: String,
     key: EncodingKey,
     key_id: String,
     keys: JwkSet,
@@ -168,11 +171,11 @@ impl fmt::Debug for LocalAuthority {
 }
 
 impl LocalAuthority {
-    /// Opens the authority in `folder`, and makes folder and key on first use.
+    /// Opens the authority in `folder`, and makes folder and key on first use. Its tokens are of `issuer`, for `audience`.
     ///
     /// # Errors
     /// When the folder or key cannot be made, read or used.
-    pub fn open(folder: &Path, issuer: &str) -> Result<Self, LocalAuthorityError> {
+    pub fn open(folder: &Path, issuer: &str, audience: &str) -> Result<Self, LocalAuthorityError> {
         fs::create_dir_all(folder).map_err(|cause| file_error("create", folder, cause))?;
         let path = folder.join("signing.p8");
         let unusable = |cause| LocalAuthorityError::Key { path: path.clone(), cause };
@@ -189,13 +192,27 @@ impl LocalAuthority {
         jwk.common.key_id = Some(key_id.clone());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         let keys = JwkSet { keys: vec![jwk] };
+        let readable = serde_json::to_value(&keys).map(|keys| FixedKeys::of_set(&keys)).unwrap_or_default();
+        if readable.is_empty() {
+            return Err(unusable(None));
+        }
+        let readable = Arc::new(readable);
+        let verifier = |audience: &str| {
+            let rules = TokenRules {
+                issuer: issuer.to_owned(),
+                audience: audience.to_owned(),
+                tenant_claim: TENANT_CLAIM.to_owned(),
+            };
+            TokenVerifier::new(rules, readable.clone())
+        };
         Ok(Self {
             folder: folder.to_owned(),
             issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
             key,
             key_id,
-            verifier: TokenVerifier::new(issuer.to_owned(), AUDIENCE.to_owned(), keys.clone()),
-            pulls: TokenVerifier::new(issuer.to_owned(), pull::AUDIENCE.to_owned(), keys.clone()),
+            verifier: verifier(audience),
+            pulls: verifier(pull::AUDIENCE),
             keys,
         })
     }
@@ -232,11 +249,11 @@ impl LocalAuthority {
         Ok(ClientCredentials { client_id: client_id.to_owned(), client_secret })
     }
 
-    /// Issues a token to a client that proves itself.
+    /// Issues a token to a client that proves itself, bound to the key with this thumbprint.
     ///
     /// # Errors
     /// See [`TokenRefused`].
-    pub fn issue(&self, request: &TokenRequest) -> Result<TokenResponse, TokenRefused> {
+    pub fn issue(&self, request: &TokenRequest, thumbprint: &str) -> Result<TokenResponse, TokenRefused> {
         if request.grant_type != "client_credentials" {
             return Err(TokenRefused::UnsupportedGrant);
         }
@@ -249,8 +266,16 @@ impl LocalAuthority {
             return Err(TokenRefused::InvalidScope);
         }
         let scope = scopes.into_iter().collect::<Vec<_>>().join(" ");
-        let access_token = self.sign(AUDIENCE, &request.client_id, &scope, &client.tenants, TOKEN_SECONDS)?;
-        Ok(TokenResponse { access_token, token_type: "Bearer".to_owned(), expires_in: TOKEN_SECONDS, scope })
+        let wanted = Wanted {
+            audience: &self.audience,
+            subject: &request.client_id,
+            scope: &scope,
+            tenants: &client.tenants,
+            seconds: TOKEN_SECONDS,
+            thumbprint: Some(thumbprint),
+        };
+        let access_token = self.sign(&wanted)?;
+        Ok(TokenResponse { access_token, token_type: "DPoP".to_owned(), expires_in: TOKEN_SECONDS, scope })
     }
 
     /// The client, if that is its secret.
@@ -261,33 +286,6 @@ impl LocalAuthority {
         verify_slices_are_equal(given.as_bytes(), client.secret_sha256.as_bytes())
             .map_err(|_| TokenRefused::InvalidClient)?;
         Ok(client)
-    }
-
-    /// A token for `audience` that is valid for so many seconds from now.
-    fn sign(
-        &self,
-        audience: &str,
-        subject: &str,
-        scope: &str,
-        tenants: &[TenantId],
-        seconds: u64,
-    ) -> Result<String, TokenRefused> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let claims = Claims {
-            iss: self.issuer.clone(),
-            aud: audience.to_owned(),
-            sub: subject.to_owned(),
-            iat: now,
-            nbf: now,
-            exp: now + seconds,
-            jti: random_hex(),
-            scope: scope.to_owned(),
-            tenant: tenants.first().map(ToString::to_string),
-            tenants: tenants.iter().skip(1).map(ToString::to_string).collect(),
-        };
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.key_id.clone());
-        encode(&header, &claims, &self.key).map_err(|_| TokenRefused::ServerError)
     }
 
     fn clients_path(&self) -> PathBuf {
@@ -307,7 +305,7 @@ impl LocalAuthority {
 #[async_trait]
 impl Authority for LocalAuthority {
     async fn authenticate(&self, token: &str) -> Result<Caller, AuthError> {
-        self.verifier.verify(token)
+        self.verifier.authenticate(token).await
     }
 }
 

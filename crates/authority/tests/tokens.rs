@@ -4,10 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use export_authority::{AuthError, Authority as _, LocalAuthority, Scope, TokenRefused, TokenRequest};
+use export_authority::{AuthError, Authority as _, Binding, LocalAuthority, Scope, TokenRefused, TokenRequest};
+
+/// The thumbprint of some key.
+const KEY: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
 
 fn open(folder: &tempfile::TempDir) -> LocalAuthority {
-    LocalAuthority::open(folder.path(), "https://authority.test").unwrap()
+    LocalAuthority::open(folder.path(), "https://authority.test", "export-center").unwrap()
 }
 
 fn request(id: &str, secret: &str) -> TokenRequest {
@@ -25,10 +28,11 @@ async fn a_client_with_its_secret_gets_a_token_that_says_who_it_is() {
     let authority = open(&folder);
     let scopes = BTreeSet::from([Scope::Read, Scope::Run]);
     let client = authority.put_client("ci", vec!["acme".parse().unwrap()], &scopes).unwrap();
-    let token = authority.issue(&request("ci", &client.client_secret)).unwrap().access_token;
+    let token = authority.issue(&request("ci", &client.client_secret), KEY).unwrap().access_token;
     let caller = authority.authenticate(&token).await.unwrap();
     assert_eq!((caller.subject.as_str(), caller.scopes), ("ci", scopes));
     assert_eq!(caller.tenants, ["acme".parse().unwrap()]);
+    assert_eq!(caller.binding, Binding::Key(KEY.into()));
 
     // Another process with the same folder has the same key.
     assert!(open(&folder).authenticate(&token).await.is_ok());
@@ -39,10 +43,13 @@ async fn a_wrong_secret_or_a_scope_too_many_gets_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let authority = open(&folder);
     let client = authority.put_client("ci", vec!["acme".parse().unwrap()], &BTreeSet::from([Scope::Read])).unwrap();
-    assert_eq!(authority.issue(&request("ci", "guess")).unwrap_err(), TokenRefused::InvalidClient);
-    assert_eq!(authority.issue(&request("other", &client.client_secret)).unwrap_err(), TokenRefused::InvalidClient);
+    assert_eq!(authority.issue(&request("ci", "guess"), KEY).unwrap_err(), TokenRefused::InvalidClient);
+    assert_eq!(
+        authority.issue(&request("other", &client.client_secret), KEY).unwrap_err(),
+        TokenRefused::InvalidClient
+    );
     let greedy = TokenRequest { scope: Some("export:run".into()), ..request("ci", &client.client_secret) };
-    assert_eq!(authority.issue(&greedy).unwrap_err(), TokenRefused::InvalidScope);
+    assert_eq!(authority.issue(&greedy, KEY).unwrap_err(), TokenRefused::InvalidScope);
 }
 
 #[tokio::test]
@@ -50,13 +57,13 @@ async fn foreign_forged_and_unsigned_tokens_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let authority = open(&folder);
     let client = authority.put_client("ci", vec!["acme".parse().unwrap()], &BTreeSet::from([Scope::Read])).unwrap();
-    let good = authority.issue(&request("ci", &client.client_secret)).unwrap().access_token;
+    let good = authority.issue(&request("ci", &client.client_secret), KEY).unwrap().access_token;
 
     let other_folder = tempfile::tempdir().unwrap();
     assert!(matches!(open(&other_folder).authenticate(&good).await, Err(AuthError::UnknownKey)));
 
-    let other_issuer = LocalAuthority::open(folder.path(), "https://elsewhere.test").unwrap();
-    assert!(matches!(other_issuer.authenticate(&good).await, Err(AuthError::Invalid { .. })));
+    let other_issuer = LocalAuthority::open(folder.path(), "https://elsewhere.test", "export-center").unwrap();
+    assert!(matches!(other_issuer.authenticate(&good).await, Err(AuthError::Invalid(_))));
 
     let mut parts: Vec<&str> = good.split('.').collect();
     let swapped = "eyJzdWIiOiJyb290In0";
@@ -89,12 +96,13 @@ async fn a_token_for_pulling_pulls_and_does_nothing_else() {
     assert_eq!(authority.puller("scanner", "guess"), Err(TokenRefused::InvalidClient));
     let pull = authority.pull_token("scanner", &tenants).unwrap();
     assert!(!format!("{pull:?}").contains(&pull.token));
-    let caller = authority.authenticate_pull(&pull.token).unwrap();
+    let caller = authority.authenticate_pull(&pull.token).await.unwrap();
     assert_eq!((caller.subject.as_str(), caller.tenants), ("scanner", tenants.clone()));
+    assert_eq!(caller.binding, Binding::None);
     // Neither token stands in for the other.
-    assert!(matches!(authority.authenticate(&pull.token).await, Err(AuthError::Invalid { .. })));
-    let api = authority.issue(&request("scanner", &client.client_secret)).unwrap().access_token;
-    assert!(matches!(authority.authenticate_pull(&api), Err(AuthError::Invalid { .. })));
+    assert!(matches!(authority.authenticate(&pull.token).await, Err(AuthError::Invalid(_))));
+    let api = authority.issue(&request("scanner", &client.client_secret), KEY).unwrap().access_token;
+    assert!(matches!(authority.authenticate_pull(&api).await, Err(AuthError::Invalid(_))));
     // Who may not download may not pull.
     let reader = authority.put_client("reader", tenants, &BTreeSet::from([Scope::Read])).unwrap();
     assert_eq!(authority.puller("reader", &reader.client_secret), Err(TokenRefused::InvalidScope));

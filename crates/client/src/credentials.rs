@@ -89,6 +89,12 @@ impl Credentials {
         self.ca_file.as_ref().map(read).transpose()
     }
 
+    /// The same with tokens from this endpoint; `None`: from the gateway itself.
+    #[must_use]
+    pub fn with_tokens_from(self, token_endpoint: Option<String>) -> Self {
+        Self { token_endpoint, ..self }
+    }
+
     /// Reads a credentials file.
     ///
     /// # Errors

@@ -86,8 +86,8 @@ impl Client {
             let before = have;
             match self.fetch(run, expected, &mut file, &mut have, &progress).await {
                 Ok(()) => {}
-                Err(DownloadError::Server(ClientError::Unreachable { cause, .. })) if stalls < MAX_STALLS => {
-                    tracing::debug!(error = &cause as &dyn std::error::Error, have, "download broke off, going on");
+                Err(DownloadError::Server(error)) if error.passes() && stalls < MAX_STALLS => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, have, "download broke off, going on");
                     sleep(Duration::from_secs(1)).await;
                 }
                 Err(error) => return Err(error),
@@ -118,10 +118,7 @@ impl Client {
     ) -> Result<(), DownloadError> {
         let failed = |cause| DownloadError::File { path: PathBuf::from("bundle"), cause };
         let etag = format!("\"{expected}\"");
-        let mut request = self
-            .request(Method::GET, &format!("/api/export/runs/{run}/download"))
-            .await
-            .map_err(DownloadError::Server)?;
+        let mut request = self.request(Method::GET, &format!("/api/export/runs/{run}/download"));
         if *have > 0 {
             request = request.header(RANGE, format!("bytes={have}-")).header(IF_RANGE, &etag);
         }

@@ -73,7 +73,7 @@ impl EventStream {
             }
             match self.fill().await {
                 Ok(()) => {}
-                Err(error @ ClientError::Unreachable { .. }) => {
+                Err(error) if error.passes() => {
                     self.body = None;
                     self.buffer.clear();
                     self.failures += 1;
@@ -93,7 +93,6 @@ impl EventStream {
             let request = self
                 .client
                 .request(Method::GET, &path)
-                .await?
                 .header("accept", "application/x-ndjson")
                 .header("last-event-id", self.last.to_string());
             let response = self.client.send(request).await?;

@@ -1,14 +1,17 @@
 //! A typed client of the REST API.
 //!
 //! Answers that are not a success become [`ClientError::Refused`] with the problem document; everything below that
-//! (no connection, a cut body) is [`ClientError::Unreachable`] and worth another try.
+//! (no connection, a cut body) is [`ClientError::Unreachable`] and worth another try. Each request, also one that is sent again, carries a
+//! proof of its own that the token is ours ([`ProofKey`]).
 
 mod audit;
 mod credentials;
 mod download;
 mod events;
 mod problem;
+mod proof;
 mod schedules;
+mod session;
 mod webhooks;
 
 use std::sync::Arc;
@@ -17,17 +20,23 @@ use export_contract::Timestamp;
 use export_contract::profile::Profile;
 use export_contract::run::{Run, RunOptions};
 use export_contract::selectors::SelectorRequest;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
+
+use crate::session::Session;
 
 pub use audit::{AuditPage, Quota};
 pub use credentials::{Credentials, CredentialsError};
 pub use download::{DownloadError, Downloaded};
 pub use events::{EventStream, RunSignal};
+pub use reqwest::Method;
+pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
 pub use problem::{FieldProblem, ProblemDocument};
+pub use proof::{CannotProve, ProofKey};
 pub use schedules::ScheduleView;
 pub use webhooks::{DeliveryPage, MadeWebhook};
 
@@ -52,6 +61,9 @@ pub enum ClientError {
     /// The authority gave no token.
     #[error("the authority refused the client's credentials: {0}")]
     LoginRefused(String),
+    /// The proof of possession cannot be made.
+    #[error("no proof of possession can be made")]
+    Proof(#[source] CannotProve),
     /// The answer is not what the API promises.
     #[error("the server's answer to {act} cannot be read")]
     Unreadable {
@@ -61,6 +73,17 @@ pub enum ClientError {
         #[source]
         cause: serde_json::Error,
     },
+}
+
+impl ClientError {
+    /// Whether another try may well help: the server was not reached, or says that it cannot answer at the moment.
+    pub(crate) fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused(problem) => problem.status == 503,
+            Self::LoginRefused(_) | Self::Proof(_) | Self::Unreadable { .. } => false,
+        }
+    }
 }
 
 /// A profile with whether the deployment makes it.
@@ -114,25 +137,31 @@ pub struct NewRun {
 }
 
 #[derive(Deserialize)]
-struct Token {
-    access_token: String,
-    expires_in: u64,
-}
-
-#[derive(Deserialize)]
 struct ProfileList {
     profiles: Vec<ProfileView>,
 }
 
-/// Before a token expires by this much, a new one is fetched.
-const TOKEN_MARGIN: Duration = Duration::from_secs(30);
+/// The answer to [`Client::call_any`], as its body comes in.
+#[derive(Debug)]
+pub struct Answer(Response);
+
+impl Answer {
+    /// The next piece of the body.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub async fn piece(&mut self) -> Result<Option<bytes::Bytes>, ClientError> {
+        let server = self.0.url().origin().ascii_serialization();
+        self.0.chunk().await.map_err(|cause| ClientError::Unreachable { server, cause })
+    }
+}
 
 /// A client of one server, as one client id. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     credentials: Arc<Credentials>,
-    token: Arc<Mutex<Option<(String, Instant)>>>,
+    session: Arc<Session>,
 }
 
 impl Client {
@@ -150,7 +179,8 @@ impl Client {
             http = http.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).map_err(unreachable)?);
         }
         let http = http.build().map_err(unreachable)?;
-        Ok(Self { http, credentials: Arc::new(credentials), token: Arc::default() })
+        let session = Arc::new(Session::new(ProofKey::generate().map_err(ClientError::Proof)?));
+        Ok(Self { http, credentials: Arc::new(credentials), session })
     }
 
     /// Fetches a token, to see whether the credentials are good.
@@ -199,7 +229,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn start_run(&self, run: &NewRun, idempotency_key: Option<&str>) -> Result<Run, ClientError> {
-        let mut request = self.request(Method::POST, "/api/export/runs").await?.json(run);
+        let mut request = self.request(Method::POST, "/api/export/runs").json(run);
         if let Some(key) = idempotency_key {
             request = request.header("idempotency-key", key);
         }
@@ -251,7 +281,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn file(&self, id: &str, name: &str) -> Result<bytes::Bytes, ClientError> {
-        let request = self.request(Method::GET, &format!("/api/export/runs/{id}/{name}")).await?;
+        let request = self.request(Method::GET, &format!("/api/export/runs/{id}/{name}"));
         let response = self.send(request).await?;
         response.bytes().await.map_err(|cause| self.unreachable(cause))
     }
@@ -268,7 +298,7 @@ impl Client {
         path: &str,
         body: Option<&B>,
     ) -> Result<T, ClientError> {
-        let mut request = self.request(method, path).await?;
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -281,20 +311,22 @@ impl Client {
         serde_json::from_slice(&body).map_err(|cause| ClientError::Unreadable { act, cause })
     }
 
-    /// A request with token and tenant.
-    pub(crate) async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ClientError> {
-        let token = self.token().await?;
-        let url = format!("{}{path}", self.credentials.server.trim_end_matches('/'));
-        let mut request = self.http.request(method, url).bearer_auth(token);
+    /// A request for the tenant. Token and proof come with [`Self::send`].
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut request = self.http.request(method, self.address(path));
         if let Some(tenant) = &self.credentials.tenant {
             request = request.header("x-stella-tenant", tenant.as_str());
         }
-        Ok(request)
+        request
     }
 
-    /// Sends, and turns an answer that is no success into its problem.
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.credentials.server.trim_end_matches('/'))
+    }
+
+    /// Sends with token and proof, and turns an answer that is no success into its problem.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|cause| self.unreachable(cause))?;
+        let response = self.exchange(request).await?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -303,39 +335,26 @@ impl Client {
         Err(ClientError::Refused(Box::new(ProblemDocument::read(status.as_u16(), &body))))
     }
 
-    pub(crate) fn unreachable(&self, cause: reqwest::Error) -> ClientError {
-        ClientError::Unreachable { server: self.credentials.server.clone(), cause }
+    /// Sends any request: `path` begins with `/`, a body is JSON unless `headers` say something else.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn call_any(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, ClientError> {
+        let mut request = self.request(method, path);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        // Later headers stand in the place of earlier ones.
+        self.send(request.headers(headers)).await.map(Answer)
     }
 
-    async fn token(&self) -> Result<String, ClientError> {
-        let mut held = self.token.lock().await;
-        if let Some((token, until)) = held.as_ref()
-            && Instant::now() < *until
-        {
-            return Ok(token.clone());
-        }
-        let response = self
-            .http
-            .post(self.credentials.token_endpoint())
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(format!(
-                "grant_type=client_credentials&client_id={}&client_secret={}",
-                self.credentials.client_id,
-                self.credentials.client_secret()
-            ))
-            .send()
-            .await
-            .map_err(|cause| self.unreachable(cause))?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(|cause| self.unreachable(cause))?;
-        if status != StatusCode::OK {
-            let text = String::from_utf8_lossy(&body).chars().take(200).collect();
-            return Err(ClientError::LoginRefused(text));
-        }
-        let token: Token =
-            serde_json::from_slice(&body).map_err(|cause| ClientError::Unreadable { act: "fetch a token", cause })?;
-        let valid = Duration::from_secs(token.expires_in).saturating_sub(TOKEN_MARGIN);
-        *held = Some((token.access_token.clone(), Instant::now() + valid));
-        Ok(token.access_token)
+    pub(crate) fn unreachable(&self, cause: reqwest::Error) -> ClientError {
+        ClientError::Unreachable { server: self.credentials.server.clone(), cause }
     }
 }

@@ -81,7 +81,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn delete_webhook(&self, id: &str) -> Result<(), ClientError> {
-        let request = self.request(Method::DELETE, &format!("{ALL}/{id}")).await?;
+        let request = self.request(Method::DELETE, &format!("{ALL}/{id}"));
         self.send(request).await.map(|_| ())
     }
 

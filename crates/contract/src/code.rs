@@ -55,6 +55,8 @@ codes! {
     MethodNotAllowed = "ERR_EXPORT_METHOD_NOT_ALLOWED",
     /// The body is larger than the endpoint takes.
     BodyTooLarge = "ERR_EXPORT_BODY_TOO_LARGE",
+    /// The body did not come in time.
+    RequestTimeout = "ERR_EXPORT_REQUEST_TIMEOUT",
     /// The body's media type is not one the endpoint reads.
     UnsupportedMedia = "ERR_EXPORT_UNSUPPORTED_MEDIA",
     /// The `Range` header names no part of the bundle.

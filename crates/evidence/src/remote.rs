@@ -11,8 +11,10 @@ mod pages;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use export_contract::TenantId;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
@@ -32,13 +34,25 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// Longest wait that a server may ask for. Who asks for more is not waited for: the error says that another try may help.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
+/// Gives bearer tokens that somebody else fetches and renews.
+#[async_trait]
+pub trait BearerSource: Send + Sync + fmt::Debug {
+    /// A token that is good now.
+    ///
+    /// # Errors
+    /// When there is none at the moment.
+    async fn bearer(&self) -> Result<Zeroizing<String>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
 /// How a server is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RemoteSettings {
     /// Address, such as `https://policy.example/api`; what is asked for comes behind its path.
     pub base_url: String,
     /// File with the bearer token; absent: none is sent. Read anew for each request, so that an agent may renew the token there.
     pub token_file: Option<PathBuf>,
+    /// Where tokens come from in the place of that file.
+    pub bearer: Option<Arc<dyn BearerSource>>,
     /// File with the certificates (PEM) that the server's must come from; absent: those that the system trusts.
     pub ca_file: Option<PathBuf>,
     /// How long a request may take, from the first byte sent to the last one read.
@@ -51,6 +65,7 @@ pub(crate) struct Remote {
     http: Client,
     base: Url,
     token_file: Option<PathBuf>,
+    bearer: Option<Arc<dyn BearerSource>>,
 }
 
 impl fmt::Debug for Remote {
@@ -94,7 +109,7 @@ impl Remote {
             builder = builder.tls_certs_only(Certificate::from_pem_bundle(&text).map_err(unusable)?);
         }
         let http = builder.build().map_err(RemoteError::Client)?;
-        Ok(Self { http, base, token_file: settings.token_file.clone() })
+        Ok(Self { http, base, token_file: settings.token_file.clone(), bearer: settings.bearer.clone() })
     }
 
     /// The address, for a name of the server.
@@ -143,7 +158,7 @@ impl Remote {
     async fn try_to_ask(&self, url: &Url, question: &Question, accept: &'static str) -> Result<Answer, RemoteError> {
         let mut request = self.http.get(url.clone()).header(ACCEPT, accept);
         request = request.header("X-Stella-Tenant", question.tenant.as_str());
-        if let Some(token) = self.token()? {
+        if let Some(token) = self.token().await? {
             request = request.header(AUTHORIZATION, token);
         }
         // The address stays out of the cause: it is in the settings, and logs travel further than they do.
@@ -173,9 +188,15 @@ impl Remote {
         Ok(url)
     }
 
-    fn token(&self) -> Result<Option<HeaderValue>, RemoteError> {
-        let Some(path) = &self.token_file else { return Ok(None) };
-        let text = Zeroizing::new(read(path)?);
+    async fn token(&self) -> Result<Option<HeaderValue>, RemoteError> {
+        let text = match (&self.bearer, &self.token_file) {
+            (Some(source), _) => {
+                let token = source.bearer().await.map_err(RemoteError::Bearer)?;
+                Zeroizing::new(token.as_bytes().to_vec())
+            }
+            (None, Some(path)) => Zeroizing::new(read(path)?),
+            (None, None) => return Ok(None),
+        };
         let token = text.trim_ascii();
         let bearer = Zeroizing::new([b"Bearer ", token].concat());
         let mut bearer = HeaderValue::from_bytes(&bearer).map_err(|_| RemoteError::Setting { what: "token" })?;

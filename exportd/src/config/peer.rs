@@ -7,7 +7,7 @@ use export_contract::RecordKind;
 use export_evidence::pull::{HttpPeer, PeerCollection};
 use serde::{Deserialize, Serialize};
 
-use super::policy::{server, server_faults};
+use super::policy::{TokenFrom, server, server_faults};
 
 /// The ledger of others that `exportd evidence pull` reads: MongoDB collections of raw documents, or a Findings Ledger over HTTP. Read,
 /// never written.
@@ -26,6 +26,8 @@ pub(crate) struct Peer {
     pub(crate) sboms: Vec<String>,
     /// Address of a Findings Ledger, in the place of a database.
     pub(crate) base_url: String,
+    /// Where the bearer token for it comes from.
+    pub(crate) token: TokenFrom,
     /// File with the bearer token for it.
     pub(crate) token_file: PathBuf,
     /// File with the certificates that its own must come from.
@@ -45,6 +47,7 @@ impl Default for Peer {
             vex: vec!["vex_raw".to_owned()],
             sboms: Vec::new(),
             base_url: String::new(),
+            token: TokenFrom::File,
             token_file: PathBuf::new(),
             ca_file: PathBuf::new(),
             timeout_seconds: 60,

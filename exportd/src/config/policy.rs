@@ -17,6 +17,17 @@ pub(crate) enum PolicyDriver {
     Http,
 }
 
+/// Where the bearer token for a server comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TokenFrom {
+    /// The file that `token_file` names, where it names one.
+    #[default]
+    File,
+    /// The authority, for the system's own client.
+    Authority,
+}
+
 /// The policy source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +36,8 @@ pub(crate) struct Policy {
     pub(crate) driver: PolicyDriver,
     /// Address of the Policy Engine.
     pub(crate) base_url: String,
+    /// Where the bearer token for it comes from.
+    pub(crate) token: TokenFrom,
     /// File with the bearer token for it.
     pub(crate) token_file: PathBuf,
     /// File with the certificates that its own must come from.
@@ -38,6 +51,7 @@ impl Default for Policy {
         Self {
             driver: PolicyDriver::Store,
             base_url: String::new(),
+            token: TokenFrom::File,
             token_file: PathBuf::new(),
             ca_file: PathBuf::new(),
             timeout_seconds: 60,
@@ -68,6 +82,7 @@ pub(super) fn server(base_url: &str, token_file: &Path, ca_file: &Path, timeout_
     RemoteSettings {
         base_url: base_url.to_owned(),
         token_file: set(token_file),
+        bearer: None,
         ca_file: set(ca_file),
         timeout: Duration::from_secs(timeout_seconds),
     }

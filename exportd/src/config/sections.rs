@@ -111,22 +111,6 @@ pub(crate) struct Staging {
     pub(crate) ca_file: PathBuf,
 }
 
-/// Who issues tokens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Authority {
-    /// `iss` of the tokens that are taken.
-    pub(crate) issuer: String,
-    /// Folder of the local authority; not set: `authority` in `data_dir`.
-    pub(crate) folder: PathBuf,
-}
-
-impl Default for Authority {
-    fn default() -> Self {
-        Self { issuer: "urn:export-center:local-authority".to_owned(), folder: PathBuf::new() }
-    }
-}
-
 /// What may be made and handed over. Read at start; nothing loads later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -250,14 +234,14 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(super) fn faults(&self) -> Vec<String> {
-        let url = &self.public_url;
-        let good = url.is_empty()
-            || ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme) && url.len() > scheme.len())
-                && url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
-        if good {
-            Vec::new()
-        } else {
-            vec!["registry.public_url: use an address such as https://export.example".to_owned()]
-        }
+        url_faults("registry.public_url", &self.public_url)
     }
+}
+
+/// What is wrong with an address at which clients reach the gateway.
+pub(super) fn url_faults(setting: &str, url: &str) -> Vec<String> {
+    let good = url.is_empty()
+        || ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme) && url.len() > scheme.len())
+            && url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\?#".contains(&byte));
+    if good { Vec::new() } else { vec![format!("{setting}: use an address such as https://export.example")] }
 }

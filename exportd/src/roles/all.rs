@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use export_authority::{LocalAuthority, Scope};
+use export_authority::Scope;
 use export_client::Credentials;
 use export_contract::TenantId;
 use export_jetstream::server::ServerConfig;
@@ -63,14 +63,23 @@ async fn work(config: Config, nats: export_jetstream::Nats) -> anyhow::Result<()
 
 /// Writes the credentials of the local client, and says on standard output where everything is.
 fn announce(config: &Config, server: String, admin: SocketAddr) -> anyhow::Result<()> {
+    if !config.authority.is_local() {
+        // Clients and tenants are the authority's.
+        return say_ready(&serde_json::json!({
+            "ready": true,
+            "role": "all",
+            "server": server,
+            "admin": format!("http://{admin}"),
+            "publicKey": config.data_dir.join("keys/cosign.pub"),
+        }));
+    }
     let path = config.data_dir.join("credentials.json");
     let credentials = if let Ok(mut kept) = Credentials::read(&path) {
         // The client of an earlier start is still known: only the address may be another.
         kept.server.clone_from(&server);
         kept
     } else {
-        let folder = config.path_or(&config.authority.folder, "authority");
-        let authority = LocalAuthority::open(&folder, &config.authority.issuer)?;
+        let authority = stores::local_authority(config)?;
         let tenant: TenantId = LOCAL_TENANT.parse()?;
         let scopes: BTreeSet<Scope> = Scope::ALL.into_iter().collect();
         let client = authority.put_client(LOCAL_CLIENT, vec![tenant], &scopes)?;

@@ -5,18 +5,33 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use export_adapt::Registry;
 use export_adapt::adapter::{FAN_IN, Tools};
-use export_authority::{LinkKey, LocalAuthority};
+use export_authority::{Authority, KeyTiming, LinkKey, ProofChecker, RemoteKeys, TokenRules, TokenVerifier};
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::server::{self, Certificates};
 use export_gateway::{Audit, Gateway, Limits, Rates};
-use export_jetstream::{NatsFeed, NatsQueue};
+use export_jetstream::{NatsFeed, NatsQueue, NatsRegister};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::{Parts, Process};
+use crate::config::Config;
 use crate::probes::Dependency;
 use crate::stores;
+
+/// Who checks tokens, where that is not the gateway's own authority.
+fn elsewhere(config: &Config) -> anyhow::Result<TokenVerifier> {
+    let settings = &config.authority;
+    let ca_file = Some(settings.ca_file.as_path()).filter(|path| !path.as_os_str().is_empty());
+    let keys = RemoteKeys::new(&settings.jwks_url, ca_file, KeyTiming::default())
+        .context("cannot reach the authority of authority.jwks_url")?;
+    let rules = TokenRules {
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        tenant_claim: settings.tenant_claim.clone(),
+    };
+    Ok(TokenVerifier::new(rules, Arc::new(keys)))
+}
 
 /// Adds the gateway to the process and gives its address, such as `http://127.0.0.1:8480`.
 pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)> {
@@ -26,10 +41,16 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
     let signers = stores::signers(config)
         .await
         .context("cannot reach the signing keys, whose public halves the gateway shows")?;
-    let authority = Arc::new(LocalAuthority::open(
-        &config.path_or(&config.authority.folder, "authority"),
-        &config.authority.issuer,
-    )?);
+    let local = config.authority.is_local().then(|| stores::local_authority(config)).transpose()?;
+    let issuer = local.map(Arc::new);
+    let authority: Arc<dyn Authority> = match &issuer {
+        Some(local) => local.clone(),
+        None => Arc::new(elsewhere(config)?),
+    };
+    let links = LinkKey::open(&config.path_or(&config.links.key_file, "keys/links.key"))?;
+    let register = NatsRegister::open(process.nats.clone(), process.topology.clone())
+        .await
+        .context("cannot open the register of proofs")?;
     // It only says which adapters there are.
     let tools = Tools {
         ledger: stores::evidence(config).await?,
@@ -53,8 +74,11 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
     let gateway = Gateway {
         queue: Arc::new(NatsQueue::new(process.nats.clone(), process.metrics.clone())),
         feed: Arc::new(NatsFeed::new(process.nats.clone())),
-        issuer: Some(authority.clone()),
+        issuer,
         authority,
+        proofs: ProofChecker::new(links.nonce_key(), config.authority.require_nonce, Arc::new(register)),
+        public_url: config.public_url().map(str::to_owned),
+        brake: Arc::default(),
         supported: registry.kinds(),
         keys: stores::public_keys(config, &signers)?,
         health: Arc::new(Health::new("gateway", adapters.clone(), probes)),
@@ -69,10 +93,11 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
         },
         blobs: staging.clone(),
         approvers: stores::approvers(config)?,
-        links: LinkKey::open(&config.path_or(&config.links.key_file, "keys/links.key"))?,
+        links,
         registry: Arc::new(export_gateway::Registry::new(
             config.registry.anonymous.clone(),
-            &config.registry.public_url,
+            if config.registry.public_url.is_empty() { &config.public_url } else { &config.registry.public_url },
+            config.tls.pair().is_some(),
         )),
         vex: Arc::default(),
         quotas: Arc::new(config.limits.quotas()),

@@ -6,7 +6,7 @@ use export_contract::profile::DistributionKind;
 use export_plan::{Destination, Ways};
 
 use crate::config::locality::{host, is_local};
-use crate::config::{Config, PolicyDriver, SigningDriver, StagingDriver, StoreDriver};
+use crate::config::{Config, PolicyDriver, SigningDriver, StagingDriver, StoreDriver, TokenFrom};
 use crate::secrets;
 
 /// Amazon, where a setting leaves the address to the client.
@@ -49,6 +49,9 @@ fn services(config: &Config) -> anyhow::Result<BTreeMap<String, Destination>> {
     }
     if config.policy.driver == PolicyDriver::Http {
         add("policy.base_url", &config.policy.base_url);
+        if config.policy.token == TokenFrom::Authority {
+            add("authority.token_url", &config.authority.token_url);
+        }
     }
     let signing = &config.signing;
     let drivers: Vec<SigningDriver> =

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use export_authority::{AuthError, Caller, LocalAuthority, Scope, TokenRefused};
-use export_contract::TenantId;
+use export_authority::{AuthError, Binding, Caller, ClientCredentials, LocalAuthority, Scope, TokenRefused};
+use export_contract::{ErrorCode, TenantId};
 use http::{StatusCode, header};
 use serde_json::json;
 use warp::reply::Response;
@@ -14,6 +14,7 @@ use crate::front;
 use crate::request::Incoming;
 use crate::routes::json_response;
 use crate::state::{Gateway, now};
+use crate::token::{Guess, puller};
 
 /// Who pulls without credentials.
 const ANYBODY: &str = "anonymous";
@@ -42,18 +43,28 @@ pub(super) async fn caller(
     repository: Option<&Repository>,
 ) -> Result<Caller, Refusal> {
     let challenge = |error: Option<&str>| challenge(gateway, request, repository, error);
+    if credentials(request, "dpop").is_some() {
+        return crate::authenticate::caller(gateway, request).await.map_err(|problem| match problem.code() {
+            ErrorCode::Unavailable => Refusal::unavailable("the authority"),
+            _ => challenge(Some("invalid_token")),
+        });
+    }
     let Some(token) = credentials(request, "bearer") else {
         return Err(challenge(None));
     };
-    if let Some(caller) = gateway.issuer.as_ref().and_then(|issuer| issuer.authenticate_pull(token).ok()) {
+    if let Some(issuer) = &gateway.issuer
+        && let Ok(caller) = issuer.authenticate_pull(token).await
+    {
         return Ok(caller);
     }
-    gateway.authority.authenticate(token).await.map_err(|error| match error {
+    let caller = gateway.authority.authenticate(token).await.map_err(|error| match error {
         AuthError::Unavailable(_) => Refusal::unavailable("the authority"),
         AuthError::Malformed(_) | AuthError::UnknownKey | AuthError::Invalid { .. } | AuthError::NoTenant => {
             challenge(Some("invalid_token"))
         }
-    })
+    })?;
+    // A token that is bound to a key is worth nothing without a proof (RFC 9449 section 7.2), and scanners make none.
+    if caller.binding == Binding::None { Ok(caller) } else { Err(challenge(Some("invalid_token"))) }
 }
 
 /// `GET /v2/token`: a token for the tenants of the wanted scopes that the client may pull from.
@@ -64,7 +75,7 @@ pub(super) fn token(gateway: &Gateway, request: &Incoming) -> Result<Response, R
     })?;
     let wanted = wanted_tenants(request);
     let (subject, own) = match credentials(request, "basic") {
-        Some(basic) => client(issuer, basic)?,
+        Some(basic) => client(gateway, issuer, basic)?,
         None => (ANYBODY.to_owned(), Vec::new()),
     };
     let granted = |tenant: &&TenantId| own.contains(tenant) || gateway.registry.anonymous.contains(tenant);
@@ -90,12 +101,20 @@ pub(super) fn token(gateway: &Gateway, request: &Incoming) -> Result<Response, R
 }
 
 /// The client that proves itself, and its tenants.
-fn client(issuer: &LocalAuthority, basic: &str) -> Result<(String, Vec<TenantId>), Refusal> {
+fn client(gateway: &Gateway, issuer: &LocalAuthority, basic: &str) -> Result<(String, Vec<TenantId>), Refusal> {
     let decoded = STANDARD.decode(basic).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
     let (id, secret) = pair.ok_or_else(|| refused(TokenRefused::InvalidClient))?;
-    let tenants = issuer.puller(id, secret).map_err(refused)?;
-    Ok((id.to_owned(), tenants))
+    let client = ClientCredentials { client_id: id.to_owned(), client_secret: secret.to_owned() };
+    let tenants = puller(gateway, issuer, &client).map_err(|guess| match guess {
+        Guess::Refused(error) => refused(error),
+        Guess::Wait(seconds) => {
+            let why = format!("too many wrong secrets; try again in {seconds} s");
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", why)
+                .with_header(header::RETRY_AFTER, &seconds.to_string())
+        }
+    })?;
+    Ok((client.client_id, tenants))
 }
 
 fn refused(error: TokenRefused) -> Refusal {

@@ -164,17 +164,19 @@ async fn paths_and_parameters(api: &Api) {
 
 async fn callers(deployment: &Deployment, api: &Api) {
     let code = "ERR_EXPORT_UNAUTHENTICATED";
-    refused("no token", api.anonymous(Method::GET, RUNS), 401, code, "Bearer TOKEN").await;
-    refused("garbage", api.anonymous(Method::GET, RUNS).bearer_auth("garbage"), 401, code, "token").await;
+    refused("no token", api.anonymous(Method::GET, RUNS), 401, code, "Authorization: DPoP TOKEN").await;
+    let bearing = |token: &str| api.anonymous(Method::GET, RUNS).header("authorization", format!("DPoP {token}"));
+    refused("garbage", bearing("garbage"), 401, code, "not a signed JWT").await;
+    let bearer = api.anonymous(Method::GET, RUNS).bearer_auth(api.token());
+    refused("bearer", bearer, 401, code, "a bearer token is not taken").await;
+    refused("no proof", bearing(api.token()), 401, code, "send a proof in the header `DPoP`").await;
     let basic = api.anonymous(Method::GET, RUNS).basic_auth("local", Some("secret"));
-    refused("basic", basic, 401, code, "not of the form `Bearer TOKEN`").await;
+    refused("basic", basic, 401, code, "not of the form `Authorization: DPoP TOKEN`").await;
     // A signed token with one letter of its contents changed.
-    let request = api.request(Method::GET, RUNS).build().unwrap();
-    let token = request.headers()["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned();
-    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+    let mut parts: Vec<String> = api.token().split('.').map(str::to_owned).collect();
     let changed = if parts[1].get(20..21) == Some("A") { "B" } else { "A" };
     parts[1].replace_range(20..21, changed);
-    refused("forged", api.anonymous(Method::GET, RUNS).bearer_auth(parts.join(".")), 401, code, "token").await;
+    refused("forged", bearing(&parts.join(".")), 401, code, "signature does not verify").await;
     let other = api.request(Method::GET, RUNS).header("x-stella-tenant", "other");
     let message = "the token does not speak for tenant `other`";
     refused("other tenant", other, 403, "ERR_EXPORT_TENANT_MISMATCH", message).await;

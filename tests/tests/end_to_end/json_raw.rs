@@ -200,12 +200,14 @@ fn repr_digest(path: &Path) -> String {
 /// The digest after the body, for who says that it reads trailers; reqwest hides them, so this speaks HTTP by hand.
 async fn check_trailer(api: &Api, finished: &Finished) {
     let request = api.request(Method::GET, &format!("/api/export/runs/{}/download", finished.run.id)).build().unwrap();
+    let header = |name: &str| request.headers()[name].to_str().unwrap();
     let address = format!("{}:{}", request.url().host_str().unwrap(), request.url().port().unwrap());
-    let mut connection = TcpStream::connect(address).await.unwrap();
+    let mut connection = TcpStream::connect(&address).await.unwrap();
     let text = format!(
-        "GET {} HTTP/1.1\r\nhost: test\r\nte: trailers\r\nconnection: close, te\r\nauthorization: {}\r\n\r\n",
+        "GET {} HTTP/1.1\r\nhost: {address}\r\nte: trailers\r\nconnection: close, te\r\nauthorization: {}\r\ndpop: {}\r\n\r\n",
         request.url().path(),
-        request.headers()["authorization"].to_str().unwrap()
+        header("authorization"),
+        header("dpop"),
     );
     connection.write_all(text.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

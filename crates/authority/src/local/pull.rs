@@ -4,9 +4,9 @@ use std::fmt;
 
 use export_contract::TenantId;
 
-use super::{LocalAuthority, TokenRefused};
+use super::{LocalAuthority, TokenRefused, Wanted};
 use crate::caller::{Caller, Scope};
-use crate::verifier::AuthError;
+use crate::verifier::{AuthError, Authority as _};
 
 /// The audience of these tokens: no endpoint of the API takes one.
 pub(super) const AUDIENCE: &str = "export-center-registry";
@@ -47,7 +47,9 @@ impl LocalAuthority {
     /// # Errors
     /// When it cannot be signed.
     pub fn pull_token(&self, subject: &str, tenants: &[TenantId]) -> Result<PullToken, TokenRefused> {
-        let token = self.sign(AUDIENCE, subject, Scope::Download.as_str(), tenants, SECONDS)?;
+        let scope = Scope::Download.as_str();
+        let wanted = Wanted { audience: AUDIENCE, subject, scope, tenants, seconds: SECONDS, thumbprint: None };
+        let token = self.sign(&wanted)?;
         Ok(PullToken { token, expires_in: SECONDS })
     }
 
@@ -55,7 +57,7 @@ impl LocalAuthority {
     ///
     /// # Errors
     /// As [`crate::TokenVerifier::verify`]; a token for the API is for another audience.
-    pub fn authenticate_pull(&self, token: &str) -> Result<Caller, AuthError> {
-        self.pulls.verify(token)
+    pub async fn authenticate_pull(&self, token: &str) -> Result<Caller, AuthError> {
+        self.pulls.authenticate(token).await
     }
 }

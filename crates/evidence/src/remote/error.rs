@@ -31,6 +31,9 @@ pub enum RemoteError {
         /// Which one.
         what: &'static str,
     },
+    /// The authority gives no token for the server.
+    #[error("there is no token for the server")]
+    Bearer(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No HTTP client can be made.
     #[error("cannot make an HTTP client")]
     Client(#[source] reqwest::Error),
@@ -83,7 +86,7 @@ impl RemoteError {
     /// agent is about to write the token file. All else waits for an operator.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Exchange(_) | Self::File { .. } => true,
+            Self::Exchange(_) | Self::File { .. } | Self::Bearer(_) => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
             _ => false,
         }

@@ -171,7 +171,8 @@ async fn child() {
     let folder = PathBuf::from(folder);
     let ledger = SqliteLedger::open(&folder.join("evidence.db")).unwrap();
     let token_file = Some(folder.join("token"));
-    let server = RemoteSettings { base_url, token_file, ca_file: None, timeout: std::time::Duration::from_secs(30) };
+    let timeout = std::time::Duration::from_secs(30);
+    let server = RemoteSettings { base_url, token_file, bearer: None, ca_file: None, timeout };
     pull_http(&ledger, &peer(server), &folder.join("pull"), options(&folder), Arc::new(Hang)).await.unwrap();
 }
 

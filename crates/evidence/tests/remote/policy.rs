@@ -1,13 +1,14 @@
 //! The Policy Engine is a policy source, and is not believed.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use export_contract::TenantId;
 use export_evidence::policy::suite::{self, finding, snapshot};
 use export_evidence::policy::{
     Findings, HttpPolicyEngine, PolicyError, PolicyFinding, PolicySnapshot, PolicySource as _,
 };
-use export_evidence::remote::RemoteSettings;
+use export_evidence::remote::{BearerSource, RemoteSettings};
 
 use crate::server::{Fault, Server};
 
@@ -89,6 +90,33 @@ async fn every_request_names_the_tenant_and_has_the_token_of_now() {
     assert_eq!(read(&engine).await.unwrap(), whole);
     std::fs::remove_file(server.token_file()).unwrap();
     assert!(read(&engine).await.unwrap_err().is_transient(), "an agent may be about to write it");
+}
+
+/// Somebody who fetches tokens, or cannot.
+#[derive(Debug)]
+struct Agent(std::sync::Mutex<Option<&'static str>>);
+
+#[async_trait::async_trait]
+impl BearerSource for Agent {
+    async fn bearer(&self) -> Result<zeroize::Zeroizing<String>, Box<dyn Error + Send + Sync>> {
+        let token = *self.0.lock().unwrap();
+        Ok(token.ok_or("the authority is out")?.to_owned().into())
+    }
+}
+
+#[tokio::test]
+async fn a_token_may_come_from_an_agent_who_is_asked_for_each_request() {
+    let server = filled().await;
+    let agent = Arc::new(Agent(Some("a token").into()));
+    let settings = RemoteSettings { token_file: None, bearer: Some(agent.clone()), ..server.settings() };
+    let engine = HttpPolicyEngine::new(&settings).unwrap();
+    let whole = read(&engine).await.unwrap();
+    server.expect_token("another");
+    *agent.0.lock().unwrap() = Some("another");
+    assert_eq!(read(&engine).await.unwrap(), whole);
+    *agent.0.lock().unwrap() = None;
+    let error = read(&engine).await.unwrap_err();
+    assert!(error.is_transient() && chain(&error).contains("the authority is out"), "{}", chain(&error));
 }
 
 #[tokio::test]
@@ -179,6 +207,7 @@ fn an_address_is_plain_http_without_credentials_or_parameters() {
     let settings = |base_url: &str| RemoteSettings {
         base_url: base_url.to_owned(),
         token_file: None,
+        bearer: None,
         ca_file: None,
         timeout: std::time::Duration::from_secs(1),
     };

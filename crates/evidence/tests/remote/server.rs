@@ -94,6 +94,7 @@ impl Server {
         RemoteSettings {
             base_url: self.address.clone(),
             token_file: Some(self.token_file()),
+            bearer: None,
             ca_file: None,
             timeout: Duration::from_secs(30),
         }
