@@ -2,6 +2,7 @@
 //!
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
+mod cors;
 mod encryption;
 pub(crate) mod locality;
 mod oci;
@@ -22,6 +23,7 @@ use export_contract::profile::DistributionKind;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub(crate) use self::cors::Cors;
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::oci::Oci;
 pub(crate) use self::peer::Peer;
@@ -91,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) schedules: Schedules,
     /// Who is told of the ends of runs.
     pub(crate) webhooks: Webhooks,
+    /// Which pages may call from a browser.
+    pub(crate) cors: Cors,
 }
 
 impl Default for Config {
@@ -121,6 +125,7 @@ impl Default for Config {
             oci: Oci::default(),
             schedules: Schedules::default(),
             webhooks: Webhooks::default(),
+            cors: Cors::default(),
         }
     }
 }
@@ -208,6 +213,7 @@ impl Config {
         faults.extend(self.oci.faults(self.allow.distribution.contains(&DistributionKind::Oci)));
         faults.extend(self.schedules.faults());
         faults.extend(self.webhooks.faults());
+        faults.extend(self.cors.faults());
         faults
     }
 
@@ -324,6 +330,7 @@ mod tests {
             "oci",
             "schedules",
             "webhooks",
+            "cors",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

@@ -17,7 +17,9 @@ use export_evidence::policy::{HttpPolicyEngine, MongoPolicyStore, PolicySource, 
 use export_evidence::pull::{Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, connect};
-use export_runs::{MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns, WebhookStore};
+use export_runs::{
+    IdempotencyStore, MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns, WebhookStore,
+};
 use export_webhooks::SecretKeeper;
 use tokio::time::{Duration, Instant, sleep};
 
@@ -83,6 +85,14 @@ pub(crate) async fn schedules(config: &Config) -> anyhow::Result<Arc<dyn Schedul
 
 /// The webhooks, which lie there too.
 pub(crate) async fn webhooks(config: &Config) -> anyhow::Result<Arc<dyn WebhookStore>> {
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => Arc::new(sqlite_runs(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_runs(config).await?),
+    })
+}
+
+/// The keys of requests, which lie there too.
+pub(crate) async fn idempotency(config: &Config) -> anyhow::Result<Arc<dyn IdempotencyStore>> {
     Ok(match config.store.driver {
         StoreDriver::Sqlite => Arc::new(sqlite_runs(config)?),
         StoreDriver::Mongodb => Arc::new(mongo_runs(config).await?),

@@ -7,7 +7,11 @@ pub mod admin;
 mod authenticate;
 mod downloads;
 mod events;
+#[cfg(feature = "testing")]
+pub mod fuzzing;
+mod idempotency;
 mod links;
+pub mod openapi;
 pub mod problem;
 mod profiles;
 mod range;

@@ -7,13 +7,13 @@ mod credentials;
 mod download;
 mod events;
 mod problem;
+mod profiles;
 mod schedules;
 mod webhooks;
 
 use std::sync::Arc;
 
 use export_contract::Timestamp;
-use export_contract::profile::Profile;
 use export_contract::run::{Run, RunOptions};
 use export_contract::selectors::SelectorRequest;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -26,6 +26,7 @@ pub use credentials::{Credentials, CredentialsError};
 pub use download::{DownloadError, Downloaded};
 pub use events::{EventStream, RunSignal};
 pub use problem::{FieldProblem, ProblemDocument};
+pub use profiles::{ProfileView, RevisionPage};
 pub use schedules::ScheduleView;
 pub use webhooks::{DeliveryPage, MadeWebhook};
 
@@ -56,16 +57,6 @@ pub enum ClientError {
         #[source]
         cause: serde_json::Error,
     },
-}
-
-/// A profile with whether the deployment makes it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProfileView {
-    /// The profile.
-    #[serde(flatten)]
-    pub profile: Profile,
-    /// Whether this deployment has an adapter for it.
-    pub supported: bool,
 }
 
 /// One page of runs.
@@ -111,11 +102,6 @@ struct Token {
     expires_in: u64,
 }
 
-#[derive(Deserialize)]
-struct ProfileList {
-    profiles: Vec<ProfileView>,
-}
-
 /// Before a token expires by this much, a new one is fetched.
 const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
@@ -148,39 +134,6 @@ impl Client {
     /// When the authority refuses or cannot be reached.
     pub async fn login(&self) -> Result<(), ClientError> {
         self.token().await.map(|_| ())
-    }
-
-    /// Profiles of the tenant.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn profiles(&self) -> Result<Vec<ProfileView>, ClientError> {
-        let list: ProfileList = self.call("list profiles", Method::GET, "/api/export/profiles", None::<&()>).await?;
-        Ok(list.profiles)
-    }
-
-    /// One profile.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn profile(&self, id: &str) -> Result<ProfileView, ClientError> {
-        self.call("show a profile", Method::GET, &format!("/api/export/profiles/{id}"), None::<&()>).await
-    }
-
-    /// Creates a profile from its document.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn create_profile(&self, document: &serde_json::Value) -> Result<ProfileView, ClientError> {
-        self.call("create a profile", Method::POST, "/api/export/profiles", Some(document)).await
-    }
-
-    /// Changes a profile by a merge patch.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn update_profile(&self, id: &str, patch: &serde_json::Value) -> Result<ProfileView, ClientError> {
-        self.call("update a profile", Method::PATCH, &format!("/api/export/profiles/{id}"), Some(patch)).await
     }
 
     /// Submits a run. With an idempotency key the call may be repeated.

@@ -6,6 +6,7 @@
 mod base;
 mod entries;
 mod fold;
+pub mod idempotency;
 mod mongo;
 mod retention;
 mod revision;
@@ -18,11 +19,13 @@ pub mod suite;
 pub mod webhook;
 
 pub use base::find_base;
+pub use idempotency::IdempotencyStore;
 pub use mongo::MongoRuns;
 pub use retention::{RetentionStep, RetentionStore};
 pub use schedule::ScheduleStore;
 pub use sqlite::SqliteRuns;
 pub use store::{
-    Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError,
+    StepOutcome,
 };
 pub use webhook::{KeptWebhook, WebhookStore};

@@ -5,6 +5,7 @@
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
 
 pub mod entries;
+pub mod idempotency;
 pub mod profiles;
 pub mod races;
 pub mod retention;
@@ -50,6 +51,8 @@ macro_rules! conformance_tests {
             profiles: the_same_profile_twice_is_one_and_another_under_its_id_is_refused,
             profiles: of_concurrent_updates_one_wins,
             profiles: a_built_in_profile_can_be_changed,
+            profiles: revisions_are_listed_newest_first_down_to_the_first,
+            profiles: a_deleted_profile_is_gone_and_keeps_its_revisions_and_its_id,
             profiles: profiles_are_the_tenants_own,
             runs: a_written_run_is_pending_and_reads_back_whole,
             runs: the_same_idempotency_key_gives_the_same_run,

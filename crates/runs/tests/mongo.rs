@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use export_mongo::ferretdb::FerretDb;
 use export_runs::suite::Stores;
 use export_runs::suite::entries::EntryStores;
-use export_runs::{MongoRuns, RetentionStore, RunStore, ScheduleStore, WebhookStore};
+use export_runs::{IdempotencyStore, MongoRuns, RetentionStore, RunStore, ScheduleStore, WebhookStore};
 
 struct Server(FerretDb);
 
@@ -35,6 +35,10 @@ impl EntryStores for Server {
     }
 
     async fn webhooks(&self) -> Arc<dyn WebhookStore> {
+        Arc::new(self.runs().await)
+    }
+
+    async fn idempotency(&self) -> Arc<dyn IdempotencyStore> {
         Arc::new(self.runs().await)
     }
 }

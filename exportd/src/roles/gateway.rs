@@ -74,6 +74,8 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, SocketA
             &config.registry.public_url,
         )),
         vex: Arc::default(),
+        idempotency: stores::idempotency(config).await?,
+        cors: Arc::new(config.cors.origins.clone()),
     };
     let listener = TcpListener::bind(config.listen)
         .await

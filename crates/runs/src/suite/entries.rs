@@ -9,6 +9,7 @@ use export_contract::webhook::{Attempt, Delivery, DeliveryState, Webhook, Webhoo
 use export_contract::{RunId, TenantId, Timestamp, Version};
 
 use super::{Stores, at};
+use crate::idempotency::IdempotencyStore;
 use crate::schedule::ScheduleStore;
 use crate::webhook::{KeptWebhook, WebhookStore};
 
@@ -19,6 +20,8 @@ pub trait EntryStores: Stores {
     async fn schedules(&self) -> Arc<dyn ScheduleStore>;
     /// Another handle on the webhooks of the same ledger.
     async fn webhooks(&self) -> Arc<dyn WebhookStore>;
+    /// Another handle on the keys of requests of the same ledger.
+    async fn idempotency(&self) -> Arc<dyn IdempotencyStore>;
 }
 
 /// Makes one `#[tokio::test]` of each promise, as [`conformance_tests!`](crate::conformance_tests) does; `$stores` gives
@@ -39,6 +42,11 @@ macro_rules! entry_conformance_tests {
             webhooks: a_delivery_is_written_once_and_changed_by_one_writer_at_a_time,
             webhooks: deliveries_are_listed_newest_first_and_found_when_somebody_must_see_to_them,
             webhooks: webhooks_and_deliveries_are_the_tenants_own,
+            idempotency: a_key_answers_the_same_once_it_is_settled,
+            idempotency: of_concurrent_requests_with_one_key_one_is_at_work,
+            idempotency: a_reservation_that_ran_out_is_taken_over_and_its_late_owner_changes_nothing,
+            idempotency: a_refused_request_frees_its_key,
+            idempotency: keys_are_the_tenants_own_and_are_forgotten_in_time,
         );
     };
 }
