@@ -111,7 +111,7 @@ pub(crate) async fn once(
     match store.settle(&reserved, state).await {
         Ok(true) => {}
         Ok(false) => {
-            tracing::warn!(tenant = %session.tenant, operation = asked.operation, "an idempotency key ran out under its request")
+            tracing::warn!(tenant = %session.tenant, operation = asked.operation, "an idempotency key ran out under its request");
         }
         // The effect is there: the answer counts, and a repetition within the lease is told to wait.
         Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "an idempotency key is not settled"),

@@ -127,7 +127,7 @@ pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Respons
         let mut address = format!("/api/export/runs?cursor={next}&limit={limit}");
         for name in ["status", "profile"] {
             if let Some(value) = query.get(name) {
-                address.push_str(&format!("&{name}={value}"));
+                address = format!("{address}&{name}={value}");
             }
         }
         next_page(&mut response, &address);

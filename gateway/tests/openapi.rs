@@ -56,25 +56,27 @@ fn events_headers_and_scopes_are_those_that_are_frozen() {
     is_as_committed("openapi.frozen.json", &openapi::frozen());
 }
 
+/// Counts the references in a document.
+fn walk(value: &Value, found: &mut BTreeMap<String, usize>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value.as_str() {
+                    Some(target) if name == "$ref" => *found.entry(target.to_owned()).or_default() += 1,
+                    _ => walk(value, found),
+                }
+            }
+        }
+        Value::Array(entries) => entries.iter().for_each(|entry| walk(entry, found)),
+        _ => {}
+    }
+}
+
 /// Every reference leads somewhere, and nothing stands there that nobody refers to.
 #[test]
 fn every_schema_is_there_and_referred_to() {
     let document = openapi::document();
     let mut found = BTreeMap::new();
-    fn walk(value: &Value, found: &mut BTreeMap<String, usize>) {
-        match value {
-            Value::Object(members) => {
-                for (name, value) in members {
-                    match value.as_str() {
-                        Some(target) if name == "$ref" => *found.entry(target.to_owned()).or_default() += 1,
-                        _ => walk(value, found),
-                    }
-                }
-            }
-            Value::Array(entries) => entries.iter().for_each(|entry| walk(entry, found)),
-            _ => {}
-        }
-    }
     walk(&document, &mut found);
     for target in found.keys() {
         assert!(document.pointer(target.strip_prefix('#').unwrap()).is_some(), "{target} leads nowhere");

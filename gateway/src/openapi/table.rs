@@ -99,6 +99,7 @@ fn others() -> Vec<Operation> {
             .answers(of_authority(400, "The request is not one for a token, or names a scope that the client lacks."))
             .answers(of_authority(401, "The client is unknown, or that is not its secret."))
             .answers(Answer::bytes(404, &["application/problem+json"], "This gateway issues no tokens."))
+            .answers(Answer::bytes(406, &["application/problem+json"], "The request accepts no JSON."))
             .answers(Answer::bytes(413, &["application/problem+json"], "The body is too large."))
             .answers(of_authority(500, "The token cannot be signed."))
             .with_own_refusals(),

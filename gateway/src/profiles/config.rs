@@ -224,7 +224,7 @@ fn path(at: &Location) -> String {
                 path.push('.');
                 path.push_str(&name);
             }
-            LocationSegment::Index(index) => path.push_str(&format!("[{index}]")),
+            LocationSegment::Index(index) => path = format!("{path}[{index}]"),
         }
     }
     path

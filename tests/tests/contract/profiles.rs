@@ -98,7 +98,7 @@ async fn a_profile_keeps_its_revision_over_metadata_makes_one_of_a_configuration
     assert!(schema["properties"]["keepLast"].is_object());
     ctl(&["profile", "delete", "nightly"]).unwrap();
     let finished = export_tests::finish(&client, pending.id.as_str()).await.unwrap();
-    assert_eq!(finished.run.error_code.map(|code| code.as_str()), Some("ERR_EXPORT_EMPTY"));
+    assert_eq!(finished.run.error_code.map(export_contract::ErrorCode::as_str), Some("ERR_EXPORT_EMPTY"));
     assert_eq!(finished.run.profile_revision, 2);
     assert_eq!(api.get(NIGHTLY).await.unwrap().status(), StatusCode::NOT_FOUND);
     let kept = api.json(&format!("{NIGHTLY}?revision=r1")).await.unwrap();

@@ -53,7 +53,7 @@ async fn every_row_is_a_route_that_asks_who_calls_and_every_other_method_is_refu
             let is_open = operation["security"] == json!([]) || path.starts_with("/v2/");
             match status {
                 401 => {
-                    assert!(asks || !is_open || path == "/v2/token" || path == "/authority/token", "{method} {path}")
+                    assert!(asks || !is_open || path == "/v2/token" || path == "/authority/token", "{method} {path}");
                 }
                 _ => assert!(!asks || path.starts_with("/vex/"), "{method} {path} answers {status} to anybody"),
             }
