@@ -287,3 +287,18 @@ pub(crate) fn json_response(status: StatusCode, body: &impl Serialize) -> Respon
         Err(_) => Problem::new(ErrorCode::Internal, "the answer cannot be written").into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    #[test]
+    fn only_a_gateway_that_is_reached_over_tls_tells_browsers_to_stay_with_it() {
+        for secured in [false, true] {
+            let answer = super::guarded(http::StatusCode::OK, secured);
+            assert_eq!(answer.headers().contains_key(header::STRICT_TRANSPORT_SECURITY), secured);
+            assert!(answer.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+            assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+        }
+    }
+}

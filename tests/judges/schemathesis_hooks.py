@@ -155,7 +155,7 @@ def before_call(context, case, kwargs):
 def after_call(context, case, response):
     remember_nonce(response)
     COUNTS[str(response.status_code)] += 1
-    COUNTS[f"{case.operation.method.upper()} {case.operation.path}"] += 1
+    COUNTS[f"{response.status_code} {case.operation.method.upper()} {case.operation.path}"] += 1
 
 
 @atexit.register

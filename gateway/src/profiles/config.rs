@@ -33,6 +33,9 @@ static CHECKERS: LazyLock<BTreeMap<ProfileKind, Checker>> = LazyLock::new(|| {
 
 /// Applies `change` to `config` as a JSON merge patch (RFC 7396) and checks the result.
 pub(super) fn merged(config: &ProfileConfig, change: Value, kind: ProfileKind) -> Result<ProfileConfig, Problem> {
+    if change.is_null() {
+        return Ok(config.clone());
+    }
     let broken = || Problem::new(ErrorCode::Internal, "the profile cannot be written");
     let mut whole = serde_json::to_value(config).map_err(|_| broken())?;
     merge(&mut whole, change);

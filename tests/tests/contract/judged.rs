@@ -107,6 +107,10 @@ async fn no_request_is_answered_other_than_the_document_says_whoever_sends_it() 
             for status in ["200", "201", "202", "204", "400", "404", "409"] {
                 assert!(of(status) > 0, "never {status}: the requests do not get far");
             }
+            for made in ["profiles", "schedules", "webhooks"] {
+                let made = format!("201 POST /api/export/{made}");
+                assert!(counts.contains_key(&made), "never {made}");
+            }
         } else {
             assert!(of("401") > of("404"), "who calls is asked first");
             assert_eq!(of("201") + of("202") + of("204"), 0, "nothing is made for nobody");

@@ -77,8 +77,7 @@ async fn every_row_is_a_route_that_asks_who_calls_and_every_other_method_is_refu
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_say_what_may_be_done_with_them_and_pages_of_others_may_read_none() {
     let _turn = light().await;
-    let sections =
-        "[cors]\norigins = [\"https://console.example\"]\n[registry]\npublic_url = \"https://export.example\"\n";
+    let sections = "[cors]\norigins = [\"https://console.example\"]\n";
     let deployment = Deployment::start_with(export_tests::Setup::together(), "", sections).await.unwrap();
     let api = deployment.api().await.unwrap();
     let answer = api.get("/api/export/profiles").await.unwrap();
@@ -86,7 +85,7 @@ async fn answers_say_what_may_be_done_with_them_and_pages_of_others_may_read_non
     assert_eq!(header("cache-control").as_deref(), Some("no-store"));
     assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"));
     assert!(header("content-security-policy").unwrap().starts_with("default-src 'none'"));
-    assert!(header("strict-transport-security").is_some(), "the gateway is reached over TLS");
+    assert!(header("strict-transport-security").is_none(), "it is not reached over TLS");
     assert_eq!(header("access-control-allow-origin"), None);
     for (origin, allowed) in [("https://console.example", true), ("https://evil.example", false)] {
         let answer = api.request(Method::GET, "/api/export/profiles").header("origin", origin).send().await.unwrap();
