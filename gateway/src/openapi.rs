@@ -1,6 +1,6 @@
 //! The API as a table, and what is made of it: the OpenAPI document, the gate before the routes, and the frozen samples.
 //!
-//! A path or method without a row in [`table`] is not there: [`gate`] refuses it before any route is looked at. So the document
+//! A path or method without a row in [`table`] is not there: the gate refuses it before any route is looked at. So the document
 //! leaves out nothing that is served, and tests ask every row whether it is served.
 
 mod document;
