@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 CARGO ?= cargo
 phase := scripts/phase.sh
 
-.PHONY: help tools build demo test fmt clippy check-tests doc deny soak bench-json bench-bolt clean-data
+.PHONY: help tools build demo test fmt clippy check-tests doc deny soak soak-api bench-json bench-bolt clean-data
 
 help: ## Show this
 	@printf 'Export Center: vulnerability evidence in, reproducible signed bundles out.\n\n'
@@ -55,6 +55,10 @@ check-tests:
 soak: ## The tests of large size, whole: hours, and several GB of disk
 	@tools/install.sh demo test
 	EXPORT_TESTS_SOAK=1 $(CARGO) test --release --workspace --locked -- --include-ignored --nocapture
+
+soak-api: ## More than 20,000 requests that schemathesis makes of the API document: an hour
+	@tools/install.sh demo test
+	EXPORT_TESTS_SOAK=1 $(CARGO) test --workspace --locked --test contract -- --nocapture judged::
 
 bench-json: ## Our json:raw export against jq | zstd | sha256sum, and 1 against 2 adapt processes
 	@tools/install.sh demo bench

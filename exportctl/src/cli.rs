@@ -160,6 +160,24 @@ pub(crate) enum ProfileCommand {
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
     },
+    /// Delete a profile that no schedule makes runs of; the runs that were made of it stay.
+    Delete {
+        /// Its id.
+        profile: String,
+    },
+    /// List the revisions of a profile, newest first.
+    Revisions {
+        /// Its id.
+        profile: String,
+        /// At most so many, 1 to 200.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+    },
+    /// Print the JSON Schema of the configuration of a kind of profile.
+    Schema {
+        /// The kind, such as json:raw.
+        kind: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

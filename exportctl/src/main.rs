@@ -1,8 +1,8 @@
 //! `exportctl`: profiles, runs and bundles from the command line.
 
+mod api;
 mod approval;
 mod audit;
-mod api;
 mod bundle;
 mod cli;
 mod diff;

@@ -20,6 +20,21 @@ pub(crate) async fn profile(global: &Global, command: ProfileCommand) -> Result<
             return Ok(Exit::Ok);
         }
         ProfileCommand::Show { profile } => client.profile(&profile).await,
+        ProfileCommand::Delete { profile } => {
+            client.delete_profile(&profile).await.map_err(Failure::Client)?;
+            output::note(global, &format!("profile {profile} deleted"));
+            return Ok(Exit::Ok);
+        }
+        ProfileCommand::Revisions { profile, limit } => {
+            let page = client.profile_revisions(&profile, limit, None).await.map_err(Failure::Client)?;
+            output::list(global, &page.revisions, &["REVISION", "CREATED", "BY", "CONFIG"], revision_row);
+            return Ok(Exit::Ok);
+        }
+        ProfileCommand::Schema { kind } => {
+            let schema = client.config_schema(&kind).await.map_err(Failure::Client)?;
+            output::document(global, &schema, |schema| serde_json::to_string_pretty(schema).unwrap_or_default());
+            return Ok(Exit::Ok);
+        }
         ProfileCommand::Create { file } => client.create_profile(&document(&file)?).await,
         ProfileCommand::Update { profile, file } => client.update_profile(&profile, &document(&file)?).await,
     };
@@ -46,6 +61,16 @@ fn row(view: &ProfileView) -> Vec<String> {
         distribution(view),
         if view.supported { "yes" } else { "not yet" }.to_owned(),
         profile.name.clone(),
+    ]
+}
+
+fn revision_row(view: &ProfileView) -> Vec<String> {
+    let profile = &view.profile;
+    vec![
+        format!("r{}", profile.revision),
+        profile.created_at.to_string(),
+        profile.created_by.clone(),
+        serde_json::to_string(&profile.config).unwrap_or_default(),
     ]
 }
 

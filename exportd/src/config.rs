@@ -3,6 +3,7 @@
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
 mod authority;
+mod cors;
 mod cross_tenant;
 mod encryption;
 mod limits;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use self::authority::Authority;
+pub(crate) use self::cors::Cors;
 pub(crate) use self::cross_tenant::{Approver, CrossTenant};
 pub(crate) use self::encryption::Encryption;
 pub(crate) use self::limits::Limits;
@@ -108,6 +110,8 @@ pub(crate) struct Config {
     pub(crate) schedules: Schedules,
     /// Who is told of the ends of runs.
     pub(crate) webhooks: Webhooks,
+    /// Which pages may call from a browser.
+    pub(crate) cors: Cors,
 }
 
 impl Default for Config {
@@ -142,6 +146,7 @@ impl Default for Config {
             oci: Oci::default(),
             schedules: Schedules::default(),
             webhooks: Webhooks::default(),
+            cors: Cors::default(),
         }
     }
 }
@@ -248,6 +253,7 @@ impl Config {
         faults.extend(self.oci.faults(self.allow.distribution.contains(&DistributionKind::Oci)));
         faults.extend(self.schedules.faults());
         faults.extend(self.webhooks.faults());
+        faults.extend(self.cors.faults());
         faults
     }
 
@@ -373,6 +379,7 @@ mod tests {
             "oci",
             "schedules",
             "webhooks",
+            "cors",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");
         }

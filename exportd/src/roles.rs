@@ -162,8 +162,8 @@ pub(crate) async fn one(config: Config, role: Role) -> anyhow::Result<()> {
     let nats = stores::broker(&config).await?;
     let mut process = Process::start(config, nats).await?;
     let (parts, server) = match role {
-        Role::Gateway => gateway::add(&mut process).await.map(|(parts, address)| (parts, Some(address)))?,
-        role => (add(&mut process, role).await?, None),
+        Role::Gateway => Box::pin(gateway::add(&mut process)).await.map(|(parts, address)| (parts, Some(address)))?,
+        role => (Box::pin(add(&mut process, role)).await?, None),
     };
     let admin = process.admin(role.as_str(), parts.adapters, parts.probes).await?;
     say_ready(&serde_json::json!({
@@ -191,7 +191,7 @@ struct Parts {
 /// Builds a role and lets it work.
 async fn add(process: &mut Process, role: Role) -> anyhow::Result<Parts> {
     match role {
-        Role::Gateway => gateway::add(process).await.map(|(parts, _)| parts),
+        Role::Gateway => Box::pin(gateway::add(process)).await.map(|(parts, _)| parts),
         Role::Orchestrator => orchestrator::add(process).await,
         stage => stages::add(process, stage).await,
     }

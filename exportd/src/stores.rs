@@ -20,7 +20,8 @@ use export_evidence::pull::{HttpPeer, Peer, PeerCollection};
 use export_evidence::{EvidenceLedger, LedgerError, MongoLedger, SqliteLedger};
 use export_jetstream::{Credentials, Nats, Security, connect_securely};
 use export_runs::{
-    AuditStore, MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns, WebhookStore,
+    AuditStore, IdempotencyStore, MongoRuns, RetentionStore, RunStore, RunStoreError, ScheduleStore, SqliteRuns,
+    WebhookStore,
 };
 use export_signing::PublicKey;
 use export_webhooks::SecretKeeper;
@@ -107,6 +108,14 @@ pub(crate) async fn webhooks(config: &Config) -> anyhow::Result<Arc<dyn WebhookS
 pub(crate) fn local_authority(config: &Config) -> anyhow::Result<LocalAuthority> {
     let folder = config.path_or(&config.authority.folder, "authority");
     Ok(LocalAuthority::open(&folder, &config.authority.issuer, &config.authority.audience)?)
+}
+
+/// The keys of requests, which lie there too.
+pub(crate) async fn idempotency(config: &Config) -> anyhow::Result<Arc<dyn IdempotencyStore>> {
+    Ok(match config.store.driver {
+        StoreDriver::Sqlite => Arc::new(sqlite_runs(config)?),
+        StoreDriver::Mongodb => Arc::new(mongo_runs(config).await?),
+    })
 }
 
 /// What encrypts the secrets of webhooks: the same key for gateway and orchestrator, made on first use where no

@@ -18,7 +18,7 @@ use http::{Method, StatusCode, header};
 use warp::reply::Response;
 
 pub(crate) use self::actions::{Manner, of};
-pub(crate) use self::page::routes;
+pub(crate) use self::page::{AuditPage, routes};
 use self::recent::{Recent, hourly};
 use crate::problem::Problem;
 use crate::state::Gateway;

@@ -30,9 +30,13 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often the ledger is looked at without a signal, in case one was lost.
 const LOOK: Duration = Duration::from_secs(2);
 const PAGE: u32 = 200;
+/// The first line of a stream: milliseconds after which a client that lost it comes back.
+pub(crate) const RETRY: &str = "retry: 2000\n\n";
+/// What is sent in silence.
+pub(crate) const HEARTBEAT_LINE: &str = ": heartbeat\n\n";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     ServerSent,
     NdJson,
 }
@@ -99,7 +103,7 @@ async fn relay(
             stream::pending().boxed()
         }
     };
-    if form == Form::ServerSent && sender.send(Bytes::from_static(b"retry: 2000\n\n")).await.is_err() {
+    if form == Form::ServerSent && sender.send(Bytes::from_static(RETRY.as_bytes())).await.is_err() {
         return;
     }
     let mut quiet_since = Instant::now();
@@ -143,7 +147,7 @@ async fn relay(
         }
         if quiet_since.elapsed() >= HEARTBEAT {
             quiet_since = Instant::now();
-            let beat: &'static [u8] = if form == Form::ServerSent { b": heartbeat\n\n" } else { b"\n" };
+            let beat: &'static [u8] = if form == Form::ServerSent { HEARTBEAT_LINE.as_bytes() } else { b"\n" };
             if sender.send(Bytes::from_static(beat)).await.is_err() {
                 return;
             }
@@ -151,7 +155,7 @@ async fn relay(
     }
 }
 
-fn render_event(event: &RunEvent, form: Form) -> Bytes {
+pub(crate) fn render_event(event: &RunEvent, form: Form) -> Bytes {
     let data = serde_json::to_string(event).unwrap_or_default();
     Bytes::from(match form {
         Form::ServerSent => format!("id: {}\nevent: {}\ndata: {data}\n\n", event.ordinal, event.event_type.as_str()),
@@ -159,7 +163,7 @@ fn render_event(event: &RunEvent, form: Form) -> Bytes {
     })
 }
 
-fn render_tick(tick: &ProgressTick, form: Form) -> Bytes {
+pub(crate) fn render_tick(tick: &ProgressTick, form: Form) -> Bytes {
     let data = serde_json::to_string(tick).unwrap_or_default();
     Bytes::from(match form {
         Form::ServerSent => format!("event: {}\ndata: {data}\n\n", tick.step.as_str()),

@@ -10,7 +10,11 @@ mod brake;
 mod downloads;
 mod events;
 mod front;
+#[cfg(feature = "testing")]
+pub mod fuzzing;
+mod idempotency;
 mod links;
+pub mod openapi;
 pub mod problem;
 mod profiles;
 mod quota;
@@ -29,8 +33,8 @@ mod visit;
 mod webhooks;
 
 pub use audit::Audit;
-pub use rates::{Rate, Rates};
 pub use brake::Brake;
+pub use rates::{Rate, Rates};
 pub use registry::Registry;
 pub use routes::routes;
 pub use state::{Gateway, Limits, PublicKey};

@@ -3,13 +3,15 @@
 use export_authority::{Link, LinkRefused, MAX_LINK_SECONDS, Scope};
 use export_contract::{ErrorCode, RunId, TenantId, Timestamp};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use warp::reply::Response;
 
-use crate::authenticate::session;
+use crate::authenticate::{Session, session};
 use crate::downloads::{self, BUNDLE};
+use crate::idempotency::{Asked, Repeated, once};
 use crate::problem::Problem;
-use crate::request::Incoming;
+use crate::request::{Incoming, parse_json};
 use crate::routes::json_response;
 use crate::runs::find;
 use crate::state::{Gateway, now};
@@ -18,22 +20,27 @@ use crate::visit::Who;
 /// Seconds that a link is valid where the request does not say.
 const DEFAULT_SECONDS: u32 = 3_600;
 
-#[derive(Deserialize)]
+/// A link that somebody wants.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct Wanted {
+pub(crate) struct NewLink {
+    /// `bundle.tar`, or a file beside it.
     file: String,
+    /// Seconds for which it is valid.
+    #[schemars(range(min = 1, max = 604_800))]
     expires_in_seconds: u32,
 }
 
-impl Default for Wanted {
+impl Default for NewLink {
     fn default() -> Self {
         Self { file: BUNDLE.to_owned(), expires_in_seconds: DEFAULT_SECONDS }
     }
 }
 
-#[derive(Serialize)]
+/// A link that stands for a permission.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Made {
+pub(crate) struct MadeLink {
     /// Path on this gateway.
     path: String,
     /// The whole address, where the gateway knows how it is reached.
@@ -46,8 +53,15 @@ struct Made {
 /// Makes a link to a file of a finished run.
 pub(crate) async fn create(gateway: &Gateway, id: &str, mut request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Download).await?;
-    let run = find(gateway, &session, id).await?;
-    let wanted: Wanted = request.json(gateway.limits.body_bytes).await?;
+    request.query(&[])?;
+    let body = request.json_bytes(gateway.limits.body_bytes).await?;
+    let asked = Asked { operation: "createLink", target: id, body: &body };
+    once(gateway, &session, &request, asked, Repeated::Anew, sign(gateway, &session, id, &body)).await
+}
+
+async fn sign(gateway: &Gateway, session: &Session, id: &str, body: &[u8]) -> Result<Response, Problem> {
+    let wanted: NewLink = parse_json(body)?;
+    let run = find(gateway, session, id).await?;
     if !(1..=MAX_LINK_SECONDS).contains(&wanted.expires_in_seconds) {
         let detail = format!("expiresInSeconds: use 1 to {MAX_LINK_SECONDS} (seven days)");
         return Err(Problem::new(ErrorCode::InvalidRequest, detail));
@@ -63,7 +77,7 @@ pub(crate) async fn create(gateway: &Gateway, id: &str, mut request: Incoming) -
     // The link itself stays out of the log: whoever reads it could use it.
     tracing::info!(tenant = %link.tenant, run_id = %link.run, file = link.file, %expires_at, by = session.caller.subject, "link made");
     let url = gateway.registry.public_url().map(|base| format!("{base}{path}"));
-    Ok(json_response(StatusCode::CREATED, &Made { path, url, file: link.file, expires_at }))
+    Ok(json_response(StatusCode::CREATED, &MadeLink { path, url, file: link.file, expires_at }))
 }
 
 /// The file of a link.

@@ -1,10 +1,11 @@
 //! Answers that are not a success (RFC 9457, design D9).
 
-use export_contract::ErrorCode;
 use export_contract::selectors::SelectorError;
+use export_contract::{ErrorCode, Timestamp};
 use export_runs::RunStoreError;
 use export_runs::submit::SubmitError;
 use http::{HeaderName, HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use warp::reply::Response;
 
@@ -20,7 +21,7 @@ pub struct Problem {
 }
 
 /// A member of the request that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldError {
     /// Where, such as `selectors.window.last`.
     pub path: String,
@@ -28,17 +29,27 @@ pub struct FieldError {
     pub problem: String,
 }
 
-#[derive(Serialize)]
+/// What is not a success (RFC 9457).
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+#[schemars(rename = "Problem")]
+pub(crate) struct Document<'a> {
+    /// `urn:export-center:problem:` and the code.
     #[serde(rename = "type")]
     kind: String,
+    /// The status in words.
     title: &'a str,
+    /// HTTP status.
     status: u16,
+    /// What is wrong and what would be right, for people.
     detail: &'a str,
+    /// For programs.
     code: ErrorCode,
+    /// Finds the request in the log.
     trace_id: String,
-    timestamp: String,
+    /// When.
+    timestamp: Timestamp,
+    /// The members at fault, all of them.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
 }
@@ -80,7 +91,7 @@ impl Problem {
             detail: &self.detail,
             code: self.code,
             trace_id,
-            timestamp: now().to_string(),
+            timestamp: now(),
             errors: &self.errors,
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
@@ -145,7 +156,7 @@ impl From<export_blobs::BlobError> for Problem {
 }
 
 /// The one table of codes and statuses.
-fn status(code: ErrorCode) -> StatusCode {
+pub(crate) fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidRequest
         | ErrorCode::InvalidSelector
@@ -168,7 +179,11 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::RunConflict
         | ErrorCode::NotReady
         | ErrorCode::SnapshotChanged
-        | ErrorCode::IdempotencyInFlight => StatusCode::CONFLICT,
+        | ErrorCode::ProfileInUse
+        | ErrorCode::IdempotencyInFlight
+        | ErrorCode::IdempotencyDone => StatusCode::CONFLICT,
+        ErrorCode::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+        ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorCode::Pruned => StatusCode::GONE,
         ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,

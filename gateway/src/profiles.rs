@@ -1,40 +1,75 @@
 //! `/api/export/profiles`.
 
+pub(crate) mod config;
+mod patch;
+
 use std::collections::BTreeMap;
 
 use export_authority::Scope;
-use export_contract::profile::{Profile, ProfileConfig, ProfileError, ProfileKind};
+use export_canon::digesting::sha256;
+use export_contract::profile::{Profile, ProfileKind};
 use export_contract::{ErrorCode, ProfileId, Version};
-use export_runs::CreateOutcome;
-use http::StatusCode;
+use export_runs::{CreateOutcome, DeleteOutcome};
+use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use warp::reply::Response;
 
+use self::config::merged;
+use self::patch::ConfigPatch;
 use crate::authenticate::{Session, session};
+use crate::idempotency::{Asked, Repeated, once};
 use crate::problem::{FieldError, Problem};
-use crate::request::Incoming;
-use crate::routes::{created, json_response};
+use crate::request::{Incoming, bad_parameter, parse_json};
+use crate::routes::{json_response, located};
+use crate::runs::next_page;
 use crate::state::{Gateway, now};
 
 /// A profile as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProfileView {
+pub(crate) struct ProfileView {
     #[serde(flatten)]
     profile: Profile,
     /// Whether this deployment has an adapter for it.
     supported: bool,
 }
 
-#[derive(Deserialize)]
+/// One page of profiles.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProfilePage {
+    profiles: Vec<ProfileView>,
+    /// Begins the next page; absent at the end.
+    next_cursor: Option<String>,
+}
+
+/// One page of revisions of a profile.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RevisionPage {
+    /// Newest first.
+    revisions: Vec<ProfileView>,
+    /// Begins the next page; absent at the end.
+    next_cursor: Option<String>,
+}
+
+/// A profile that somebody wants.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NewProfile {
+pub(crate) struct NewProfile {
+    /// Made of the name where it is left out.
     id: Option<String>,
+    /// For people.
+    #[schemars(length(min = 1, max = 128))]
     name: String,
+    /// `json:raw` and so on; or `json`, with `variant`.
     kind: String,
+    /// `raw` and so on, where `kind` leaves it out.
     variant: Option<String>,
     #[serde(default)]
+    #[schemars(with = "Option<ConfigPatch>")]
     config: Value,
     #[serde(default)]
     description: String,
@@ -42,39 +77,82 @@ struct NewProfile {
     labels: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
+/// The members to change.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ProfileChange {
+pub(crate) struct ProfileChange {
+    #[schemars(length(min = 1, max = 128))]
     name: Option<String>,
     description: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    #[schemars(with = "Option<ConfigPatch>")]
     config: Option<Value>,
 }
 
 pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem> {
     let Session { tenant, .. } = session(gateway, &request, Scope::Read).await?;
-    request.query(&[])?;
-    let profiles: Vec<ProfileView> =
-        gateway.runs.profiles(&tenant).await?.into_iter().map(|profile| view(gateway, profile)).collect();
-    Ok(json_response(StatusCode::OK, &serde_json::json!({ "profiles": profiles })))
+    let query = request.query(&["cursor", "limit"])?;
+    let limit = Incoming::page_limit(&query)?;
+    let after = query.get("cursor").map(String::as_str).unwrap_or_default();
+    let mut profiles = gateway.runs.profiles(&tenant).await?;
+    profiles.retain(|profile| profile.id.as_str() > after);
+    let more = profiles.len() > limit as usize;
+    profiles.truncate(limit as usize);
+    let next_cursor = profiles.last().filter(|_| more).map(|profile| profile.id.to_string());
+    let profiles = profiles.into_iter().map(|profile| view(gateway, profile)).collect();
+    let page = ProfilePage { profiles, next_cursor };
+    Ok(paged(&page, page.next_cursor.as_deref(), "/api/export/profiles", limit))
+}
+
+/// Revisions of a profile, newest first.
+pub(crate) async fn revisions(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session(gateway, &request, Scope::Read).await?;
+    let query = request.query(&["cursor", "limit"])?;
+    let limit = Incoming::page_limit(&query)?;
+    let before = query.get("cursor").map(|text| revision_number("cursor", text)).transpose()?;
+    let profile = find(gateway, &session, id, None).await?;
+    let mut found = gateway.runs.profile_revisions(&session.tenant, &profile.id, before, limit + 1).await?;
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next_cursor = found.last().filter(|_| more).map(|profile| profile.revision.to_string());
+    let revisions = found.into_iter().map(|profile| view(gateway, profile)).collect();
+    let page = RevisionPage { revisions, next_cursor };
+    let path = format!("/api/export/profiles/{}/revisions", profile.id);
+    Ok(paged(&page, page.next_cursor.as_deref(), &path, limit))
+}
+
+fn paged(page: &impl Serialize, next: Option<&str>, path: &str, limit: u32) -> Response {
+    let mut response = json_response(StatusCode::OK, page);
+    if let Some(next) = next {
+        next_page(&mut response, &format!("{path}?cursor={next}&limit={limit}"));
+    }
+    response
+}
+
+fn revision_number(parameter: &str, text: &str) -> Result<u32, Problem> {
+    let number = text.strip_prefix('r').unwrap_or(text).parse();
+    number.map_err(|_| bad_parameter(parameter, format!("`{text}` is not a number such as 2 or r2")))
 }
 
 pub(crate) async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Read).await?;
     let query = request.query(&["revision"])?;
-    let revision = match query.get("revision") {
-        None => None,
-        Some(text) => Some(text.trim_start_matches('r').parse().map_err(|_| {
-            Problem::new(ErrorCode::InvalidRequest, format!("revision `{text}` is not a number such as 2 or r2"))
-        })?),
-    };
+    let revision = query.get("revision").map(|text| revision_number("revision", text)).transpose()?;
     let profile = find(gateway, &session, id, revision).await?;
-    Ok(json_response(StatusCode::OK, &view(gateway, profile)))
+    Ok(shown(StatusCode::OK, gateway, profile))
 }
 
 pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<Response, Problem> {
-    let Session { tenant, caller } = session(gateway, &request, Scope::ProfileManage).await?;
-    let wanted: NewProfile = request.json(gateway.limits.body_bytes).await?;
+    let session = session(gateway, &request, Scope::ProfileManage).await?;
+    request.query(&[])?;
+    let body = request.json_bytes(gateway.limits.body_bytes).await?;
+    let asked = Asked { operation: "createProfile", target: "", body: &body };
+    once(gateway, &session, &request, asked, Repeated::Same, make(gateway, &session, &body)).await
+}
+
+async fn make(gateway: &Gateway, session: &Session, body: &[u8]) -> Result<Response, Problem> {
+    let Session { tenant, caller } = session.clone();
+    let wanted: NewProfile = parse_json(body)?;
     let kind = parse_kind(&wanted.kind, wanted.variant.as_deref())?;
     check_name(&wanted.name)?;
     let id = wanted.id.clone().unwrap_or_else(|| slug(&wanted.name));
@@ -95,20 +173,25 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
     match gateway.runs.create_profile(&profile).await? {
         CreateOutcome::Created(profile) => {
             let path = format!("/api/export/profiles/{}", profile.id);
-            Ok(created(&path, &view(gateway, profile)))
+            Ok(located(&path, shown(StatusCode::CREATED, gateway, profile)))
         }
-        CreateOutcome::Existing(profile) => Ok(json_response(StatusCode::OK, &view(gateway, profile))),
+        CreateOutcome::Existing(profile) => Ok(shown(StatusCode::OK, gateway, profile)),
         CreateOutcome::Conflict => Err(Problem::new(
             ErrorCode::ProfileExists,
-            format!("profile `{}` exists with another content; PATCH it or choose another id", profile.id),
+            format!(
+                "profile `{}` exists with another content, or was deleted; PATCH it or choose another id",
+                profile.id
+            ),
         )),
     }
 }
 
 pub(crate) async fn update(gateway: &Gateway, id: &str, mut request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::ProfileManage).await?;
+    request.query(&[])?;
     let change: ProfileChange = request.json(gateway.limits.body_bytes).await?;
     let current = find(gateway, &session, id, None).await?;
+    check_match(&request, &current)?;
     let mut next = current.clone();
     if let Some(name) = change.name {
         check_name(&name)?;
@@ -134,7 +217,75 @@ pub(crate) async fn update(gateway: &Gateway, id: &str, mut request: Incoming) -
             format!("profile `{id}` was changed by another request; read it again and repeat"),
         ));
     }
-    Ok(json_response(StatusCode::OK, &view(gateway, next)))
+    Ok(shown(StatusCode::OK, gateway, next))
+}
+
+/// Deletes a profile of the tenant's own, unless a schedule makes runs of it.
+pub(crate) async fn delete(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
+    let session = session(gateway, &request, Scope::ProfileManage).await?;
+    request.query(&[])?;
+    let profile = find(gateway, &session, id, None).await?;
+    check_match(&request, &profile)?;
+    let schedules = gateway.schedules.schedules(&session.tenant).await?;
+    let users: Vec<&str> = schedules
+        .iter()
+        .filter(|schedule| schedule.profile_id == profile.id)
+        .map(|schedule| schedule.id.as_str())
+        .collect();
+    if !users.is_empty() {
+        let text = format!("schedules make runs of profile `{id}`: {}; delete or change them first", users.join(", "));
+        return Err(Problem::new(ErrorCode::ProfileInUse, text));
+    }
+    match gateway.runs.delete_profile(&session.tenant, &profile.id, &session.caller.subject, now()).await? {
+        DeleteOutcome::Deleted => {
+            tracing::info!(tenant = %session.tenant, profile = %profile.id, "profile deleted");
+            let mut response = Response::new(bytes::Bytes::new().into());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            Ok(response)
+        }
+        DeleteOutcome::BuiltIn => {
+            let text = format!("profile `{id}` is one of the six that every tenant has, and cannot be deleted");
+            Err(Problem::new(ErrorCode::ProfileInUse, text))
+        }
+        DeleteOutcome::NotFound => Err(absent(&session, id)),
+    }
+}
+
+/// Names a state of a profile.
+fn etag(profile: &Profile) -> String {
+    let state = serde_json::to_vec(profile).unwrap_or_default();
+    let digest: String = sha256(&state).hex().chars().take(32).collect();
+    format!("\"r{}-{digest}\"", profile.revision)
+}
+
+/// `If-Match` (RFC 9110 section 13.1.1).
+fn check_match(request: &Incoming, profile: &Profile) -> Result<(), Problem> {
+    let current = etag(profile);
+    let mut wanted = request.headers.get_all(header::IF_MATCH).iter().peekable();
+    let matches = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|tags| tags.split(',').map(str::trim).any(|tag| tag == "*" || tag == current))
+    };
+    if wanted.peek().is_none() || wanted.any(matches) {
+        return Ok(());
+    }
+    let text = format!(
+        "profile `{}` is in revision {}, as {current}, not what If-Match names; read it again",
+        profile.id, profile.revision
+    );
+    Err(Problem::new(ErrorCode::PreconditionFailed, text))
+}
+
+fn shown(status: StatusCode, gateway: &Gateway, profile: Profile) -> Response {
+    let tag = HeaderValue::from_str(&etag(&profile));
+    let mut response = json_response(status, &view(gateway, profile));
+    if let Ok(tag) = tag {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+fn absent(session: &Session, id: &str) -> Problem {
+    Problem::new(ErrorCode::ProfileNotFound, format!("no profile `{id}` for tenant `{}`", session.tenant))
 }
 
 /// The profile of the session's tenant, by id.
@@ -144,10 +295,8 @@ pub(crate) async fn find(
     id: &str,
     revision: Option<u32>,
 ) -> Result<Profile, Problem> {
-    let absent =
-        || Problem::new(ErrorCode::ProfileNotFound, format!("no profile `{id}` for tenant `{}`", session.tenant));
-    let parsed: ProfileId = id.parse().map_err(|_| absent())?;
-    gateway.runs.profile(&session.tenant, &parsed, revision).await?.ok_or_else(absent)
+    let parsed: ProfileId = id.parse().map_err(|_| absent(session, id))?;
+    gateway.runs.profile(&session.tenant, &parsed, revision).await?.ok_or_else(|| absent(session, id))
 }
 
 fn view(gateway: &Gateway, profile: Profile) -> ProfileView {
@@ -176,37 +325,6 @@ fn parse_kind(kind: &str, variant: Option<&str>) -> Result<ProfileKind, Problem>
         let known: Vec<&str> = ProfileKind::ALL.iter().map(|kind| kind.as_str()).collect();
         invalid("kind", format!("`{word}` is unknown; known are {}", known.join(", ")))
     })
-}
-
-/// Applies `change` to `config` as a JSON merge patch (RFC 7396) and checks the result.
-fn merged(config: &ProfileConfig, change: Value, kind: ProfileKind) -> Result<ProfileConfig, Problem> {
-    if change.is_null() {
-        return Ok(config.clone());
-    }
-    let mut whole =
-        serde_json::to_value(config).map_err(|_| Problem::new(ErrorCode::Internal, "the profile cannot be written"))?;
-    merge(&mut whole, change);
-    let config: ProfileConfig = serde_json::from_value(whole).map_err(|error| invalid("config", error.to_string()))?;
-    config.check().and_then(|()| config.check_for(kind)).map_err(|faults| {
-        let errors = faults.into_iter().map(|ProfileError { path, problem }| FieldError { path, problem }).collect();
-        Problem::new(ErrorCode::InvalidProfile, "the profile's configuration is out of bounds").with_errors(errors)
-    })?;
-    Ok(config)
-}
-
-fn merge(target: &mut Value, patch: Value) {
-    match (target, patch) {
-        (Value::Object(members), Value::Object(changes)) => {
-            for (name, change) in changes {
-                if change.is_null() {
-                    members.remove(&name);
-                } else {
-                    merge(members.entry(name).or_insert(Value::Null), change);
-                }
-            }
-        }
-        (target, patch) => *target = patch,
-    }
 }
 
 fn slug(name: &str) -> String {

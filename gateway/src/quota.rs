@@ -8,6 +8,7 @@ use export_contract::{ErrorCode, TenantId, Timestamp};
 use export_runs::quota::Day;
 use export_runs::{Exceeded, QuotaName, Quotas};
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
@@ -23,7 +24,7 @@ use crate::state::{Gateway, now};
 const SOON: u64 = 30;
 
 /// A quota, and what is left of it. No limit: there is no end to it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct QuotaView {
     name: &'static str,
@@ -34,9 +35,10 @@ struct QuotaView {
     resets_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+/// The quotas of a tenant.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct QuotasView<'a> {
+pub(crate) struct QuotasView<'a> {
     tenant: &'a TenantId,
     quotas: Vec<QuotaView>,
     /// Running runs by kind that there may be at once, where a kind has a cap of its own.

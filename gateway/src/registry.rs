@@ -72,6 +72,11 @@ impl Registry {
         format!("{}://{host}", self.scheme)
     }
 
+    /// Whether clients reach this gateway over TLS.
+    pub(crate) fn is_secured(&self) -> bool {
+        self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
+    }
+
     /// Where clients reach this gateway, where that is known.
     pub(crate) fn public_url(&self) -> Option<&str> {
         self.public_url.as_deref()

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 use warp::Filter;
 
-use crate::problem::Problem;
+use crate::problem::{FieldError, Problem};
 use crate::visit::Visit;
 
 type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
@@ -21,6 +21,11 @@ type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send +
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// Most bytes of a refused body that are read for the sake of the answer.
 const MAX_PASSED_OVER: usize = 8 << 20;
+
+/// Entries of a page that names no number.
+const DEFAULT_PAGE: u32 = 50;
+/// Most entries of a page.
+const MAX_PAGE: u32 = 200;
 
 /// A request whose route is known.
 pub(crate) struct Incoming {
@@ -110,6 +115,11 @@ impl Incoming {
 
     /// The body as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
+        parse_json(&self.json_bytes(limit).await?)
+    }
+
+    /// The body, which says that it is JSON.
+    pub(crate) async fn json_bytes(&mut self, limit: usize) -> Result<Bytes, Problem> {
         let media =
             self.header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         if media != "application/json" && !media.ends_with("+json") {
@@ -118,8 +128,7 @@ impl Incoming {
                 format!("the body must be `application/json`, the request says `{media}`"),
             ));
         }
-        let body = self.bytes(limit).await?;
-        parse_json(&body)
+        self.bytes(limit).await
     }
 
     /// The query as pairs, whatever they are: names may come more than once.
@@ -140,6 +149,19 @@ impl Incoming {
         }
         Ok(pairs.into_iter().collect())
     }
+
+    /// Entries that a page is to have.
+    pub(crate) fn page_limit(query: &BTreeMap<String, String>) -> Result<u32, Problem> {
+        let Some(text) = query.get("limit") else { return Ok(DEFAULT_PAGE) };
+        let limit = text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
+        limit.ok_or_else(|| bad_parameter("limit", format!("`{text}` is not a number from 1 to {MAX_PAGE}")))
+    }
+}
+
+/// A query parameter that cannot be read.
+pub(crate) fn bad_parameter(name: &str, problem: String) -> Problem {
+    Problem::new(ErrorCode::InvalidRequest, format!("query parameter `{name}` is not valid"))
+        .with_errors(vec![FieldError { path: name.to_owned(), problem }])
 }
 
 /// Reads JSON and names line and column of the first fault.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 
 use export_contract::ErrorCode;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use warp::filters::BoxedFilter;
 use warp::reject::Rejection;
@@ -14,13 +14,20 @@ use warp::{Filter, Reply};
 use crate::authenticate::NONCE;
 use crate::problem::Problem;
 use crate::request::{Incoming, incoming};
-use crate::state::{Gateway, now};
-use crate::{admin, audit, downloads, events, links, profiles, quota, registry, runs, schedules, token, vex, webhooks};
+use crate::state::{Gateway, KeyList, now};
+use crate::{
+    admin, audit, downloads, events, links, openapi, profiles, quota, registry, runs, schedules, token, vex, webhooks,
+};
 
 /// The whole API as one filter that never rejects.
 pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + use<> {
-    profile_routes(gateway)
+    let cors = gateway.cors.clone();
+    let answers = openapi::gate(gateway)
+        .or(profile_routes(gateway))
+        .unify()
         .or(run_routes(gateway))
+        .unify()
+        .or(document_routes(gateway))
         .unify()
         .or(schedules::routes(gateway))
         .unify()
@@ -44,31 +51,57 @@ pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,),
         .map({
             let gateway = gateway.clone();
             move |reply| guarded(&gateway, reply)
-        })
+        });
+    warp::header::headers_cloned()
+        .and(answers)
+        .map(move |headers: HeaderMap, response| openapi::judge_origin(&headers, &cors, response))
+}
+
+fn document_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
+    let document = path(&["openapi.json"])
+        .and(warp::path::end())
+        .and(reading())
+        .and(call(gateway, |_, r| async move { openapi::show(&r) }));
+    let config = path(&["api", "export", "schemas", "profile-config"])
+        .and(warp::path::param())
+        .and(warp::path::end())
+        .and(reading())
+        .and(state(gateway))
+        .then(|kind: String, _: Gateway, r: Incoming| async move { answer(openapi::config(&r, &kind)) });
+    document.or(config).unify().boxed()
 }
 
 fn profile_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
     let all = || path(&["api", "export", "profiles"]).and(warp::path::end());
     let one = || item("profiles", "");
-    let list = all().and(warp::get()).and(call(gateway, |g, r| async move { profiles::list(&g, r).await }));
+    let list = all().and(reading()).and(call(gateway, |g, r| async move { profiles::list(&g, r).await }));
     let create = all().and(warp::post()).and(call(gateway, |g, r| async move { profiles::create(&g, r).await }));
     let show = one()
-        .and(warp::get())
+        .and(reading())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(profiles::show(&g, &id, r).await) });
     let update = one()
         .and(warp::patch())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(profiles::update(&g, &id, r).await) });
-    list.or(create).unify().or(show).unify().or(update).unify().boxed()
+    let delete = one()
+        .and(warp::delete())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(profiles::delete(&g, &id, r).await) });
+    let revisions = item("profiles", "revisions")
+        .and(reading())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(profiles::revisions(&g, &id, r).await) });
+    let changes = update.or(delete).unify();
+    list.or(create).unify().or(show).unify().or(changes).unify().or(revisions).unify().boxed()
 }
 
 fn run_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
     let all = || path(&["api", "export", "runs"]).and(warp::path::end());
     let create = all().and(warp::post()).and(call(gateway, |g, r| async move { runs::create(&g, r).await }));
-    let list = all().and(warp::get()).and(call(gateway, |g, r| async move { runs::list(&g, r).await }));
+    let list = all().and(reading()).and(call(gateway, |g, r| async move { runs::list(&g, r).await }));
     let show = item("runs", "")
-        .and(warp::get())
+        .and(reading())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(runs::show(&g, &id, r).await) });
     let cancel = item("runs", "cancel")
@@ -124,31 +157,32 @@ fn download_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
 }
 
 /// Methods that only read: what answers `HEAD` leaves out the body.
-fn reading() -> BoxedFilter<()> {
+pub(crate) fn reading() -> BoxedFilter<()> {
     warp::get().or(warp::head()).unify().boxed()
 }
 
 fn key_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
     let end = warp::path::end;
-    let keys = path(&["api", "export", "keys"]).and(end()).and(warp::get()).and(call(gateway, |g, _| async move {
-        Ok(json_response(StatusCode::OK, &serde_json::json!({ "keys": g.keys })))
-    }));
+    let keys = path(&["api", "export", "keys"])
+        .and(end())
+        .and(reading())
+        .and(call(gateway, |g, _| async move { Ok(json_response(StatusCode::OK, &KeyList { keys: g.keys })) }));
     let issue = path(&["authority", "token"])
         .and(end())
         .and(warp::post())
         .and(call(gateway, |g, r| async move { token::issue(&g, r).await }));
     let jwks = path(&["authority", "jwks.json"])
         .and(end())
-        .and(warp::get())
+        .and(reading())
         .and(call(gateway, |g, _| async move { token::keys(&g) }));
     keys.or(issue).unify().or(jwks).unify().boxed()
 }
 
 fn health_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
-    let live = path(&["health", "live"]).and(warp::path::end()).and(warp::get()).map(admin::live);
+    let live = path(&["health", "live"]).and(warp::path::end()).and(reading()).map(admin::live);
     let ready = path(&["health", "ready"])
         .and(warp::path::end())
-        .and(warp::get())
+        .and(reading())
         .and(call(gateway, |g, _| async move { Ok(g.health.answer().await) }));
     live.or(ready).unify().boxed()
 }
@@ -233,23 +267,41 @@ async fn refused(rejection: Rejection) -> Result<Response, Infallible> {
     Ok(problem.into_response())
 }
 
-/// Headers that every answer carries.
+/// Headers that every answer of the API carries.
 pub(crate) fn guarded(gateway: &Gateway, reply: impl Reply) -> Response {
-    let mut response = reply.into_response();
-    let headers = response.headers_mut();
+    let mut response = hardened(reply, gateway.registry.is_secured());
     // Whoever has the nonce of now need not be asked to come again (RFC 9449 section 8.2).
     if let Some(nonce) = gateway.proofs.nonce_to_offer(now()).and_then(|nonce| HeaderValue::from_str(&nonce).ok()) {
-        headers.entry(NONCE).or_insert(nonce);
+        response.headers_mut().entry(NONCE).or_insert(nonce);
     }
+    response
+}
+
+/// What browsers are told; `secured` says that the gateway is reached over TLS.
+fn hardened(reply: impl Reply, secured: bool) -> Response {
+    let mut response = reply.into_response();
+    let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Nothing that is served is a page: whatever a browser takes for one loads nothing and stands in no frame.
+    let policy =
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
+    if secured {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+    }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 /// The JSON answer to a request that made something, with its address (RFC 9110 section 15.3.2).
 pub(crate) fn created(path: &str, body: &impl Serialize) -> Response {
-    let mut response = json_response(StatusCode::CREATED, body);
+    located(path, json_response(StatusCode::CREATED, body))
+}
+
+/// The same answer with the address of what was made.
+pub(crate) fn located(path: &str, mut response: Response) -> Response {
     if let Ok(location) = HeaderValue::from_str(path) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -266,5 +318,20 @@ pub(crate) fn json_response(status: StatusCode, body: &impl Serialize) -> Respon
             response
         }
         Err(_) => Problem::new(ErrorCode::Internal, "the answer cannot be written").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    #[test]
+    fn only_a_gateway_that_is_reached_over_tls_tells_browsers_to_stay_with_it() {
+        for secured in [false, true] {
+            let answer = super::hardened(http::StatusCode::OK, secured);
+            assert_eq!(answer.headers().contains_key(header::STRICT_TRANSPORT_SECURITY), secured);
+            assert!(answer.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+            assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+        }
     }
 }

@@ -13,21 +13,25 @@ use export_runs::schedule::KEY_PREFIX;
 use export_runs::submit::{self, RunRequester, RunWanted};
 use export_runs::{CancelOutcome, RunFilter, SubmitOutcome, Submitted};
 use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use warp::reply::Response;
 
 use crate::authenticate::{Session, session};
+use crate::idempotency::{Asked, Repeated, key, once};
 use crate::problem::{FieldError, Problem};
 use crate::quota;
-use crate::request::{Incoming, parse_json};
+use crate::request::{Incoming, bad_parameter, parse_json};
 use crate::routes::json_response;
 use crate::state::{Gateway, new_id, now};
 use crate::visit::correlation;
 
-#[derive(Deserialize)]
+/// A run that somebody wants.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NewRun {
+pub(crate) struct NewRun {
+    /// The profile, its newest revision; `json:raw` is taken for `json-raw`.
     profile_id: String,
     #[serde(default)]
     selectors: SelectorRequest,
@@ -35,6 +39,7 @@ struct NewRun {
     options: RunOptions,
     /// What lets it read the evidence of other tenants: a DSSE envelope.
     #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     approval: Option<Box<RawValue>>,
 }
 
@@ -42,24 +47,28 @@ struct NewRun {
 type Approved = Option<(RunApproval, BTreeSet<TenantId>)>;
 
 /// A run as the API shows it, with the addresses that belong to it.
-#[derive(Serialize)]
-struct RunView {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct RunView {
     #[serde(flatten)]
     run: Run,
+    /// Paths on the gateway.
     links: BTreeMap<&'static str, String>,
 }
 
-/// Longest `Idempotency-Key`.
-const MAX_KEY: usize = 255;
+/// One page of runs.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunPage {
+    runs: Vec<RunView>,
+    /// Begins the next page; absent at the end.
+    next_cursor: Option<String>,
+}
 
 pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Run).await?;
-    let key = idempotency_key(&request)?;
-    let media = request.header("content-type").is_some_and(|media| media.contains("json"));
-    if !media {
-        return Err(Problem::new(ErrorCode::UnsupportedMedia, "the body must be `application/json`"));
-    }
-    let body = request.bytes(gateway.limits.body_bytes).await?;
+    request.query(&[])?;
+    let key = run_key(&request)?;
+    let body = request.json_bytes(gateway.limits.body_bytes).await?;
     let wanted: NewRun = parse_json(&body)?;
     let requested_at = now();
     let id = new_id();
@@ -132,58 +141,57 @@ fn approved(gateway: &Gateway, session: &Session, wanted: &NewRun, now: Timestam
 pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem> {
     let Session { tenant, .. } = session(gateway, &request, Scope::Read).await?;
     let query = request.query(&["status", "profile", "cursor", "limit"])?;
-    let bad = |name: &str, problem: String| {
-        Problem::new(ErrorCode::InvalidRequest, format!("query parameter `{name}` is not valid"))
-            .with_errors(vec![FieldError { path: name.to_owned(), problem }])
-    };
-    let limit = match query.get("limit") {
-        None => 50,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=200).contains(limit))
-            .ok_or_else(|| bad("limit", format!("`{text}` is not a number from 1 to 200")))?,
-    };
+    let limit = Incoming::page_limit(&query)?;
     let filter = RunFilter {
         status: query
             .get("status")
             .map(|text| text.parse())
             .transpose()
-            .map_err(|error: export_contract::run::UnknownStatus| bad("status", error.to_string()))?,
+            .map_err(|error: export_contract::run::UnknownStatus| bad_parameter("status", error.to_string()))?,
         profile: query
             .get("profile")
             .map(|text| text.parse())
             .transpose()
-            .map_err(|error: export_contract::ids::ParseIdError| bad("profile", error.to_string()))?,
+            .map_err(|error: export_contract::ids::ParseIdError| bad_parameter("profile", error.to_string()))?,
         before: query
             .get("cursor")
             .map(|text| text.parse())
             .transpose()
-            .map_err(|error: export_contract::ids::ParseIdError| bad("cursor", error.to_string()))?,
+            .map_err(|error: export_contract::ids::ParseIdError| bad_parameter("cursor", error.to_string()))?,
         limit,
     };
     let page = gateway.runs.runs(&tenant, &filter).await?;
     let next = page.runs.last().filter(|_| page.more).map(|run| run.id.to_string());
     let runs: Vec<RunView> = page.runs.into_iter().map(view).collect();
-    let mut response = json_response(StatusCode::OK, &serde_json::json!({ "runs": runs, "nextCursor": next }));
-    if let Some(next) = next
-        && let Ok(link) =
-            HeaderValue::from_str(&format!("</api/export/runs?cursor={next}&limit={limit}>; rel=\"next\""))
-    {
-        response.headers_mut().insert(http::header::LINK, link);
+    let mut response = json_response(StatusCode::OK, &RunPage { runs, next_cursor: next.clone() });
+    if let Some(next) = next {
+        let mut address = format!("/api/export/runs?cursor={next}&limit={limit}");
+        for name in ["status", "profile"] {
+            if let Some(value) = query.get(name) {
+                address = format!("{address}&{name}={value}");
+            }
+        }
+        next_page(&mut response, &address);
     }
     Ok(response)
 }
 
 pub(crate) async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Read).await?;
+    request.query(&[])?;
     let run = find(gateway, &session, id).await?;
     Ok(json_response(StatusCode::OK, &view(run)))
 }
 
 pub(crate) async fn cancel(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Run).await?;
-    let absent = || not_found(id, &session);
+    request.query(&[])?;
+    let asked = Asked { operation: "cancelRun", target: id, body: &[] };
+    once(gateway, &session, &request, asked, Repeated::Same, end(gateway, &session, id)).await
+}
+
+async fn end(gateway: &Gateway, session: &Session, id: &str) -> Result<Response, Problem> {
+    let absent = || not_found(id, session);
     let parsed: RunId = id.parse().map_err(|_| absent())?;
     match gateway.runs.cancel(&session.tenant, &parsed, &session.caller.subject, now()).await? {
         CancelOutcome::Cancelled(run) | CancelOutcome::AlreadyCancelled(run) => {
@@ -229,19 +237,18 @@ fn view(mut run: Run) -> RunView {
     RunView { run, links }
 }
 
-fn idempotency_key(request: &Incoming) -> Result<Option<String>, Problem> {
-    let Some(key) = request.header("idempotency-key") else {
-        return Ok(None);
-    };
-    if key.is_empty() || key.len() > MAX_KEY {
-        return Err(Problem::new(
-            ErrorCode::InvalidRequest,
-            format!("Idempotency-Key must have 1 to {MAX_KEY} characters"),
-        ));
+/// Names the next page of a list (RFC 8288).
+pub(crate) fn next_page(response: &mut Response, address: &str) {
+    if let Ok(link) = HeaderValue::from_str(&format!("<{address}>; rel=\"next\"")) {
+        response.headers_mut().insert(http::header::LINK, link);
     }
-    if key.starts_with(KEY_PREFIX) {
+}
+
+fn run_key(request: &Incoming) -> Result<Option<String>, Problem> {
+    let key = key(request)?;
+    if key.as_ref().is_some_and(|key| key.starts_with(KEY_PREFIX)) {
         let problem = format!("an Idempotency-Key must not begin with `{KEY_PREFIX}`: such are the keys of schedules");
         return Err(Problem::new(ErrorCode::InvalidRequest, problem));
     }
-    Ok(Some(key.to_owned()))
+    Ok(key)
 }

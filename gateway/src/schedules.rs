@@ -8,15 +8,17 @@ use export_contract::{ErrorCode, ProfileId, ScheduleId, Timestamp, Version};
 use export_runs::schedule::{DEFAULT_GRACE_MINUTES, MAX_GRACE_MINUTES, MAX_SCHEDULES, Times};
 use export_runs::submit::{self, RunWanted};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use crate::authenticate::{Session, session, session_with};
+use crate::idempotency::{Asked, Repeated, once};
 use crate::problem::{FieldError, Problem};
-use crate::request::Incoming;
-use crate::routes::{answer, call, created, item, json_response, path, state};
+use crate::request::{Incoming, parse_json};
+use crate::routes::{answer, call, created, item, json_response, path, reading, state};
 use crate::state::{Gateway, now};
 
 /// Who may change schedules: they decide what is exported, and have it exported.
@@ -25,17 +27,24 @@ const TO_CHANGE: [Scope; 2] = [Scope::Run, Scope::ProfileManage];
 const UPCOMING: usize = 5;
 
 /// A schedule as the API shows it.
-#[derive(Serialize)]
-struct ScheduleView {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ScheduleView {
     #[serde(flatten)]
     schedule: Schedule,
     /// The next due times.
     upcoming: Vec<Timestamp>,
 }
 
-#[derive(Deserialize)]
+/// The schedules of a tenant.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ScheduleList {
+    schedules: Vec<ScheduleView>,
+}
+
+/// A schedule that somebody wants.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NewSchedule {
+pub(crate) struct NewSchedule {
     id: String,
     profile_id: String,
     cron: String,
@@ -67,9 +76,10 @@ fn default_grace() -> u32 {
     DEFAULT_GRACE_MINUTES
 }
 
-#[derive(Deserialize)]
+/// The members to change.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ScheduleChange {
+pub(crate) struct ScheduleChange {
     profile_id: Option<String>,
     cron: Option<String>,
     time_zone: Option<String>,
@@ -85,10 +95,10 @@ struct ScheduleChange {
 pub(crate) fn routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
     let all = || path(&["api", "export", "schedules"]).and(warp::path::end());
     let one = || item("schedules", "");
-    let list = all().and(warp::get()).and(call(gateway, |g, r| async move { list(&g, r).await }));
+    let list = all().and(reading()).and(call(gateway, |g, r| async move { list(&g, r).await }));
     let create = all().and(warp::post()).and(call(gateway, |g, r| async move { create(&g, r).await }));
     let show = one()
-        .and(warp::get())
+        .and(reading())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(show(&g, &id, r).await) });
     let update = one()
@@ -106,7 +116,7 @@ async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem>
     let Session { tenant, .. } = session(gateway, &request, Scope::Read).await?;
     request.query(&[])?;
     let schedules: Vec<ScheduleView> = gateway.schedules.schedules(&tenant).await?.into_iter().map(view).collect();
-    Ok(json_response(StatusCode::OK, &serde_json::json!({ "schedules": schedules })))
+    Ok(json_response(StatusCode::OK, &ScheduleList { schedules }))
 }
 
 async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
@@ -116,9 +126,16 @@ async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response
 }
 
 async fn create(gateway: &Gateway, mut request: Incoming) -> Result<Response, Problem> {
-    let Session { tenant, caller } = session_with(gateway, &request, &TO_CHANGE).await?;
+    let session = session_with(gateway, &request, &TO_CHANGE).await?;
     let dry = is_dry(&request)?;
-    let wanted: NewSchedule = request.json(gateway.limits.body_bytes).await?;
+    let body = request.json_bytes(gateway.limits.body_bytes).await?;
+    let asked = Asked { operation: "createSchedule", target: if dry { "dry" } else { "" }, body: &body };
+    once(gateway, &session, &request, asked, Repeated::Same, make(gateway, &session, &body, dry)).await
+}
+
+async fn make(gateway: &Gateway, session: &Session, body: &[u8], dry: bool) -> Result<Response, Problem> {
+    let Session { tenant, caller } = session.clone();
+    let wanted: NewSchedule = parse_json(body)?;
     let now = now();
     let schedule = Schedule {
         v: Version,

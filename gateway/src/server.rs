@@ -79,7 +79,8 @@ async fn serve_behind<F, R>(
                 }
             },
         };
-        let (routes, gateway, watcher, acceptor) = (routes.clone(), gateway.clone(), graceful.watcher(), acceptor.clone());
+        let (routes, gateway, watcher, acceptor) =
+            (routes.clone(), gateway.clone(), graceful.watcher(), acceptor.clone());
         tokio::spawn(async move {
             match acceptor {
                 None => {

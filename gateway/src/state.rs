@@ -10,8 +10,9 @@ use export_blobs::BlobStore;
 use export_contract::profile::ProfileKind;
 use export_contract::{RunId, Timestamp};
 use export_pipeline::{RunFeed, RunQueue};
-use export_runs::{QuotaRules, RunStore, ScheduleStore};
+use export_runs::{IdempotencyStore, QuotaRules, RunStore, ScheduleStore};
 use rand::Rng as _;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::admin::Health;
@@ -39,7 +40,7 @@ impl Default for Limits {
 }
 
 /// A key whose signatures stand on bundles.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PublicKey {
     /// Its id, as in the run's `bundle.keyId`.
@@ -54,6 +55,12 @@ pub struct PublicKey {
     /// When it signed for the last time, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
+}
+
+/// The keys as they are shown.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct KeyList {
+    pub(crate) keys: Vec<PublicKey>,
 }
 
 /// Everything that an endpoint may use.
@@ -105,6 +112,10 @@ pub struct Gateway {
     pub rates: Arc<Rates>,
     /// Where it is written who did what.
     pub audit: Audit,
+    /// What became of requests with an `Idempotency-Key`.
+    pub idempotency: Arc<dyn IdempotencyStore>,
+    /// Origins whose pages may call from a browser; none unless configured.
+    pub cors: Arc<BTreeSet<String>>,
 }
 
 impl Gateway {

@@ -10,15 +10,18 @@ use export_runs::webhook::MAX_WEBHOOKS;
 use export_runs::{KeptWebhook, WebhookStore};
 use export_webhooks::{AddressRules, SecretKeeper, WebhookSecret};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use crate::authenticate::{Session, session, session_with};
+use crate::idempotency::{Asked, Repeated, once};
 use crate::problem::{FieldError, Problem};
-use crate::request::Incoming;
-use crate::routes::{answer, call, created, item, json_response, path, state};
+use crate::request::{Incoming, parse_json};
+use crate::routes::{answer, call, created, item, json_response, path, reading, state};
+use crate::runs::next_page;
 use crate::state::{Gateway, new_id, now};
 
 /// Who may change webhooks: they decide who is told of runs.
@@ -37,9 +40,10 @@ pub struct Webhooks {
     pub rules: AddressRules,
 }
 
-#[derive(Deserialize)]
+/// A webhook that somebody wants.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NewWebhook {
+pub(crate) struct NewWebhook {
     url: String,
     #[serde(default = "every_event")]
     events: BTreeSet<WebhookEvent>,
@@ -52,30 +56,47 @@ fn every_event() -> BTreeSet<WebhookEvent> {
     WebhookEvent::OF_RUNS.into()
 }
 
-#[derive(Deserialize)]
+/// The members to change.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WebhookChange {
+pub(crate) struct WebhookChange {
     enabled: Option<bool>,
     events: Option<BTreeSet<WebhookEvent>>,
     description: Option<String>,
 }
 
 /// The only answer that has the secret.
-#[derive(Serialize)]
-struct MadeWebhook<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MadeWebhook")]
+pub(crate) struct MadeWebhook<'a> {
     #[serde(flatten)]
     webhook: &'a Webhook,
     secret: String,
+}
+
+/// The webhooks of a tenant.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct WebhookList {
+    webhooks: Vec<Webhook>,
+}
+
+/// One page of deliveries.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeliveryPage {
+    deliveries: Vec<Delivery>,
+    /// Begins the next page; absent at the end.
+    next_cursor: Option<String>,
 }
 
 /// The paths of webhooks.
 pub(crate) fn routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
     let all = || path(&["api", "export", "webhooks"]).and(warp::path::end());
     let one = || item("webhooks", "");
-    let list = all().and(warp::get()).and(call(gateway, |g, r| async move { list(&g, r).await }));
+    let list = all().and(reading()).and(call(gateway, |g, r| async move { list(&g, r).await }));
     let create = all().and(warp::post()).and(call(gateway, |g, r| async move { create(&g, r).await }));
     let show = one()
-        .and(warp::get())
+        .and(reading())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(show(&g, &id, r).await) });
     let update = one()
@@ -91,7 +112,7 @@ pub(crate) fn routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(test(&g, &id, r).await) });
     let deliveries = item("webhooks", "deliveries")
-        .and(warp::get())
+        .and(reading())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(deliveries(&g, &id, r).await) });
     let replay = path(&["api", "export", "webhooks"])
@@ -127,7 +148,7 @@ async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem>
     request.query(&[])?;
     let kept = gateway.webhooks.store.webhooks(&tenant).await?;
     let webhooks: Vec<Webhook> = kept.into_iter().map(|kept| kept.webhook).collect();
-    Ok(json_response(StatusCode::OK, &serde_json::json!({ "webhooks": webhooks })))
+    Ok(json_response(StatusCode::OK, &WebhookList { webhooks }))
 }
 
 async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
@@ -137,9 +158,16 @@ async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response
 }
 
 async fn create(gateway: &Gateway, mut request: Incoming) -> Result<Response, Problem> {
-    let Session { tenant, caller } = session_with(gateway, &request, &TO_CHANGE).await?;
+    let session = session_with(gateway, &request, &TO_CHANGE).await?;
     request.query(&[])?;
-    let wanted: NewWebhook = request.json(gateway.limits.body_bytes).await?;
+    let body = request.json_bytes(gateway.limits.body_bytes).await?;
+    let asked = Asked { operation: "createWebhook", target: "", body: &body };
+    once(gateway, &session, &request, asked, Repeated::Secret, make(gateway, &session, &body)).await
+}
+
+async fn make(gateway: &Gateway, session: &Session, body: &[u8]) -> Result<Response, Problem> {
+    let Session { tenant, caller } = session.clone();
+    let wanted: NewWebhook = parse_json(body)?;
     let profile_id: Option<ProfileId> = wanted
         .profile_id
         .map(|text| text.parse())
@@ -223,7 +251,12 @@ async fn delete(gateway: &Gateway, id: &str, request: Incoming) -> Result<Respon
 async fn test(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session_with(gateway, &request, &TO_CHANGE).await?;
     request.query(&[])?;
-    let webhook = find(gateway, &session, id).await?.webhook;
+    let asked = Asked { operation: "testWebhook", target: id, body: &[] };
+    once(gateway, &session, &request, asked, Repeated::Same, send_test(gateway, &session, id)).await
+}
+
+async fn send_test(gateway: &Gateway, session: &Session, id: &str) -> Result<Response, Problem> {
+    let webhook = find(gateway, session, id).await?.webhook;
     let now = now();
     let body = serde_json::json!({
         "type": WebhookEvent::Test, "timestamp": now, "data": { "tenant": webhook.tenant, "webhookId": webhook.id },
@@ -251,27 +284,30 @@ async fn test(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response
 async fn deliveries(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Read).await?;
     let query = request.query(&["cursor", "limit"])?;
-    let limit = match query.get("limit") {
-        None => 50,
-        Some(text) => text.parse().ok().filter(|limit| (1..=200).contains(limit)).ok_or_else(|| {
-            let problem = format!("`{text}` is not a number from 1 to 200");
-            Problem::new(ErrorCode::InvalidRequest, "query parameter `limit` is not valid")
-                .with_errors(vec![FieldError { path: "limit".to_owned(), problem }])
-        })?,
-    };
+    let limit = Incoming::page_limit(&query)?;
     let webhook = find(gateway, &session, id).await?.webhook;
     let before = query.get("cursor").map(String::as_str);
     let page = gateway.webhooks.store.deliveries(&session.tenant, &webhook.id, before, limit).await?;
     let next = page.deliveries.last().filter(|_| page.more).map(|delivery| delivery.id.clone());
-    let answer = serde_json::json!({ "deliveries": page.deliveries, "nextCursor": next });
-    Ok(json_response(StatusCode::OK, &answer))
+    let page = DeliveryPage { deliveries: page.deliveries, next_cursor: next.clone() };
+    let mut response = json_response(StatusCode::OK, &page);
+    if let Some(next) = next {
+        next_page(&mut response, &format!("/api/export/webhooks/{id}/deliveries?cursor={next}&limit={limit}"));
+    }
+    Ok(response)
 }
 
 /// Has a message sent again, from the first attempt on.
 async fn replay(gateway: &Gateway, id: &str, delivery: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session_with(gateway, &request, &TO_CHANGE).await?;
     request.query(&[])?;
-    let webhook = find(gateway, &session, id).await?.webhook;
+    let target = format!("{id}/{delivery}");
+    let asked = Asked { operation: "replayDelivery", target: &target, body: &[] };
+    once(gateway, &session, &request, asked, Repeated::Same, send_again(gateway, &session, id, delivery)).await
+}
+
+async fn send_again(gateway: &Gateway, session: &Session, id: &str, delivery: &str) -> Result<Response, Problem> {
+    let webhook = find(gateway, session, id).await?.webhook;
     if !webhook.enabled {
         return Err(Problem::new(ErrorCode::WebhookConflict, format!("webhook `{id}` is disabled; enable it first")));
     }

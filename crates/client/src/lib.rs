@@ -9,6 +9,7 @@ mod credentials;
 mod download;
 mod events;
 mod problem;
+mod profiles;
 mod proof;
 mod schedules;
 mod session;
@@ -17,7 +18,6 @@ mod webhooks;
 use std::sync::Arc;
 
 use export_contract::Timestamp;
-use export_contract::profile::Profile;
 use export_contract::run::{Run, RunOptions};
 use export_contract::selectors::SelectorRequest;
 use reqwest::header::CONTENT_TYPE;
@@ -36,6 +36,7 @@ pub use reqwest::Method;
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 pub use problem::{FieldProblem, ProblemDocument};
+pub use profiles::{ProfileView, RevisionPage};
 pub use proof::{CannotProve, ProofKey};
 pub use schedules::ScheduleView;
 pub use webhooks::{DeliveryPage, MadeWebhook};
@@ -81,19 +82,9 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused(problem) => problem.status == 503,
-            Self::LoginRefused(_) | Self::Proof(_) | Self::Unreadable { .. } => false,
+            Self::Credentials(_) | Self::LoginRefused(_) | Self::Proof(_) | Self::Unreadable { .. } => false,
         }
     }
-}
-
-/// A profile with whether the deployment makes it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProfileView {
-    /// The profile.
-    #[serde(flatten)]
-    pub profile: Profile,
-    /// Whether this deployment has an adapter for it.
-    pub supported: bool,
 }
 
 /// One page of runs.
@@ -134,11 +125,6 @@ pub struct NewRun {
     /// The signed approval that lets it read the evidence of other tenants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct ProfileList {
-    profiles: Vec<ProfileView>,
 }
 
 /// The answer to [`Client::call_any`], as its body comes in.
@@ -189,39 +175,6 @@ impl Client {
     /// When the authority refuses or cannot be reached.
     pub async fn login(&self) -> Result<(), ClientError> {
         self.token().await.map(|_| ())
-    }
-
-    /// Profiles of the tenant.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn profiles(&self) -> Result<Vec<ProfileView>, ClientError> {
-        let list: ProfileList = self.call("list profiles", Method::GET, "/api/export/profiles", None::<&()>).await?;
-        Ok(list.profiles)
-    }
-
-    /// One profile.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn profile(&self, id: &str) -> Result<ProfileView, ClientError> {
-        self.call("show a profile", Method::GET, &format!("/api/export/profiles/{id}"), None::<&()>).await
-    }
-
-    /// Creates a profile from its document.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn create_profile(&self, document: &serde_json::Value) -> Result<ProfileView, ClientError> {
-        self.call("create a profile", Method::POST, "/api/export/profiles", Some(document)).await
-    }
-
-    /// Changes a profile by a merge patch.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn update_profile(&self, id: &str, patch: &serde_json::Value) -> Result<ProfileView, ClientError> {
-        self.call("update a profile", Method::PATCH, &format!("/api/export/profiles/{id}"), Some(patch)).await
     }
 
     /// Submits a run. With an idempotency key the call may be repeated.

@@ -3,6 +3,7 @@
 //! An approval is a JSON document in a DSSE envelope (secure-systems-lab/dsse, version 1), signed by a person or a program whose key the deployment
 //! lists as an approver's. It permits runs of one tenant, of one profile, with exactly its selectors, until it expires.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::selectors::SelectorRequest;
@@ -16,7 +17,7 @@ pub const MAX_APPROVAL_SECONDS: i64 = 90 * 86_400;
 pub const MAX_REASON: usize = 1_000;
 
 /// What an approver signs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Approval {
     /// Schema version.
@@ -36,7 +37,7 @@ pub struct Approval {
 }
 
 /// The approval that a run was submitted with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunApproval {
     /// The name under which the deployment lists the approver.

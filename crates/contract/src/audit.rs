@@ -1,5 +1,6 @@
 //! The audit log: who did what, and whether it was allowed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{ErrorCode, TenantId, Timestamp, Version};
@@ -7,7 +8,7 @@ use crate::{ErrorCode, TenantId, Timestamp, Version};
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
         /// What somebody did.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum AuditAction { $($(#[$doc])* #[serde(rename = $text)] $name,)+ }
 
         impl AuditAction {
@@ -92,7 +93,7 @@ impl std::str::FromStr for AuditAction {
 pub struct UnknownAction(String);
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AuditOutcome {
     /// It was about to be done. Where an entry still says so, the process stopped before it could say what came of it:
@@ -116,7 +117,7 @@ impl AuditOutcome {
 }
 
 /// An entry of the audit log. Never holds a token, a secret, or the query of an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
     /// Schema version of this document.

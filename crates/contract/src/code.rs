@@ -1,11 +1,12 @@
 //! The error codes of the REST API, run records and metrics.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
         /// A stable machine-readable reason. Which HTTP status a code has is the gateway's business.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum ErrorCode { $($(#[$doc])* #[serde(rename = $text)] $name,)+ }
 
         impl ErrorCode {
@@ -65,6 +66,14 @@ codes! {
     IdempotencyMismatch = "ERR_EXPORT_IDEMPOTENCY_MISMATCH",
     /// A request with this `Idempotency-Key` is still at work.
     IdempotencyInFlight = "ERR_EXPORT_IDEMPOTENCY_IN_FLIGHT",
+    /// A request with this `Idempotency-Key` was done, and its answer held a secret, which was not kept.
+    IdempotencyDone = "ERR_EXPORT_IDEMPOTENCY_DONE",
+    /// The resource is no longer what `If-Match` names.
+    PreconditionFailed = "ERR_EXPORT_PRECONDITION",
+    /// The request accepts no media type that the endpoint answers with.
+    NotAcceptable = "ERR_EXPORT_NOT_ACCEPTABLE",
+    /// The profile cannot be deleted: it is built in, or a schedule makes runs of it.
+    ProfileInUse = "ERR_EXPORT_PROFILE_IN_USE",
     /// A quota is used up.
     Quota = "ERR_EXPORT_QUOTA",
     /// A backing store or the broker does not answer; try again.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::ProfileKind;
@@ -19,7 +20,7 @@ pub const AAD_FORMAT: &str = "{runId}:{relativePath}";
 pub const NONCE_FORMAT: &str = "prefix(7) || chunk(u32be) || last(1)";
 
 /// How the bytes of a file are encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EncryptionMode {
     /// Each file is an age v1 file (<https://age-encryption.org/v1>), which any `age` reads.
@@ -47,7 +48,7 @@ impl EncryptionMode {
 }
 
 /// Which files are encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EncryptionScope {
     /// The files under `data/`.
@@ -85,7 +86,7 @@ impl EncryptionScope {
 }
 
 /// What a profile asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Encryption {
     /// How.
@@ -93,6 +94,12 @@ pub struct Encryption {
     /// Who can decrypt: `age1…`, `awskms:KEY` (id, ARN or alias) or `vault:NAME`. Those that the deployment names for the tenant are added,
     /// so that none may stand here.
     #[serde(default)]
+    #[schemars(
+        length(max = 32),
+        inner(regex(
+            pattern = r"^(age1[02-9ac-hj-np-z]{58}|awskms:[A-Za-z0-9_./:-]{1,512}|vault:[A-Za-z0-9_.-]{1,512})$"
+        ))
+    )]
     pub recipients: BTreeSet<String>,
     /// Which files; absent: [`EncryptionScope::of`] the profile's kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]

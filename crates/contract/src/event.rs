@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Phase, RunRef};
@@ -10,7 +11,7 @@ use crate::{PartIndex, RunId, Timestamp};
 /// An entry of a run's timeline (`export_events`): a durable fact with a number.
 ///
 /// `ordinal` counts from 1 without gaps within a run and is the `id` of server-sent events (design D22).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunEvent {
     /// Number within the run, from 1, gapless.
@@ -35,7 +36,7 @@ pub struct RunEvent {
 }
 
 /// The names of events, as they stand in `event:` of SSE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum EventType {
     /// The run was written.
     #[serde(rename = "run.pending")]
@@ -153,7 +154,7 @@ impl EventType {
 }
 
 /// A sign of life while a part is written. Lossy: it has no number and is not kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressTick {
     /// Which run.
@@ -172,7 +173,7 @@ pub struct ProgressTick {
 }
 
 /// The names of progress ticks, as they stand in `event:` of SSE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ProgressStep {
     /// An adapter began a part.
     #[serde(rename = "adapter.start")]

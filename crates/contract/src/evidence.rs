@@ -3,13 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{Digest, TenantId, Timestamp};
 
 /// What a record is evidence of. The order of the variants is the order of files and parts in a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordKind {
     /// A vulnerability advisory (OSV, CVE 5, vendor forms).
@@ -67,13 +68,13 @@ impl FromStr for RecordKind {
 }
 
 /// A ledger position, rising per tenant from 1; 0 is before everything. A watermark is such a position (design D18).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Sequence(pub u64);
 
 /// The place of a record among those of its tenant and kind: ordered by subject, then document id, then source,
 /// each by its UTF-8 bytes (design D15, D16). No two visible records share a key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordKey {
     /// What the record speaks of: an advisory's id, a VEX document's first product, an SBOM's main component.

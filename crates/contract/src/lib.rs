@@ -19,6 +19,7 @@ pub mod refresh;
 pub mod retention;
 pub mod run;
 pub mod schedule;
+pub mod schema;
 pub mod selectors;
 pub mod timestamp;
 pub mod verification;

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::encryption::Encrypted;
@@ -266,7 +267,7 @@ pub struct LedgerSource {
 }
 
 /// A policy snapshot by id and digest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicySnapshotRef {
     /// Id at the policy engine.
@@ -304,7 +305,7 @@ impl PolicySnapshotRef {
 }
 
 /// All findings of a policy snapshot, by number and digest: a set whose findings were replaced is another one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FindingsRef {
     /// How many.
     pub count: u64,
@@ -424,7 +425,7 @@ pub struct Frame {
 }
 
 /// What was read from one source: a row of `export_inputs`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InputRange {
     /// Kind of the records.
@@ -589,7 +590,7 @@ pub struct RunDistributed {
 }
 
 /// One place where a bundle can be had: a row of `export_distributions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Distribution {
     /// How.

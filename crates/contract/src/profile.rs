@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::encryption::{Encryption, EncryptionScope};
 use crate::{ProfileId, RecordKind, TenantId, Timestamp, Version};
 
 /// The six bundles of the specification: kind and variant in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ProfileKind {
     /// Canonical JSON lines of raw evidence.
     #[serde(rename = "json:raw")]
@@ -103,7 +104,7 @@ impl fmt::Display for ProfileKind {
 }
 
 /// How a finished bundle is handed over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DistributionKind {
     /// The gateway's download endpoint.
@@ -132,7 +133,7 @@ impl DistributionKind {
 }
 
 /// How the lines of a bundle are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Frames {
     /// Many independent zstd frames with a seek table: parallel, resumable, seekable.
@@ -143,14 +144,16 @@ pub enum Frames {
 }
 
 /// Compression of `.jsonl.zst` files. The codec is always zstd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Compression {
     /// zstd level, 1 to 22.
+    #[schemars(range(min = 1, max = 22))]
     pub level: i32,
     /// One frame or many.
     pub frames: Frames,
     /// Plain bytes at which a frame closes, at the end of a record; 64 KiB to 64 MiB.
+    #[schemars(range(min = 65_536, max = 67_108_864))]
     pub chunk_bytes: u32,
 }
 
@@ -161,7 +164,7 @@ impl Default for Compression {
 }
 
 /// Whether a run needs a policy snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicySnapshotMode {
     /// A run without one fails in plan.
@@ -173,19 +176,22 @@ pub enum PolicySnapshotMode {
 }
 
 /// The configuration of a profile revision: everything that can change a bundle's bytes. Never edited in place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct ProfileConfig {
     /// The record kinds to export.
+    #[schemars(length(min = 1))]
     pub include: BTreeSet<RecordKind>,
     /// How lines are compressed.
     pub compression: Compression,
     /// How the bundle is handed over.
+    #[schemars(length(min = 1))]
     pub distribution: BTreeSet<DistributionKind>,
     /// Whether a run that selects nothing succeeds (design D11).
     pub allow_empty: bool,
     /// Records of one part; the cut depends on data alone, so that bytes do not depend on workers. 1 to 100,000.
+    #[schemars(range(min = 1, max = 100_000))]
     pub partition_records: u32,
     /// Whether a policy snapshot is taken.
     pub policy_snapshot_mode: PolicySnapshotMode,
@@ -205,10 +211,12 @@ pub struct ProfileConfig {
     pub attestation: bool,
     /// Days that distributions are kept; absent means for ever, unless `keepLast` is set. 1 to 3,650.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3_650))]
     pub retention_days: Option<u32>,
     /// Bundles of the profile that are kept, counted from the newest, whatever their age. Alone, older ones go when a newer one is
     /// made; with `retentionDays`, a bundle goes once both let go of it. 1 to 1,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
     pub keep_last: Option<u32>,
     /// Whether object storage keeps what it is given locked until `retentionDays` are over, against whom.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,9 +224,11 @@ pub struct ProfileConfig {
     /// Host of the OCI registry, with its port, that bundles are pushed to; absent takes the deployment's first. Only registries that
     /// the deployment lists are taken.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Za-z0-9.:\[\]-]+$"))]
     pub oci_registry: Option<String>,
     /// Hours behind `asOf` for which a bundle calls itself fresh; a verifier refuses it later. Absent makes no such promise. 1 to 87,600.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 87_600))]
     pub fresh_for_hours: Option<u32>,
     /// Whether a run that finds nothing changed since an earlier one of the profile confirms that one's bundle in a small signed
     /// statement, which extends its freshness, instead of making the same bundle again. Needs `freshForHours`.
@@ -233,7 +243,7 @@ pub struct ProfileConfig {
 }
 
 /// How SBOMs lie in a mirror.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum MirrorSboms {
     /// Each document is a file of its own, by subject; at most 50,000.
@@ -249,7 +259,7 @@ fn is_default_sboms(sboms: &MirrorSboms) -> bool {
 }
 
 /// Object Lock (S3): against whom an object is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ObjectLock {
     /// Whoever has the right to bypass governance may delete it earlier.
@@ -259,7 +269,7 @@ pub enum ObjectLock {
 }
 
 /// What the provenance tells of the builder (design D28: fields, never a level as a claim about ourselves).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum ProvenanceDetail {
     /// What SLSA level 2 asks for.
@@ -408,7 +418,7 @@ impl ProfileConfig {
 }
 
 /// One revision of a profile. A change of `config` makes the next revision; a change of the rest does not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
     /// Schema version of this document.
@@ -462,5 +472,8 @@ impl Profile {
     }
 }
 
+mod schema;
 #[cfg(test)]
 mod tests;
+
+pub use schema::{CROSS_RULES, CrossRule, config_schema};

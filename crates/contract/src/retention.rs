@@ -1,11 +1,12 @@
 //! How far retention is with a run: first it is no longer offered, then its bytes go, then nothing is left but its record.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
 /// A run whose time is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Expiry {
     /// Since when nothing that it made is offered, and nothing new may build upon it. Until `removing_at` it may come back.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::RunApproval;
@@ -14,7 +15,7 @@ use crate::verification::Verification;
 use crate::{Digest, ErrorCode, Generation, ProfileId, RunId, Sequence, TenantId, Timestamp, Version};
 
 /// State of a run (design D10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
     /// Written, waiting for a slot of its tenant.
@@ -79,7 +80,7 @@ impl std::str::FromStr for RunStatus {
 pub struct UnknownStatus(String);
 
 /// A phase of a run: one per stage, in pipeline order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Pins everything that the run depends on.
@@ -132,7 +133,7 @@ impl std::str::FromStr for Phase {
 pub struct UnknownPhase(String);
 
 /// Choices of one run that are not selectors.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RunOptions {
     /// The policy snapshot to use; absent means the newest, where the profile takes one.
@@ -150,7 +151,7 @@ pub struct RunOptions {
 }
 
 /// One run and one generation of it: what subjects and staging keys are made of.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct RunRef {
     /// Whose run.
     pub tenant: TenantId,
@@ -167,7 +168,7 @@ impl fmt::Display for RunRef {
 }
 
 /// How far a run is; sums over its finished parts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunProgress {
     /// Parts that the run was cut into; 0 until resolve is done.
@@ -183,7 +184,7 @@ pub struct RunProgress {
 }
 
 /// What a finished run made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunBundle {
     /// Digest of the bundle tar.
@@ -215,7 +216,7 @@ pub struct RunBundle {
 }
 
 /// A run as the ledger keeps it and the API shows it. Everything above `status` is immutable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
     /// Schema version of this document.

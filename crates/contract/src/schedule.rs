@@ -1,5 +1,6 @@
 //! A schedule: runs of a profile that recur.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::run::RunOptions;
@@ -7,7 +8,7 @@ use crate::selectors::SelectorRequest;
 use crate::{ErrorCode, ProfileId, RunId, ScheduleId, TenantId, Timestamp, Version};
 
 /// What becomes of due times that nobody met, since no orchestrator was at work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MissedRule {
     /// Nothing: the next run is that of the next due time.
@@ -18,7 +19,7 @@ pub enum MissedRule {
 }
 
 /// What becomes of a due time at which the run before has not ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OverlapRule {
     /// No run is made, and the schedule says so.
@@ -29,7 +30,7 @@ pub enum OverlapRule {
 }
 
 /// What came of a due time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DueOutcome {
     /// A run was submitted.
@@ -55,7 +56,7 @@ impl DueOutcome {
 }
 
 /// The last due time of a schedule that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DueRecord {
     /// The due time.
@@ -76,7 +77,7 @@ pub struct DueRecord {
 }
 
 /// A schedule as the ledger keeps it and the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
     /// Schema version of this document.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{RecordKind, TenantId, Timestamp};
 
 /// Selectors as a client sends them. The gateway turns them into [`Selectors`] once, at submit (design D25).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SelectorRequest {
     /// The tenants asked for. Empty means the caller's own; another tenant needs an approval.
@@ -33,7 +34,7 @@ pub struct SelectorRequest {
 }
 
 /// A time window as it is asked for: absolute bounds, or `last` (`"90m"`, `"36h"`, `"7d"`, `"2w"`), not both.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WindowRequest {
     /// First instant inside, RFC 3339.
@@ -45,7 +46,7 @@ pub struct WindowRequest {
 }
 
 /// A time window, `from` inside, `until` outside; an absent bound is open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Window {
     /// First instant inside.
@@ -57,7 +58,7 @@ pub struct Window {
 }
 
 /// The selectors of a run: absolute, sorted, each entry once. An empty set restricts nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selectors {
     /// The tenants whose evidence is read, where an approval lets a run read that of others; empty means the run's own.
@@ -93,7 +94,7 @@ pub struct Selectors {
 }
 
 /// A text to compare whole, or as a prefix where it ends in `*`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Pattern(pub String);
 

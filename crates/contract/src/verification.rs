@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Digest, refresh};
@@ -12,7 +13,7 @@ pub const KEY_FILE: &str = "trusted.pub";
 
 /// Hints for pipelines and scripts, kept with the run. The commands run in a folder with the downloaded files and [`KEY_FILE`], and
 /// touch no network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
     /// Id of the key: SHA-256 over its SPKI in DER, 64 hex digits.
@@ -24,7 +25,7 @@ pub struct Verification {
 }
 
 /// A command line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifyCommand {
     /// What its success proves.

@@ -1,16 +1,20 @@
-//! What schedules, webhooks and deliveries have in common as stored state, so that each driver keeps all three in one way.
+//! What schedules, webhooks, deliveries and the like have in common as stored state, so that each driver keeps all of them in one way.
 //!
 //! An entry is a document with a revision. Whoever changes one names the revision that the change builds on, and of several
 //! writers one wins: that is all the atomicity that there is, and on every store the same.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
+use export_contract::profile::ProfileKind;
 use export_contract::schedule::Schedule;
 use export_contract::webhook::{Delivery, DeliveryState};
-use export_contract::{TenantId, Timestamp};
-use serde::Serialize;
+use export_contract::{ProfileId, TenantId, Timestamp, Version};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::store::RunStoreError;
+use crate::idempotency::KnownKey;
+use crate::store::{DeleteOutcome, RunStore, RunStoreError};
 use crate::webhook::{KEPT_DAYS, KeptWebhook};
 
 /// A kind of document.
@@ -139,4 +143,111 @@ impl Entry for Delivery {
             Some(self.created_at.plus_seconds(KEPT_DAYS * 86_400))
         }
     }
+}
+
+impl Entry for KnownKey {
+    const TABLE: &'static str = "export_idempotency";
+    const NAME: &'static str = "idempotency key";
+    const COMES_AGAIN: bool = false;
+
+    fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn parent(&self) -> &'static str {
+        ""
+    }
+    fn revision(&self) -> u32 {
+        self.revision
+    }
+    fn with_revision(self, revision: u32) -> Self {
+        Self { revision, ..self }
+    }
+    /// When it is to be removed.
+    fn due(&self) -> Option<Timestamp> {
+        Some(self.expires_at)
+    }
+}
+
+/// The mark of a profile that was deleted. It stays: runs name the profile, and its id is not given away again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeletedProfile {
+    pub(crate) v: Version<1>,
+    pub(crate) tenant: TenantId,
+    pub(crate) profile: ProfileId,
+    pub(crate) by: String,
+    pub(crate) at: Timestamp,
+    pub(crate) revision: u32,
+}
+
+impl Entry for DeletedProfile {
+    const TABLE: &'static str = "export_deleted_profiles";
+    const NAME: &'static str = "mark of a deleted profile";
+
+    fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+    fn id(&self) -> &str {
+        self.profile.as_str()
+    }
+    fn parent(&self) -> &'static str {
+        ""
+    }
+    fn revision(&self) -> u32 {
+        self.revision
+    }
+    fn with_revision(self, revision: u32) -> Self {
+        Self { revision, ..self }
+    }
+    fn due(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+/// Ids of the profiles of a tenant that were deleted.
+pub(crate) async fn deleted_profiles(
+    entries: &impl Entries,
+    tenant: &TenantId,
+) -> Result<BTreeSet<ProfileId>, RunStoreError> {
+    let marks = entries.entries::<DeletedProfile>(tenant, None).await?;
+    Ok(marks.into_iter().map(|mark| mark.profile).collect())
+}
+
+/// Whether a profile was deleted.
+pub(crate) async fn is_deleted(
+    entries: &impl Entries,
+    tenant: &TenantId,
+    profile: &ProfileId,
+) -> Result<bool, RunStoreError> {
+    Ok(entries.entry::<DeletedProfile>(tenant, profile.as_str()).await?.is_some())
+}
+
+/// Marks a profile that is there as deleted.
+pub(crate) async fn mark_deleted<S: Entries + RunStore>(
+    store: &S,
+    tenant: &TenantId,
+    profile: &ProfileId,
+    by: &str,
+    at: Timestamp,
+) -> Result<DeleteOutcome, RunStoreError> {
+    if ProfileKind::ALL.into_iter().any(|kind| kind.built_in_id() == *profile) {
+        return Ok(DeleteOutcome::BuiltIn);
+    }
+    if store.profile(tenant, profile, None).await?.is_none() {
+        return Ok(DeleteOutcome::NotFound);
+    }
+    let mark = DeletedProfile {
+        v: Version,
+        tenant: tenant.clone(),
+        profile: profile.clone(),
+        by: by.to_owned(),
+        at,
+        revision: 1,
+    };
+    // Whoever else marks it at the same time does the same.
+    store.add(mark).await?;
+    Ok(DeleteOutcome::Deleted)
 }

@@ -7,6 +7,7 @@ mod audit;
 mod base;
 mod entries;
 mod fold;
+pub mod idempotency;
 mod mongo;
 pub mod quota;
 mod retention;
@@ -21,12 +22,14 @@ pub mod webhook;
 
 pub use audit::{AuditFilter, AuditPage, AuditStore, MAX_AUDIT_PAGE};
 pub use base::find_base;
+pub use idempotency::IdempotencyStore;
 pub use mongo::MongoRuns;
 pub use quota::{Exceeded, QuotaName, QuotaRules, Quotas, SlotCaps, SubmitOutcome, Submitted, Usage};
 pub use retention::{RetentionStep, RetentionStore};
 pub use schedule::ScheduleStore;
 pub use sqlite::SqliteRuns;
 pub use store::{
-    Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError,
+    StepOutcome,
 };
 pub use webhook::{KeptWebhook, WebhookStore};

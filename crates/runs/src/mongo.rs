@@ -45,10 +45,12 @@ use self::audit::AuditDocument;
 use self::rows::{AdmissionDocument, DistributionDocument, EventDocument, InputDocument, ProfileDocument, RunDocument};
 use self::steps::{Change, Step};
 use self::submissions::SubmissionDocument;
+use crate::entries::{deleted_profiles, is_deleted, mark_deleted};
 use crate::fold;
 use crate::quota::{Quotas, SlotCaps, Submitted, Usage};
 use crate::store::{
-    Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError,
+    StepOutcome,
 };
 
 /// The run ledger of many machines.
@@ -131,7 +133,10 @@ impl MongoRuns {
 #[async_trait]
 impl RunStore for MongoRuns {
     async fn profiles(&self, tenant: &TenantId) -> Result<Vec<Profile>, RunStoreError> {
-        self.newest_profiles(tenant).await
+        let deleted = deleted_profiles(self, tenant).await?;
+        let mut profiles = self.newest_profiles(tenant).await?;
+        profiles.retain(|profile| !deleted.contains(&profile.id));
+        Ok(profiles)
     }
 
     async fn profile(
@@ -140,15 +145,47 @@ impl RunStore for MongoRuns {
         id: &ProfileId,
         revision: Option<u32>,
     ) -> Result<Option<Profile>, RunStoreError> {
+        if revision.is_none() && is_deleted(self, tenant, id).await? {
+            return Ok(None);
+        }
         self.find_profile(tenant, id, revision).await
     }
 
     async fn create_profile(&self, profile: &Profile) -> Result<CreateOutcome<Profile>, RunStoreError> {
+        if is_deleted(self, &profile.tenant, &profile.id).await? {
+            return Ok(CreateOutcome::Conflict);
+        }
         self.insert_profile(profile).await
     }
 
     async fn update_profile(&self, profile: &Profile, expected: u32) -> Result<bool, RunStoreError> {
+        if is_deleted(self, &profile.tenant, &profile.id).await? {
+            return Ok(false);
+        }
         self.revise_profile(profile, expected).await
+    }
+
+    async fn profile_revisions(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<Profile>, RunStoreError> {
+        if is_deleted(self, tenant, id).await? {
+            return Ok(Vec::new());
+        }
+        self.revisions(tenant, id, before, limit).await
+    }
+
+    async fn delete_profile(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<DeleteOutcome, RunStoreError> {
+        mark_deleted(self, tenant, id, by, now).await
     }
 
     async fn create_run(
@@ -196,7 +233,7 @@ impl RunStore for MongoRuns {
         caps: &SlotCaps,
         now: Timestamp,
     ) -> Result<Admission, RunStoreError> {
-        self.give_slots(tenant, caps, now).await
+        Box::pin(self.give_slots(tenant, caps, now)).await
     }
 
     async fn record(&self, run: &RunRef, event: &NewEvent, outcome: &StepOutcome) -> Result<bool, RunStoreError> {

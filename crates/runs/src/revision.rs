@@ -46,6 +46,20 @@ pub(crate) fn built_in(tenant: &TenantId, id: &ProfileId) -> Option<Profile> {
     built_ins(tenant).find(|profile| profile.id == *id)
 }
 
+/// Ends a list of revisions, newest first, with revision 1 of a built-in profile where the store has none.
+pub(crate) fn with_built_in(
+    found: &mut Vec<Profile>,
+    tenant: &TenantId,
+    id: &ProfileId,
+    before: Option<u32>,
+    limit: u32,
+) {
+    let has_first = found.last().is_some_and(|profile| profile.revision == 1);
+    if !has_first && found.len() < limit as usize && before.is_none_or(|before| before > 1) {
+        found.extend(built_in(tenant, id));
+    }
+}
+
 /// Whether two profiles say the same, whoever made them and when.
 pub(crate) fn same_content(a: &Profile, b: &Profile) -> bool {
     a.kind == b.kind

@@ -23,10 +23,12 @@ use export_sqlite::{Database, SqliteError, undecodable};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::entries::{deleted_profiles, is_deleted, mark_deleted};
 use crate::quota::{Quotas, SlotCaps, Submitted, Usage};
 use crate::revision::Illegal;
 use crate::store::{
-    Admission, CancelOutcome, CreateOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError, StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError,
+    StepOutcome,
 };
 
 /// The schema, step by step; steps are only ever appended.
@@ -36,6 +38,7 @@ const SCHEMA: &[&str] = &[
     include_str!("sqlite/retention.sql"),
     include_str!("sqlite/entries.sql"),
     include_str!("sqlite/quota.sql"),
+    include_str!("sqlite/answers.sql"),
 ];
 
 /// The run ledger of one machine: a SQLite file that several processes may open.
@@ -59,11 +62,15 @@ impl SqliteRuns {
 impl RunStore for SqliteRuns {
     async fn profiles(&self, tenant: &TenantId) -> Result<Vec<Profile>, RunStoreError> {
         let act = "list profiles";
+        let deleted = deleted_profiles(self, tenant).await?;
         let tenant = tenant.clone();
-        self.database
+        let mut profiles = self
+            .database
             .read(act, move |connection| profiles::newest_of_all(connection, &tenant))
             .await
-            .map_err(|cause| failed(act, cause))
+            .map_err(|cause| failed(act, cause))?;
+        profiles.retain(|profile| !deleted.contains(&profile.id));
+        Ok(profiles)
     }
 
     async fn profile(
@@ -73,6 +80,9 @@ impl RunStore for SqliteRuns {
         revision: Option<u32>,
     ) -> Result<Option<Profile>, RunStoreError> {
         let act = "read a profile";
+        if revision.is_none() && is_deleted(self, tenant, id).await? {
+            return Ok(None);
+        }
         let (tenant, id) = (tenant.clone(), id.clone());
         self.database
             .read(act, move |connection| profiles::find(connection, &tenant, &id, revision))
@@ -82,6 +92,9 @@ impl RunStore for SqliteRuns {
 
     async fn create_profile(&self, profile: &Profile) -> Result<CreateOutcome<Profile>, RunStoreError> {
         let act = "create a profile";
+        if is_deleted(self, &profile.tenant, &profile.id).await? {
+            return Ok(CreateOutcome::Conflict);
+        }
         let profile = profile.clone();
         let outcome = self.database.try_write(act, move |transaction| profiles::create(transaction, profile)).await;
         judged(act, outcome)
@@ -89,10 +102,41 @@ impl RunStore for SqliteRuns {
 
     async fn update_profile(&self, profile: &Profile, expected: u32) -> Result<bool, RunStoreError> {
         let act = "update a profile";
+        if is_deleted(self, &profile.tenant, &profile.id).await? {
+            return Ok(false);
+        }
         let profile = profile.clone();
         let outcome =
             self.database.try_write(act, move |transaction| profiles::update(transaction, &profile, expected)).await;
         judged(act, outcome)
+    }
+
+    async fn profile_revisions(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<Profile>, RunStoreError> {
+        let act = "list the revisions of a profile";
+        if is_deleted(self, tenant, id).await? {
+            return Ok(Vec::new());
+        }
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.database
+            .read(act, move |connection| profiles::revisions(connection, &tenant, &id, before, limit))
+            .await
+            .map_err(|cause| failed(act, cause))
+    }
+
+    async fn delete_profile(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<DeleteOutcome, RunStoreError> {
+        mark_deleted(self, tenant, id, by, now).await
     }
 
     async fn create_run(

@@ -47,6 +47,17 @@ pub enum CreateOutcome<T> {
     Conflict,
 }
 
+/// What became of a profile that was to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteOutcome {
+    /// It is deleted, by this call or an earlier one that this one met.
+    Deleted,
+    /// There is none.
+    NotFound,
+    /// It is one of the six that every tenant has.
+    BuiltIn,
+}
+
 /// Which runs to list, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
@@ -140,10 +151,11 @@ pub enum CancelOutcome {
 /// Each call is atomic. A run of another tenant is never found.
 #[async_trait]
 pub trait RunStore: Send + Sync + fmt::Debug {
-    /// The newest revision of every profile of a tenant, by id.
+    /// The newest revision of every profile of a tenant that is not deleted, by id.
     async fn profiles(&self, tenant: &TenantId) -> Result<Vec<Profile>, RunStoreError>;
 
-    /// A profile: its newest revision, or the one asked for.
+    /// A profile: its newest revision, or the one asked for. Of a deleted one only revisions that are asked for by number: runs
+    /// keep theirs.
     async fn profile(
         &self,
         tenant: &TenantId,
@@ -152,12 +164,31 @@ pub trait RunStore: Send + Sync + fmt::Debug {
     ) -> Result<Option<Profile>, RunStoreError>;
 
     /// Writes revision 1 of a profile. The same content under the same id is [`CreateOutcome::Existing`]
-    /// (`created_by` and `created_at` are not compared).
+    /// (`created_by` and `created_at` are not compared). The id of a deleted profile is never given away again.
     async fn create_profile(&self, profile: &Profile) -> Result<CreateOutcome<Profile>, RunStoreError>;
 
     /// Writes a profile whose newest revision is `expected`: with `profile.revision == expected` its name, description and
     /// labels change in place, with `expected + 1` a new revision is added. `false` when another writer was first.
     async fn update_profile(&self, profile: &Profile, expected: u32) -> Result<bool, RunStoreError>;
+
+    /// Revisions of a profile that is not deleted, newest first, with numbers below `before`, at most `limit`; none where
+    /// there is no such profile.
+    async fn profile_revisions(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<Profile>, RunStoreError>;
+
+    /// Deletes a profile: nothing new can be made of it, and what was made keeps its revisions.
+    async fn delete_profile(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<DeleteOutcome, RunStoreError>;
 
     /// Writes a pending run with its first event (`run.pending`). With an idempotency key, the same key gives the same run:
     /// `fingerprint` is a digest of the request body and decides between `Existing` and `Conflict`.

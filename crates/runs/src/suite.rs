@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod entries;
+pub mod idempotency;
 pub mod profiles;
 pub mod quotas;
 pub mod races;
@@ -52,6 +53,8 @@ macro_rules! conformance_tests {
             profiles: the_same_profile_twice_is_one_and_another_under_its_id_is_refused,
             profiles: of_concurrent_updates_one_wins,
             profiles: a_built_in_profile_can_be_changed,
+            profiles: revisions_are_listed_newest_first_down_to_the_first,
+            profiles: a_deleted_profile_is_gone_and_keeps_its_revisions_and_its_id,
             profiles: profiles_are_the_tenants_own,
             runs: a_written_run_is_pending_and_reads_back_whole,
             runs: the_same_idempotency_key_gives_the_same_run,

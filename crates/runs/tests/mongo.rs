@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use export_mongo::ferretdb::FerretDb;
 use export_runs::suite::Stores;
 use export_runs::suite::entries::EntryStores;
-use export_runs::{AuditStore, MongoRuns, RetentionStore, RunStore, ScheduleStore, WebhookStore};
+use export_runs::{AuditStore, IdempotencyStore, MongoRuns, RetentionStore, RunStore, ScheduleStore, WebhookStore};
 
 struct Server(FerretDb);
 
@@ -39,6 +39,10 @@ impl EntryStores for Server {
     }
 
     async fn webhooks(&self) -> Arc<dyn WebhookStore> {
+        Arc::new(self.runs().await)
+    }
+
+    async fn idempotency(&self) -> Arc<dyn IdempotencyStore> {
         Arc::new(self.runs().await)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use export_runs::suite::Stores;
 use export_runs::suite::entries::EntryStores;
-use export_runs::{AuditStore, RetentionStore, RunStore, ScheduleStore, SqliteRuns, WebhookStore};
+use export_runs::{AuditStore, IdempotencyStore, RetentionStore, RunStore, ScheduleStore, SqliteRuns, WebhookStore};
 
 struct File {
     // Removed when the test ends.
@@ -37,6 +37,10 @@ impl EntryStores for File {
     }
 
     async fn webhooks(&self) -> Arc<dyn WebhookStore> {
+        Arc::new(SqliteRuns::open(&self.path).unwrap())
+    }
+
+    async fn idempotency(&self) -> Arc<dyn IdempotencyStore> {
         Arc::new(SqliteRuns::open(&self.path).unwrap())
     }
 }

@@ -45,7 +45,7 @@ async fn work(config: Config, nats: export_jetstream::Nats) -> anyhow::Result<()
     let mut process = Process::start(config, nats).await?;
     let mut parts = Parts::default();
     for role in Role::ALL.into_iter().filter(|role| *role != Role::Gateway) {
-        let more = add(&mut process, role).await?;
+        let more = Box::pin(add(&mut process, role)).await?;
         parts.adapters = parts.adapters.or(more.adapters);
         for probe in more.probes {
             use export_gateway::admin::Probe as _;
@@ -56,13 +56,13 @@ async fn work(config: Config, nats: export_jetstream::Nats) -> anyhow::Result<()
     }
     let admin = process.admin("all", parts.adapters, parts.probes).await?;
     // The gateway comes last: whoever can reach it finds everything behind it at work.
-    let (_, server) = gateway::add(&mut process).await?;
-    announce(&process.config, server, admin)?;
+    let (_, server) = Box::pin(gateway::add(&mut process)).await?;
+    announce(&process.config, &server, admin)?;
     process.until_stopped().await
 }
 
 /// Writes the credentials of the local client, and says on standard output where everything is.
-fn announce(config: &Config, server: String, admin: SocketAddr) -> anyhow::Result<()> {
+fn announce(config: &Config, server: &str, admin: SocketAddr) -> anyhow::Result<()> {
     if !config.authority.is_local() {
         // Clients and tenants are the authority's.
         return say_ready(&serde_json::json!({
@@ -76,14 +76,14 @@ fn announce(config: &Config, server: String, admin: SocketAddr) -> anyhow::Resul
     let path = config.data_dir.join("credentials.json");
     let credentials = if let Ok(mut kept) = Credentials::read(&path) {
         // The client of an earlier start is still known: only the address may be another.
-        kept.server.clone_from(&server);
+        server.clone_into(&mut kept.server);
         kept
     } else {
         let authority = stores::local_authority(config)?;
         let tenant: TenantId = LOCAL_TENANT.parse()?;
         let scopes: BTreeSet<Scope> = Scope::ALL.into_iter().collect();
         let client = authority.put_client(LOCAL_CLIENT, vec![tenant], &scopes)?;
-        Credentials::new(server.clone(), None, client.client_id, client.client_secret)
+        Credentials::new(server.to_owned(), None, client.client_id, client.client_secret)
     };
     credentials.write(&path)?;
     say_ready(&serde_json::json!({

@@ -103,6 +103,8 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
         quotas: Arc::new(config.limits.quotas()),
         rates: Arc::new(Rates::new(config.limits.requests(), config.limits.failures())),
         audit: Audit::new(stores::audit(config).await?),
+        idempotency: stores::idempotency(config).await?,
+        cors: Arc::new(config.cors.origins.clone()),
     };
     let certificates = config.tls.pair().map(|(certificate, key)| Certificates::open(certificate, key));
     let certificates = certificates.transpose().context("tls.certificate_file, tls.key_file")?;

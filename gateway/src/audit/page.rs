@@ -5,6 +5,8 @@ use export_contract::audit::AuditEntry;
 use export_contract::{ErrorCode, Timestamp};
 use export_runs::{AuditFilter, MAX_AUDIT_PAGE};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::Serialize;
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -19,6 +21,14 @@ use crate::state::Gateway;
 const TO_READ: [Scope; 2] = [Scope::Read, Scope::ProfileManage];
 /// Entries of a page that does not say how many.
 const PAGE: u32 = 100;
+
+/// A page of the log.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuditPage {
+    entries: Vec<AuditEntry>,
+    next_cursor: Option<String>,
+}
 
 /// The path of the log.
 pub(crate) fn routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
@@ -60,7 +70,7 @@ async fn list(gateway: &Gateway, request: Incoming) -> Result<Response, Problem>
     };
     let page = gateway.audit.store.entries_of(&session.tenant, &filter).await?;
     let next = page.entries.last().filter(|_| page.more).map(AuditEntry::place);
-    let body = serde_json::json!({ "entries": page.entries, "nextCursor": next });
+    let body = AuditPage { entries: page.entries, next_cursor: next.clone() };
     let mut response = json_response(StatusCode::OK, &body);
     if let Some(next) = next {
         let mut address = format!("/api/export/audit?cursor={next}&limit={}", filter.limit);

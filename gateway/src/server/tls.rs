@@ -147,8 +147,8 @@ pub(super) async fn handshake(acceptor: &TlsAcceptor, socket: TcpStream) -> Opti
     }
 }
 
-/// Over TLS, clients are told to come over TLS only (RFC 6797), for a year.
+/// Over TLS, clients are told to come over TLS only (RFC 6797), for two years.
 pub(super) fn strictly<B>(mut response: Response<B>) -> Response<B> {
-    response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
     response
 }

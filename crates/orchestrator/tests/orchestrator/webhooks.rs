@@ -58,7 +58,7 @@ impl WebhookStore for Dying {
     async fn unannounced_runs(&self, limit: u32) -> Result<Vec<Run>, RunStoreError> {
         self.store.unannounced_runs(limit).await
     }
-    async fn run_announced(&self, run: &RunRef) -> Result<(), RunStoreError> {
+    async fn run_announced(&self, run: &RunRef) -> Result<bool, RunStoreError> {
         self.write()?;
         self.store.run_announced(run).await
     }

@@ -14,8 +14,8 @@ use export_contract::profile::{DistributionKind, Profile, ProfileKind};
 use export_contract::run::{Run, RunRef, RunStatus};
 use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_runs::{
-    Admission, CancelOutcome, CreateOutcome, NewEvent, Quotas, RetentionStep, RetentionStore, RunFilter, RunPage,
-    RunStore, RunStoreError, SlotCaps, StepOutcome, Submitted, Usage,
+    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, Quotas, RetentionStep, RetentionStore, RunFilter,
+    RunPage, RunStore, RunStoreError, SlotCaps, StepOutcome, Submitted, Usage,
 };
 use export_targets::{Delivery, Removal, Target, TargetError};
 use tokio::sync::{Notify, Semaphore};
@@ -176,6 +176,26 @@ impl RunStore for Fused<dyn RetentionStore> {
 
     async fn update_profile(&self, profile: &Profile, expected: u32) -> Answer<bool> {
         self.inner.update_profile(profile, expected).await
+    }
+
+    async fn profile_revisions(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Answer<Vec<Profile>> {
+        self.inner.profile_revisions(tenant, id, before, limit).await
+    }
+
+    async fn delete_profile(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        by: &str,
+        now: Timestamp,
+    ) -> Answer<DeleteOutcome> {
+        self.inner.delete_profile(tenant, id, by, now).await
     }
 
     async fn create_run(&self, run: &Run, idempotency: Option<(&str, &str)>) -> Answer<CreateOutcome<Run>> {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use export_contract::run::{Run, RunRef, RunStatus};
+use export_contract::schedule::Schedule;
+use export_contract::webhook::Delivery;
 use export_contract::{TenantId, Timestamp};
 use export_mongo::bson::{Document, doc};
 use export_mongo::mongodb::Collection;
@@ -16,14 +18,15 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::RunDocument;
 use super::{MongoRuns, all, insert, refused, run};
-use crate::entries::{Entries, Entry, Page};
+use crate::entries::{DeletedProfile, Entries, Entry, Page};
+use crate::idempotency::KnownKey;
 use crate::store::RunStoreError;
-use crate::webhook::Outbox;
+use crate::webhook::{KeptWebhook, Outbox};
 
 /// Revisions that are kept behind the newest one.
 const KEPT_REVISIONS: u32 = 64;
 
-/// Of `export_schedules`, `export_webhooks` and `export_deliveries`: one revision.
+/// Of `export_schedules`, `export_webhooks` and their like: one revision.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct EntryDocument {
     _id: String,
@@ -69,7 +72,8 @@ impl MongoRuns {
             ];
             (self.database.collection::<Document>(table), indexes)
         };
-        ["export_schedules", "export_webhooks", "export_deliveries"].into_iter().map(of).collect()
+        let tables = [Schedule::TABLE, KeptWebhook::TABLE, Delivery::TABLE, KnownKey::TABLE, DeletedProfile::TABLE];
+        tables.into_iter().map(of).collect()
     }
 
     fn kept<E: Entry>(&self) -> Collection<EntryDocument> {

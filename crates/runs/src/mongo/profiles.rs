@@ -8,7 +8,7 @@ use export_mongo::bson::doc;
 
 use super::rows::ProfileDocument;
 use super::{MongoRuns, all, insert, refused, run};
-use crate::revision::{Illegal, Revised, built_in, built_ins, revise, same_content};
+use crate::revision::{Illegal, Revised, built_in, built_ins, revise, same_content, with_built_in};
 use crate::store::{CreateOutcome, RunStoreError};
 
 impl MongoRuns {
@@ -45,6 +45,27 @@ impl MongoRuns {
                 Ok(built_in(tenant, id).filter(|profile| revision.is_none_or(|revision| revision == profile.revision)))
             }
         }
+    }
+
+    /// Newest first. Revision 1 of a built-in profile has a document only where something of it was changed.
+    pub(super) async fn revisions(
+        &self,
+        tenant: &TenantId,
+        id: &ProfileId,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<Profile>, RunStoreError> {
+        let act = "list the revisions of a profile";
+        let mut query = doc! { "tenant": tenant.as_str(), "profile_id": id.as_str() };
+        if let Some(before) = before {
+            query.insert("revision", doc! { "$lt": before });
+        }
+        let find = self.profiles.find(query).sort(doc! { "revision": -1 }).limit(i64::from(limit));
+        let documents = all(act, find).await?;
+        let profiles = documents.into_iter().map(|document| document.profile().map_err(|cause| refused(act, cause)));
+        let mut found = profiles.collect::<Result<Vec<Profile>, RunStoreError>>()?;
+        with_built_in(&mut found, tenant, id, before, limit);
+        Ok(found)
     }
 
     pub(super) async fn insert_profile(&self, profile: &Profile) -> Result<CreateOutcome<Profile>, RunStoreError> {

@@ -7,7 +7,7 @@ use export_contract::{ProfileId, TenantId};
 use export_sqlite::rusqlite::{Connection, OptionalExtension as _, Result, Transaction, params};
 
 use super::{from_json, to_json};
-use crate::revision::{Illegal, Revised, built_in, built_ins, revise, same_content};
+use crate::revision::{Illegal, Revised, built_in, built_ins, revise, same_content, with_built_in};
 use crate::store::CreateOutcome;
 
 pub(super) fn newest_of_all(connection: &Connection, tenant: &TenantId) -> Result<Vec<Profile>> {
@@ -42,6 +42,26 @@ pub(super) fn find(
         .optional()?;
     Ok(stored
         .or_else(|| built_in(tenant, id).filter(|profile| revision.is_none_or(|wanted| wanted == profile.revision))))
+}
+
+/// Newest first. Revision 1 of a built-in profile has a row only where something of it was changed.
+pub(super) fn revisions(
+    connection: &Connection,
+    tenant: &TenantId,
+    id: &ProfileId,
+    before: Option<u32>,
+    limit: u32,
+) -> Result<Vec<Profile>> {
+    let mut found = connection
+        .prepare_cached(
+            "SELECT document FROM export_profiles
+             WHERE tenant = ?1 AND profile_id = ?2 AND (?3 IS NULL OR revision < ?3)
+             ORDER BY revision DESC LIMIT ?4",
+        )?
+        .query_map(params![tenant.as_str(), id.as_str(), before, limit], |row| from_json(0, row.get_ref(0)?.as_str()?))?
+        .collect::<Result<Vec<Profile>>>()?;
+    with_built_in(&mut found, tenant, id, before, limit);
+    Ok(found)
 }
 
 pub(super) fn create(

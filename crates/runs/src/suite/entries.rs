@@ -10,6 +10,7 @@ use export_contract::{RunId, TenantId, Timestamp, Version};
 
 use super::{Stores, at};
 use crate::audit::AuditStore;
+use crate::idempotency::IdempotencyStore;
 use crate::schedule::ScheduleStore;
 use crate::webhook::{KeptWebhook, WebhookStore};
 
@@ -22,6 +23,8 @@ pub trait EntryStores: Stores {
     async fn webhooks(&self) -> Arc<dyn WebhookStore>;
     /// Another handle on the audit log of the same ledger.
     async fn audit(&self) -> Arc<dyn AuditStore>;
+    /// Another handle on the keys of requests of the same ledger.
+    async fn idempotency(&self) -> Arc<dyn IdempotencyStore>;
 }
 
 /// Makes one `#[tokio::test]` of each promise, as [`conformance_tests!`](crate::conformance_tests) does; `$stores` gives
@@ -48,6 +51,11 @@ macro_rules! entry_conformance_tests {
             webhooks: a_delivery_is_written_once_and_changed_by_one_writer_at_a_time,
             webhooks: deliveries_are_listed_newest_first_and_found_when_somebody_must_see_to_them,
             webhooks: webhooks_and_deliveries_are_the_tenants_own,
+            idempotency: a_key_answers_the_same_once_it_is_settled,
+            idempotency: of_concurrent_requests_with_one_key_one_is_at_work,
+            idempotency: a_reservation_that_ran_out_is_taken_over_and_its_late_owner_changes_nothing,
+            idempotency: a_refused_request_frees_its_key,
+            idempotency: keys_are_the_tenants_own_and_are_forgotten_in_time,
         );
     };
 }

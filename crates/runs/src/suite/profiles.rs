@@ -6,7 +6,7 @@ use export_contract::profile::{Profile, ProfileKind};
 use futures::future::join_all;
 
 use super::{Stores, at, tenant};
-use crate::store::{CreateOutcome, RunStore, RunStoreError};
+use crate::store::{CreateOutcome, DeleteOutcome, RunStore, RunStoreError};
 
 fn nightly() -> Profile {
     let mut profile = Profile::built_in(tenant("acme"), ProfileKind::JsonRaw, at(0));
@@ -140,6 +140,71 @@ pub async fn a_built_in_profile_can_be_changed(stores: &impl Stores) {
     renamed.name = String::from("Our mirror");
     assert!(store.update_profile(&renamed, 1).await.unwrap());
     assert_eq!(store.profile(&acme, &id, None).await.unwrap(), Some(renamed));
+}
+
+/// Also the first one of a built-in profile, which has no row.
+pub async fn revisions_are_listed_newest_first_down_to_the_first(stores: &impl Stores) {
+    let store = stores.open().await;
+    let mut newest = created(&*store).await;
+    for level in 5..9 {
+        newest = next_revision(&newest, level);
+        assert!(store.update_profile(&newest, newest.revision - 1).await.unwrap());
+    }
+    let (acme, id) = (newest.tenant.clone(), newest.id.clone());
+    let listed = |before: Option<u32>, limit: u32| {
+        let (store, acme, id) = (&store, &acme, &id);
+        async move {
+            let found = store.profile_revisions(acme, id, before, limit).await.unwrap();
+            found.into_iter().map(|profile| profile.revision).collect::<Vec<u32>>()
+        }
+    };
+    assert_eq!(listed(None, 10).await, [5, 4, 3, 2, 1]);
+    assert_eq!(listed(None, 2).await, [5, 4]);
+    assert_eq!(listed(Some(4), 2).await, [3, 2]);
+    assert_eq!(listed(Some(2), 2).await, [1]);
+    assert_eq!(listed(Some(1), 2).await, [0; 0]);
+    assert_eq!(store.profile_revisions(&acme, &id, None, 1).await.unwrap(), [newest]);
+    let built_in = ProfileKind::JsonRaw.built_in_id();
+    let first = store.profile(&acme, &built_in, None).await.unwrap().unwrap();
+    assert_eq!(store.profile_revisions(&acme, &built_in, None, 5).await.unwrap(), std::slice::from_ref(&first));
+    let second = next_revision(&first, 9);
+    assert!(store.update_profile(&second, 1).await.unwrap());
+    assert_eq!(store.profile_revisions(&acme, &built_in, None, 5).await.unwrap(), [second, first.clone()]);
+    assert_eq!(store.profile_revisions(&acme, &built_in, Some(2), 5).await.unwrap(), [first]);
+    assert_eq!(store.profile_revisions(&acme, &"nobody".parse().unwrap(), None, 5).await.unwrap(), []);
+}
+
+/// Runs that were made of it name a revision, which stays; nobody else's profile ever has its id.
+pub async fn a_deleted_profile_is_gone_and_keeps_its_revisions_and_its_id(stores: &impl Stores) {
+    let store = stores.open().await;
+    let first = created(&*store).await;
+    let second = next_revision(&first, 9);
+    assert!(store.update_profile(&second, 1).await.unwrap());
+    let (acme, id) = (first.tenant.clone(), first.id.clone());
+    let other = tenant("globex");
+    let missing = store.delete_profile(&other, &id, "bob", at(1)).await.unwrap();
+    assert_eq!(missing, DeleteOutcome::NotFound, "of another tenant");
+    for kind in ProfileKind::ALL {
+        let outcome = store.delete_profile(&acme, &kind.built_in_id(), "bob", at(1)).await.unwrap();
+        assert_eq!(outcome, DeleteOutcome::BuiltIn);
+    }
+    let outcomes =
+        join_all((0..4).map(|_| async {
+            stores.open().await.delete_profile(&first.tenant, &first.id, "bob", at(1)).await.unwrap()
+        }));
+    let outcomes = outcomes.await;
+    assert!(outcomes.contains(&DeleteOutcome::Deleted), "{outcomes:?}");
+    assert_eq!(store.delete_profile(&acme, &id, "bob", at(2)).await.unwrap(), DeleteOutcome::NotFound);
+    let later = stores.open().await;
+    assert_eq!(later.profile(&acme, &id, None).await.unwrap(), None);
+    assert_eq!(later.profiles(&acme).await.unwrap().len(), 6);
+    assert_eq!(later.profile_revisions(&acme, &id, None, 9).await.unwrap(), []);
+    assert_eq!(later.profile(&acme, &id, Some(1)).await.unwrap(), Some(first.clone()));
+    assert_eq!(later.profile(&acme, &id, Some(2)).await.unwrap(), Some(second.clone()));
+    assert!(!later.update_profile(&next_revision(&second, 3), 2).await.unwrap());
+    assert_eq!(later.create_profile(&first).await.unwrap(), CreateOutcome::Conflict);
+    let theirs = Profile { tenant: other.clone(), ..first };
+    assert!(matches!(later.create_profile(&theirs).await.unwrap(), CreateOutcome::Created(_)));
 }
 
 /// A profile of another tenant is never found.
