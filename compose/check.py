@@ -239,7 +239,7 @@ def compose():
         limits = service["deploy"]["resources"]["limits"]
         expect({"cpus", "memory", "pids"} <= set(limits), f"{where} has no limits")
         once = name in {"volumes", "setup", "s3-buckets"}
-        expect(bool(service["healthcheck"].get("disable")) == once, f"{where}: health is to be checked of what stays, and of nothing else")
+        expect(bool(service.get("healthcheck", {"disable": not once}).get("disable")) == once, f"{where}: health is to be checked of what stays, and of nothing else")
         expect(re.search(r":[^:/]*\d", service["image"]), f"{where}: the image has no version")
         expect(not service["image"].endswith(":latest"), f"{where}: the image is whatever is the latest")
         for port in service.get("ports", []):
