@@ -17,7 +17,7 @@ def settings():
     expect(done.returncode == 0, done.stderr)
     # Whatever the compose file and the chart set is a setting.
     page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-    variables = {"EXPORT_" + name.replace(".", "_").upper() for name in re.findall(r"^\| `([a-z_.]+)` \|", page, re.M)} | {"EXPORT_CONFIG"}
+    variables = {"EXPORT_" + name.replace(".", "_").upper() for name in re.findall(r"`([a-z_.]+)`", " ".join(re.findall(r"^\| (`[a-z_.`, ]+`) \|", page, re.M)))} | {"EXPORT_CONFIG"}
     for name, service in composed()["services"].items():
         for variable in service.get("environment") or {}:
             expect(not variable.startswith("EXPORT_") or variable in variables, f"compose.yaml: {name}: {variable} is no setting")

@@ -21,15 +21,19 @@ GIVEN = {
 # Several values, which the table does not tell from texts by their defaults.
 LISTS = {
     "local_hosts", "registry.anonymous", "webhooks.allow_http_hosts", "webhooks.allow_private_hosts", "peer.sboms", "peer.advisories",
-    "peer.vex", "peer.streams", "allow.profiles", "allow.distribution", "cors.origins", "cross_tenant.approvers",
+    "peer.vex", "peer.streams", "allow.profiles", "allow.distribution", "cors.origins",
 }
+# Numbers by name.
+NUMBERS = {"limits.profile_active_runs"}
 # Tables of tables, whose members exportd itself checks.
-TABLES = {"signing.keys", "signing.former_keys", "encryption.tenants", "oci.registries", "limits.tenants"}
+TABLES = {"signing.keys", "signing.former_keys", "encryption.tenants", "oci.registries", "limits.tenants", "cross_tenant.approvers"}
 
 
 def kind(setting, default):
     if setting in TABLES:
         return {"type": "array", "items": {"type": "object"}}
+    if setting in NUMBERS:
+        return {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
     if setting in LISTS:
         return {"type": "array", "items": {"type": "string"}}
     if default in ("true", "false"):
@@ -43,16 +47,16 @@ def settings():
     """The schema of `config`."""
     properties = {}
     page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-    for row in re.finditer(r"^\| `([a-z_.]+)` \| (.*?) \|", page, re.M):
-        name, default = row[1], row[2].strip().strip("`")
-        if name in GIVEN:
-            continue
-        section, _, key = name.rpartition(".")
-        place = properties
-        if section:
-            closed = {"type": "object", "additionalProperties": False, "properties": {}}
-            place = properties.setdefault(section, closed)["properties"]
-        place[key] = kind(name, default)
+    for names, default in re.findall(r"^\| (`[a-z_.]+`(?:, `[a-z_.]+`)*) \| (.*?) \|", page, re.M):
+        for name in re.findall(r"`([a-z_.]+)`", names):
+            if name in GIVEN:
+                continue
+            section, _, key = name.rpartition(".")
+            place = properties
+            if section:
+                closed = {"type": "object", "additionalProperties": False, "properties": {}}
+                place = properties.setdefault(section, closed)["properties"]
+            place[key] = kind(name, default.strip().strip("`"))
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 

@@ -35,9 +35,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
     "staging" (dict "driver" "s3")
     "workers" (dict "scratch_dir" "/scratch")
     "log" (dict "form" "json")
-    "authority" (dict "folder" "/run/secrets/authority")
     "links" (dict "key_file" "/run/secrets/links/key")
     "webhooks" (dict "key_file" "/run/secrets/webhooks/key") -}}
+{{- if $s.authority.existingSecret -}}
+{{- $_ := set $over "authority" (dict "folder" "/run/secrets/authority") -}}
+{{- end -}}
 {{- if $s.nats.existingSecret -}}
 {{- $_ := set $over "nats" (dict "password_file" "/run/secrets/nats/password") -}}
 {{- end -}}
@@ -87,7 +89,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if kindIs "slice" . -}}
 [{{ range $at, $item := . }}{{ if $at }}, {{ end }}{{ include "export-center.toml" $item }}{{ end }}]
 {{- else if kindIs "map" . -}}
-{ {{- $map := . -}}{{ range $at, $key := keys . | sortAlpha }}{{ if $at }}, {{ end }}{{ $key }} = {{ include "export-center.toml" (get $map $key) }}{{ end -}} }
+{ {{- $map := . -}}{{ range $at, $key := keys . | sortAlpha }}{{ if $at }}, {{ end }}{{ toJson $key }} = {{ include "export-center.toml" (get $map $key) }}{{ end -}} }
 {{- else if kindIs "float64" . -}}
 {{ int64 . }}
 {{- else -}}
