@@ -7,11 +7,11 @@ export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 CARGO ?= cargo
 phase := scripts/phase.sh
 
-.PHONY: help tools build demo test fmt clippy check-tests doc deny soak soak-api bench-json bench-bolt clean-data
+.PHONY: help tools build demo test fmt clippy check-tests check-compose doc deny soak soak-api bench-json bench-bolt clean-data
 
 help: ## Show this
 	@printf 'Export Center: vulnerability evidence in, reproducible signed bundles out.\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\nFirst time here: make demo. Before a commit: make test. One crate: cargo test -p export-canon.\n'
 	@printf 'Settings: EVIDENCE=FOLDER and KEEP=1 for the demo; CARGO_TARGET_DIR is respected everywhere.\n'
 
@@ -51,6 +51,10 @@ check-tests:
 	@if command -v cargo-nextest >/dev/null; then \
 	    $(CARGO) nextest run --workspace --locked $(if $(CI),--profile ci) && $(CARGO) test --workspace --locked --doc; \
 	else $(CARGO) test --workspace --locked; fi
+
+check-compose: ## Only what deploys us: alerts, dashboards, compose files, chart (part of the tests)
+	@tools/install.sh test
+	@.venv/bin/python compose/check.py
 
 soak: ## The tests of large size, whole: hours, and several GB of disk
 	@tools/install.sh demo test

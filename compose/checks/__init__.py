@@ -1,0 +1,1 @@
+"""What deploys Export Center, each part with its check."""
