@@ -13,13 +13,14 @@ use export_contract::run::Run;
 use export_pipeline::FeedSignal;
 use futures::{StreamExt as _, stream};
 use http::{HeaderValue, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use warp::Reply as _;
 use warp::reply::Response;
 
 use crate::authenticate::session;
+use crate::metrics::Follower;
 use crate::problem::Problem;
 use crate::request::Incoming;
 use crate::runs::find;
@@ -72,7 +73,8 @@ pub(crate) async fn follow(gateway: &Gateway, id: &str, request: Incoming) -> Re
             Problem::new(ErrorCode::Unavailable, "all places for followers of events are taken, try again")
         })?;
     let (sender, receiver) = mpsc::channel(64);
-    tokio::spawn(relay(gateway.clone(), run, after, form, sender, place));
+    let follower = gateway.metrics.follower(place);
+    tokio::spawn(relay(gateway.clone(), run, after, form, sender, follower));
     let mut response = warp::reply::stream(ReceiverStream::new(receiver).map(Ok::<_, std::io::Error>)).into_response();
     let headers = response.headers_mut();
     headers.insert(
@@ -93,7 +95,7 @@ async fn relay(
     mut after: u64,
     form: Form,
     sender: mpsc::Sender<Bytes>,
-    _place: OwnedSemaphorePermit,
+    _follower: Follower,
 ) {
     // Follow first, read then: an event between the two is seen by the read.
     let mut signals = match gateway.feed.follow(&run.tenant, &run.id).await {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use export_authority::Caller;
 use export_contract::ErrorCode;
 use http::{Request, StatusCode};
+use tokio::time::Instant;
 use warp::reply::Response;
 
 use crate::audit;
@@ -18,17 +19,35 @@ use crate::routes::guarded;
 use crate::state::Gateway;
 use crate::visit::Visit;
 
-/// Serves one request from `peer` with `inner`.
+/// Serves one request from `peer` with `inner`, and counts it.
 pub(crate) async fn serve<B, F>(
     gateway: &Gateway,
     peer: SocketAddr,
+    request: Request<B>,
+    inner: impl FnOnce(Request<B>) -> F,
+) -> Result<Response, Infallible>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    let began = Instant::now();
+    let visit = Arc::new(Visit::new(Some(peer.ip()), request.method(), request.uri(), request.headers()));
+    let answered = seen(gateway, peer, &visit, request, inner).await;
+    if let Ok(response) = &answered {
+        gateway.metrics.answered(&visit.method, &visit.path, response.status().as_u16(), began.elapsed());
+    }
+    answered
+}
+
+async fn seen<B, F>(
+    gateway: &Gateway,
+    peer: SocketAddr,
+    visit: &Arc<Visit>,
     mut request: Request<B>,
     inner: impl FnOnce(Request<B>) -> F,
 ) -> Result<Response, Infallible>
 where
     F: Future<Output = Result<Response, Infallible>>,
 {
-    let visit = Arc::new(Visit::new(Some(peer.ip()), request.method(), request.uri(), request.headers()));
     if visit.has_credentials
         && let Err(problem) = gateway.rates.may_try(peer.ip())
     {
@@ -41,7 +60,7 @@ where
     if visit.has_credentials && is_wrong {
         gateway.rates.guessed(peer.ip());
     }
-    let mut response = match audit::ended(gateway, &visit, &response, code).await {
+    let mut response = match audit::ended(gateway, visit, &response, code).await {
         Ok(()) => response,
         Err(problem) => guarded(gateway, problem.into_response()),
     };

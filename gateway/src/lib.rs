@@ -14,6 +14,7 @@ mod front;
 pub mod fuzzing;
 mod idempotency;
 mod links;
+mod metrics;
 pub mod openapi;
 pub mod problem;
 mod profiles;
@@ -34,6 +35,7 @@ mod webhooks;
 
 pub use audit::Audit;
 pub use brake::Brake;
+pub use metrics::HttpMetrics;
 pub use rates::{Rate, Rates};
 pub use registry::Registry;
 pub use routes::routes;

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::admin::Health;
 use crate::audit::Audit;
 use crate::brake::Brake;
+use crate::metrics::HttpMetrics;
 use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::request::Incoming;
@@ -112,6 +113,8 @@ pub struct Gateway {
     pub rates: Arc<Rates>,
     /// Where it is written who did what.
     pub audit: Audit,
+    /// What is counted.
+    pub metrics: HttpMetrics,
     /// What became of requests with an `Idempotency-Key`.
     pub idempotency: Arc<dyn IdempotencyStore>,
     /// Origins whose pages may call from a browser; none unless configured.

@@ -9,7 +9,7 @@ use export_authority::{Authority, KeyTiming, LinkKey, ProofChecker, RemoteKeys, 
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::server::{self, Certificates};
-use export_gateway::{Audit, Gateway, Limits, Rates};
+use export_gateway::{Audit, Gateway, HttpMetrics, Limits, Rates};
 use export_jetstream::{NatsFeed, NatsQueue, NatsRegister};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -103,6 +103,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
         quotas: Arc::new(config.limits.quotas()),
         rates: Arc::new(Rates::new(config.limits.requests(), config.limits.failures())),
         audit: Audit::new(stores::audit(config).await?),
+        metrics: HttpMetrics::register(&process.registry).context("cannot register metrics")?,
         idempotency: stores::idempotency(config).await?,
         cors: Arc::new(config.cors.origins.clone()),
     };
