@@ -11,6 +11,7 @@ mod recent;
 use std::fmt;
 use std::sync::Arc;
 
+use export_contract::approval::RunApproval;
 use export_contract::audit::{AuditAction, AuditEntry, AuditOutcome};
 use export_contract::{ErrorCode, Version};
 use export_runs::AuditStore;
@@ -74,6 +75,18 @@ pub(crate) async fn begun(gateway: &Gateway, visit: &Visit) -> Result<(), Proble
     gateway.audit.write(&entry(visit, who, action, object, AuditOutcome::Begun)).await?;
     visit.note(|noted| noted.begun = Some(action));
     Ok(())
+}
+
+/// Writes that an approval lets the request's run read the evidence of other tenants, before there is such a run.
+///
+/// # Errors
+/// When it cannot be written: then there must not be one.
+pub(crate) async fn approved(gateway: &Gateway, visit: &Visit, approval: &RunApproval) -> Result<(), Problem> {
+    let Some(who) = visit.noted().who else { return Ok(()) };
+    let object = format!("approvals/{} of {}", approval.digest, approval.approver);
+    let entry = entry(visit, who, AuditAction::ApprovalUsed, object.chars().take(256).collect(), AuditOutcome::Allowed);
+    // The request has an entry of its own, under its id.
+    gateway.audit.write(&AuditEntry { id: format!("{}-approval", visit.id), ..entry }).await
 }
 
 /// Writes what came of a request of a known caller.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use warp::reply::Response;
 
+use crate::audit;
 use crate::authenticate::{Session, session};
 use crate::idempotency::{Asked, Repeated, key, once};
 use crate::problem::{FieldError, Problem};
@@ -72,13 +73,17 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
     let wanted: NewRun = parse_json(&body)?;
     let requested_at = now();
     let id = new_id();
+    let approved = approved(gateway, &session, &wanted, requested_at)?;
+    if let Some((approval, _)) = &approved {
+        audit::approved(gateway, &request.visit, approval).await?;
+    }
     let prepared = RunWanted {
         tenant: &session.tenant,
         profile: &wanted.profile_id,
         selectors: &wanted.selectors,
         options: &wanted.options,
         until: requested_at,
-        approved: approved(gateway, &session, &wanted, requested_at)?,
+        approved,
     };
     let run = submit::prepare(&*gateway.runs, &gateway.supported, prepared).await?.requested(RunRequester {
         id: id.clone(),

@@ -28,16 +28,16 @@ actions! {
     ProfileCreated = "profile.created",
     /// A profile was changed.
     ProfileRevised = "profile.revised",
+    /// A profile was deleted.
+    ProfileDeleted = "profile.deleted",
     /// A run was asked for, by a request or a schedule.
     RunSubmitted = "run.submitted",
     /// A run was cancelled.
     RunCancelled = "run.cancelled",
     /// A run is to be made again. Reserved.
     RunReplayed = "run.replayed",
-    /// Somebody agreed to a run or a profile. Reserved.
-    ApprovalGranted = "approval.granted",
-    /// Somebody refused one. Reserved.
-    ApprovalRefused = "approval.refused",
+    /// An approval let a run read the evidence of other tenants. One that did not is a refused `run.submitted`.
+    ApprovalUsed = "approval.used",
     /// A bundle was downloaded, or a part of it.
     BundleDownloaded = "bundle.downloaded",
     /// `export.json` was read.

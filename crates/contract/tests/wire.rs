@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use export_contract::approval::Approval;
 use export_contract::audit::{AuditAction, AuditEntry};
 use export_contract::event::{EventType, ProgressStep, ProgressTick, RunEvent};
 use export_contract::manifest::ExportManifest;
@@ -63,6 +64,11 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<RunEvent>("run_event.json");
     survives::<ProgressTick>("progress_tick.json");
     survives::<ExportManifest>("export_manifest.1.0.json");
+    survives::<Approval>("approval.v1.json");
+    survives::<Run>("run.approved.v1.json");
+    survives::<RunPlanned>("run_planned.across.v1.json");
+    survives::<PartsResolved>("parts_resolved.across.v1.json");
+    survives::<ExportManifest>("export_manifest.1.0.across.json");
     survives::<RunAdmitted>("run_admitted.delta.v1.json");
     survives::<RunPlanned>("run_planned.delta.v1.json");
     survives::<PartAdapted>("part_adapted.mirror.v1.json");

@@ -46,6 +46,7 @@ fn changes(method: &Method, segments: &[&str]) -> AuditAction {
     match (method, below) {
         (&Method::POST, ["profiles"]) => A::ProfileCreated,
         (&Method::PATCH | &Method::PUT, ["profiles", _]) => A::ProfileRevised,
+        (&Method::DELETE, ["profiles", _]) => A::ProfileDeleted,
         (&Method::POST, ["runs"]) => A::RunSubmitted,
         (&Method::POST, ["runs", _, "cancel"]) => A::RunCancelled,
         (&Method::POST, ["runs", _, "replay"]) => A::RunReplayed,
@@ -73,6 +74,7 @@ mod tests {
         for (method, path, expected) in [
             ("POST", "/api/export/profiles", Some((A::ProfileCreated, "profiles"))),
             ("PATCH", "/api/export/profiles/weekly", Some((A::ProfileRevised, "profiles/weekly"))),
+            ("DELETE", "/api/export/profiles/weekly", Some((A::ProfileDeleted, "profiles/weekly"))),
             ("POST", "/api/export/runs", Some((A::RunSubmitted, "runs"))),
             ("POST", "/api/export/runs/1/cancel", Some((A::RunCancelled, "runs/1/cancel"))),
             ("POST", "/api/export/runs/1/links", Some((A::LinkCreated, "runs/1/links"))),

@@ -154,6 +154,18 @@ async fn an_approved_mirror_holds_the_tenants_that_were_signed_and_no_other() {
     }
     assert!(!tree.join("data/raw/initech").exists() && !tree.join("data/raw/advisories.jsonl.zst").exists());
 
+    let api = deployment.api().await.unwrap();
+    let log = api.json("/api/export/audit?action=approval.used").await.unwrap();
+    let entries = log["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 1, "{log:#}");
+    let digest = run["approval"]["digest"].as_str().unwrap();
+    assert_eq!((&entries[0]["actor"], &entries[0]["outcome"]), (&json!("local"), &json!("allowed")));
+    assert_eq!(entries[0]["object"], format!("approvals/{digest} of Ada"));
+    let refused_before = api.json("/api/export/audit?action=run.submitted").await.unwrap();
+    let codes: Vec<&Value> =
+        refused_before["entries"].as_array().unwrap().iter().map(|entry| &entry["errorCode"]).collect();
+    assert!(codes.contains(&&json!("ERR_EXPORT_APPROVAL_INVALID")), "{refused_before:#}");
+
     // The same inputs, the same bytes; and no delta builds upon it.
     let approval: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     let wanted = NewRun {
