@@ -145,7 +145,10 @@ async fn ten_thousand_idle_followers_take_the_places_there_are_and_no_more() {
     let _turn = heavy().await;
     // Without adapt the run never ends.
     let setup = Setup { roles: Roles::Apart { adapt: 0 }, ..Setup::together() };
-    let deployment = Deployment::start_with(setup, "", &format!("[limits]\nevent_streams = {PLACES}\nrequest_burst = 100000\n")).await.unwrap();
+    let deployment =
+        Deployment::start_with(setup, "", &format!("[limits]\nevent_streams = {PLACES}\nrequest_burst = 100000\n"))
+            .await
+            .unwrap();
     deployment.generate(LOCAL_TENANT, 1, 50).unwrap();
     let run = start(&deployment.client().unwrap(), "json-raw").await.unwrap();
     let api = deployment.api().await.unwrap();

@@ -145,8 +145,10 @@ async fn paths_and_parameters(api: &Api) {
     }
     let cancel = api.request(Method::POST, &format!("{RUNS}/{NOBODY}/cancel"));
     refused("cancel", cancel, 404, "ERR_EXPORT_RUN_NOT_FOUND", NOBODY).await;
-    refused("method", api.request(Method::DELETE, RUNS), 405, "ERR_EXPORT_METHOD_NOT_ALLOWED", "this path takes ").await;
-    refused("path", get("/api/export/nothing"), 404, "ERR_EXPORT_NOT_FOUND", "GET /openapi.json lists what there is").await;
+    refused("method", api.request(Method::DELETE, RUNS), 405, "ERR_EXPORT_METHOD_NOT_ALLOWED", "this path takes ")
+        .await;
+    refused("path", get("/api/export/nothing"), 404, "ERR_EXPORT_NOT_FOUND", "GET /openapi.json lists what there is")
+        .await;
     refused("root", get("/"), 404, "ERR_EXPORT_NOT_FOUND", "GET /openapi.json lists what there is").await;
     let code = "ERR_EXPORT_INVALID_REQUEST";
     for (query, message) in [
