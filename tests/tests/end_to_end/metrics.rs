@@ -70,6 +70,7 @@ async fn each_end_of_a_run_is_counted_once_with_its_bytes_its_time_and_its_reaso
     assert!(value(&page, "exporter_staging_bytes").is_some());
 
     // A gauge of the past is there again after a start; counters begin anew, as Prometheus expects.
+    deployment.stop_all().await.unwrap();
     deployment.restart().await.unwrap();
     let until = Instant::now() + Duration::from_mins(1);
     loop {
