@@ -60,7 +60,7 @@ pub(crate) struct Config {
     /// TLS of the gateway.
     pub(crate) tls: Tls,
     /// Where clients reach the gateway, such as `https://export.example`; not set: what `registry.public_url` says, or the host that they
-    /// name, over plain HTTP.
+    /// name, over what the gateway speaks.
     pub(crate) public_url: String,
     /// Whether runs speak to local hosts only, and to no OCI registry.
     pub(crate) offline: bool,

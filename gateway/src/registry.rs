@@ -50,7 +50,7 @@ impl fmt::Debug for Registry {
 
 impl Registry {
     /// A registry in which anybody may pull the bundles of the `anonymous` tenants. Clients fetch tokens at `public_url`, such as
-    /// `https://export.example`; where that is empty, at the host that they name, over plain HTTP.
+    /// `https://export.example`; where that is empty, at the host that they name, over TLS where `tls` says so.
     pub fn new(anonymous: BTreeSet<TenantId>, public_url: &str, tls: bool) -> Self {
         let public_url = Some(public_url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty());
         Self { anonymous, public_url, scheme: if tls { "https" } else { "http" }, images: Mutex::default() }

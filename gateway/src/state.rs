@@ -83,7 +83,7 @@ pub struct Gateway {
     pub authority: Arc<dyn Authority>,
     /// Checks that who sends a token holds its key.
     pub proofs: ProofChecker,
-    /// Where clients reach this gateway, such as `https://export.example`; `None`: at the host that they name, over plain HTTP.
+    /// Where clients reach this gateway, such as `https://export.example`; `None`: at the host that they name, over what we speak.
     pub public_url: Option<String>,
     /// Holds whoever guesses secrets.
     pub brake: Arc<Brake>,

@@ -228,7 +228,7 @@ pub(crate) struct Links {
 pub(crate) struct Registry {
     /// Tenants whose bundles anybody may pull.
     pub(crate) anonymous: BTreeSet<TenantId>,
-    /// Where clients reach the gateway, such as `https://export.example`; not set: the host that they name, over plain HTTP.
+    /// Where clients reach the gateway, such as `https://export.example`; not set: the host that they name, over what the gateway speaks.
     pub(crate) public_url: String,
 }
 
