@@ -6,6 +6,7 @@ mod authority;
 mod cors;
 mod cross_tenant;
 mod encryption;
+mod kept;
 mod limits;
 pub(crate) mod locality;
 mod oci;
@@ -228,6 +229,7 @@ impl Config {
             !set(&self.nats.credentials_file) || self.nats.user.is_empty(),
             "nats.credentials_file: it names the user, leave out nats.user",
         );
+        faults.extend(self.kept_faults());
         faults.extend(self.tls.faults());
         faults.extend(self.cross_tenant.faults());
         faults.extend(self.limits.faults());

@@ -1,6 +1,7 @@
 //! Which driver stands behind which port.
 
 mod bearer;
+mod kept;
 mod keys;
 mod sealing;
 mod targets;
@@ -11,9 +12,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use export_authority::{Approvers, LocalAuthority};
-use export_blobs::BlobStore;
 use export_blobs::folder::FolderBlobs;
 use export_blobs::s3::{S3Blobs, S3Settings};
+use export_blobs::{AccessKeySource, BlobStore};
 use export_contract::RecordKind;
 use export_evidence::policy::{HttpPolicyEngine, MongoPolicyStore, PolicySource, PolicyStore, SqlitePolicyStore};
 use export_evidence::pull::{HttpPeer, Peer, PeerCollection};
@@ -220,7 +221,9 @@ pub(crate) async fn staging(config: &Config) -> anyhow::Result<Arc<dyn BlobStore
             } else {
                 secrets::read(&staging.secret_access_key_file)?
             };
+            let access = kept::kept(config, &staging.secret).context("staging.secret")?;
             Arc::new(S3Blobs::open(&S3Settings {
+                access: access.map(|kept| kept as Arc<dyn AccessKeySource>),
                 endpoint: staging.endpoint.clone(),
                 bucket: staging.bucket.clone(),
                 region: staging.region.clone(),

@@ -301,6 +301,17 @@ impl Deployment {
         }
     }
 
+    /// The bucket of staging.
+    ///
+    /// # Panics
+    /// When the setup has none.
+    pub fn bucket(&self) -> &S3Settings {
+        match &self.bucket {
+            Some((_, settings)) => settings,
+            None => panic!("the setup stages in no bucket"),
+        }
+    }
+
     /// Folder of everything that this deployment writes; tests may use it too.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -3,7 +3,8 @@
 //! [`Authority`] is the port the gateway asks. [`TokenVerifier`] checks JWTs against the keys of a [`KeySource`]: fixed ones, or those of
 //! an authority elsewhere. [`ProofChecker`] checks that whoever sends a token holds the key that it was issued to (RFC 9449).
 //! [`LocalAuthority`] is a small issuer of exactly such tokens for `exportd all` and closed sites. There is no switch that turns
-//! authentication off. [`SystemTokens`] are those with which the system itself goes to others.
+//! authentication off. [`SystemTokens`] are those with which the system itself goes to others,
+//! and [`SystemSecrets`] what the authority keeps for it.
 
 mod approvals;
 mod caller;
@@ -17,6 +18,8 @@ mod links;
 mod local;
 mod nonce;
 mod register;
+mod renewed;
+mod secrets;
 #[cfg(feature = "testing")]
 pub mod suite;
 mod system;
@@ -35,5 +38,6 @@ pub use local::{
 };
 pub use nonce::NonceKey;
 pub use register::{MemoryRegister, ProofRegister, RegisterUnavailable, Sighting};
+pub use secrets::{Secret, SecretError, SystemSecrets, is_name as is_secret_name};
 pub use system::{SystemClient, SystemTokenError, SystemTokens};
 pub use verifier::{AuthError, Authority, TokenRules, TokenVerifier};

@@ -9,9 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Certificate, Client, Url};
 use serde::Deserialize;
-use tokio::sync::Mutex;
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 use zeroize::Zeroizing;
+
+use crate::renewed::{Renewed, Without};
 
 /// Longest answer, bytes.
 const MAX_BODY: usize = 64 << 10;
@@ -19,15 +20,8 @@ const MAX_BODY: usize = 64 << 10;
 const MAX_SECRET: usize = 4 << 10;
 /// Time for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// A token is renewed so long before it expires, or when a fifth of its life is left, where that is shorter.
-const MARGIN: Duration = Duration::from_mins(1);
 /// How long a token is believed to be good at most.
 const MOST: Duration = Duration::from_hours(24);
-/// After a failure nobody is asked for this long; it doubles each time …
-const PAUSE: Duration = Duration::from_secs(1);
-/// … up to this.
-const MOST_PAUSE: Duration = Duration::from_mins(1);
-
 /// Where and as whom the system asks for tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemClient {
@@ -96,25 +90,12 @@ struct Refusal {
     error: String,
 }
 
-#[derive(Default)]
-struct State {
-    token: Option<Held>,
-    failures: u32,
-    next: Option<Instant>,
-}
-
-struct Held {
-    token: Zeroizing<String>,
-    renew: Instant,
-    ends: Instant,
-}
-
-/// The system's tokens. One fetch at a time; whoever comes meanwhile waits for it.
+/// The system's tokens.
 pub struct SystemTokens {
     http: Client,
     url: Url,
     client: SystemClient,
-    state: Mutex<State>,
+    kept: Renewed<Zeroizing<String>>,
 }
 
 impl fmt::Debug for SystemTokens {
@@ -145,7 +126,7 @@ impl SystemTokens {
             builder = builder.tls_certs_only(certificates);
         }
         let http = builder.build().map_err(SystemTokenError::Client)?;
-        Ok(Self { http, url, client, state: Mutex::default() })
+        Ok(Self { http, url, client, kept: Renewed::default() })
     }
 
     /// A token that is good now.
@@ -153,33 +134,15 @@ impl SystemTokens {
     /// # Errors
     /// See [`SystemTokenError`]. A token that is not over goes on while the authority does not give another.
     pub async fn token(&self) -> Result<Zeroizing<String>, SystemTokenError> {
-        let mut state = self.state.lock().await;
-        let now = Instant::now();
-        if let Some(held) = state.token.as_ref().filter(|held| now < held.renew) {
-            return Ok(held.token.clone());
-        }
-        let good = |state: &State| state.token.as_ref().filter(|held| now < held.ends).map(|held| held.token.clone());
-        if let Some(next) = state.next.filter(|next| now < *next) {
-            return good(&state).ok_or(SystemTokenError::Paused((next - now).as_secs() + 1));
-        }
-        match self.ask().await {
-            Ok((token, life)) => {
-                let held = Held {
-                    token: token.clone(),
-                    renew: now + life.saturating_sub(MARGIN.min(life / 5)),
-                    ends: now + life,
-                };
-                *state = State { token: Some(held), failures: 0, next: None };
-                Ok(token)
-            }
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the authority gave the system no token");
-                let pause = PAUSE.saturating_mul(1 << state.failures.min(16)).min(MOST_PAUSE);
-                state.failures = state.failures.saturating_add(1);
-                state.next = Some(Instant::now() + pause);
-                good(&state).ok_or(error)
-            }
-        }
+        self.kept.get("a token of the system", async || self.ask().await).await.map_err(|without| match without {
+            Without::Failed(error) => error,
+            Without::Paused(seconds) => SystemTokenError::Paused(seconds),
+        })
+    }
+
+    /// The client that trusts the authority's certificates.
+    pub(crate) fn http(&self) -> &Client {
+        &self.http
     }
 
     async fn ask(&self) -> Result<(Zeroizing<String>, Duration), SystemTokenError> {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use export_authority::{SystemClient, SystemTokenError, SystemTokens};
+use export_authority::{SecretError, SystemClient, SystemSecrets, SystemTokenError, SystemTokens};
 use export_targets::liar::{Liar, Lie};
 use serde_json::json;
 
@@ -116,4 +116,76 @@ async fn what_is_no_bearer_token_is_refused_by_name() {
     assert!(matches!(bench.tokens().token().await, Err(SystemTokenError::Secret(_))));
     std::fs::remove_file(bench.folder.path().join("secret")).unwrap();
     assert!(matches!(bench.tokens().token().await, Err(SystemTokenError::File { .. })));
+}
+
+/// Answers to the question for a secret.
+fn give(bench: &Bench, name: &str, times: usize, body: &serde_json::Value) {
+    let body = body.to_string().into_bytes();
+    bench.peer.lie("GET", &format!("/secrets/{name}"), times, Lie::Answer { status: 200, headers: Vec::new(), body });
+}
+
+fn secrets(bench: &Bench) -> SystemSecrets {
+    bench.answer(100, 200, &good("token", 3_600));
+    let base = format!("http://{}/secrets/", bench.peer.address());
+    SystemSecrets::new(&base, Arc::new(bench.tokens())).unwrap()
+}
+
+#[tokio::test]
+async fn a_secret_is_fetched_once_for_all_and_renewed_before_it_ends() {
+    let bench = Bench::new().await;
+    let secrets = Arc::new(secrets(&bench));
+    // What lives no time at all is asked for again each time.
+    give(&bench, "registry/prod", 1, &json!({ "values": { "username": "u", "password": "one" }, "expires_in": 0 }));
+    give(&bench, "registry/prod", 1, &json!({ "values": { "username": "u", "password": "two" }, "expires_in": 3600 }));
+    assert_eq!(secrets.get("registry/prod").await.unwrap().member("password").unwrap(), "one");
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let secrets = Arc::clone(&secrets);
+        asked.spawn(async move {
+            let secret = secrets.get("registry/prod").await.unwrap();
+            assert!(!format!("{secret:?} {secrets:?}").contains("two"));
+            secret.member("password").unwrap().to_owned()
+        });
+    }
+    assert!(asked.join_all().await.iter().all(|password| password == "two"));
+    let heard = bench.peer.heard();
+    // One token, and the secret twice.
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    assert!(heard.iter().all(|request| request.credentials));
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_had_is_named_and_nothing_of_it_is_told() {
+    let bench = Bench::new().await;
+    let secrets = secrets(&bench);
+    let elsewhere = Liar::alone().await;
+    for (name, lie, says) in [
+        ("absent", Lie::status(404), "status 404"),
+        ("moved", Lie::redirect(307, format!("http://{}/x", elsewhere.address())), "status 307"),
+        ("endless", Lie::Endless { status: 200, headers: Vec::new() }, "too long"),
+        (
+            "numbers",
+            Lie::Answer { status: 200, headers: Vec::new(), body: br#"{"values": {"password": 12345}}"#.to_vec() },
+            "form",
+        ),
+    ] {
+        bench.peer.lie("GET", &format!("/secrets/{name}"), 1, lie);
+        let error = secrets.get(name).await.expect_err(name).to_string();
+        assert!(error.contains(says) && error.contains(&format!("`{name}`")), "{name}: {error}");
+        assert!(!error.contains("12345"), "{error}");
+        assert!(matches!(secrets.get(name).await, Err(SecretError::Paused { seconds: 1, .. })), "{name}");
+    }
+    assert!(elsewhere.heard().is_empty(), "a redirect was followed");
+    give(&bench, "half", 1, &json!({ "values": { "username": "u", "password": "" } }));
+    let error = secrets.get("half").await.unwrap().member("password").unwrap_err().to_string();
+    assert!(error.ends_with("it has no member `password`"), "{error}");
+    let heard = bench.peer.heard().len();
+    for name in ["", "/", "a/", "../token", "a/../b", "a//b", "a b", "a?b", "a#b", "a%2fb", "ä", &"a".repeat(201)] {
+        assert!(matches!(secrets.get(name).await, Err(SecretError::Name(_))), "{name}");
+    }
+    assert_eq!(bench.peer.heard().len(), heard, "a bad name was asked for");
+    let tokens = Arc::new(bench.tokens());
+    for base in ["secrets", "ftp://a/b", "https://u:p@a/b", "https://a/b?c=d", "https://a/b#c"] {
+        assert!(matches!(SystemSecrets::new(base, Arc::clone(&tokens)), Err(SecretError::Address(_))), "{base}");
+    }
 }

@@ -13,13 +13,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _};
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AwsCredential, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{
-    Certificate, ClientOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _,
-    PutMode, PutOptions, PutPayload,
+    Certificate, ClientOptions, CredentialProvider, Error, GetOptions, GetRange, MultipartUpload, ObjectStore,
+    ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
 };
 
+use crate::access::AccessKeySource;
 use crate::store::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome};
 
 /// Bytes of one part of a multipart upload; S3 takes 10,000 parts, so a blob may have some 156 GiB.
@@ -45,6 +46,8 @@ pub struct S3Settings {
     pub region: String,
     /// Prefix of every key; empty means none.
     pub prefix: String,
+    /// Whoever keeps the access key; absent: the two below, or the machine's role.
+    pub access: Option<Arc<dyn AccessKeySource>>,
     /// Access key id; empty takes the machine's role.
     pub access_key_id: String,
     /// Secret access key.
@@ -60,6 +63,20 @@ impl fmt::Debug for S3Settings {
             .field("bucket", &self.bucket)
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
+    }
+}
+
+/// The keys of a source as the client of buckets asks for them.
+#[derive(Debug)]
+struct Kept(Arc<dyn AccessKeySource>);
+
+#[async_trait]
+impl CredentialProvider for Kept {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> Result<Arc<AwsCredential>, Error> {
+        let key = self.0.access_key().await.map_err(|source| Error::Generic { store: "S3", source })?;
+        Ok(Arc::new(AwsCredential { key_id: key.id, secret_key: key.secret, token: key.session_token }))
     }
 }
 
@@ -96,7 +113,9 @@ impl S3Blobs {
             builder =
                 builder.with_endpoint(&settings.endpoint).with_allow_http(settings.endpoint.starts_with("http://"));
         }
-        if !settings.access_key_id.is_empty() {
+        if let Some(source) = &settings.access {
+            builder = builder.with_credentials(Arc::new(Kept(Arc::clone(source))));
+        } else if !settings.access_key_id.is_empty() {
             builder =
                 builder.with_access_key_id(&settings.access_key_id).with_secret_access_key(&settings.secret_access_key);
         }

@@ -112,6 +112,7 @@ impl SeaweedFs {
 
     fn settings(&self, bucket: &str) -> S3Settings {
         S3Settings {
+            access: None,
             endpoint: format!("http://127.0.0.1:{}", self.ports.s3),
             bucket: bucket.to_owned(),
             access_key_id: ACCESS_KEY.to_owned(),

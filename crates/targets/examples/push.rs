@@ -2,6 +2,8 @@
 //!
 //! `push HOST FILE` speaks plain HTTP to `HOST` without credentials, and prints the seconds that the hand-over took.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figure")]
+
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,11 +44,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     std::fs::hard_link(file, folder.path().join(key.as_str()))?;
     let target = OciTarget::new(vec![OciRegistry {
         host: host.clone(),
-        user: String::new(),
-        password: String::new(),
-        ca_pem: None,
         plain_http: true,
-        prefix: String::new(),
+        ..OciRegistry::default()
     }])?;
     let cx = StageContext::new(
         workspace.clone(),

@@ -8,16 +8,20 @@ mod removal;
 mod upload;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, ProvideCredentials, Region, SharedCredentialsProvider};
 use aws_smithy_http_client::HttpClientError;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use export_blobs::AccessKeySource;
 use export_contract::message::{Artefact, Distribution};
 use export_contract::profile::{DistributionKind, ObjectLock};
 use export_contract::run::RunRef;
@@ -45,8 +49,26 @@ pub enum ObjectCredentials {
         /// Secret.
         secret: String,
     },
+    /// What somebody else keeps, and changes.
+    Source(Arc<dyn AccessKeySource>),
     /// What the machine has: environment, web identity, role.
     Machine(SharedCredentialsProvider),
+}
+
+/// The keys of a source as the client asks for them: again when they end.
+#[derive(Debug)]
+struct Kept(Arc<dyn AccessKeySource>);
+
+impl ProvideCredentials for Kept {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let key = self.0.access_key().await.map_err(CredentialsError::provider_error)?;
+            Ok(Credentials::new(key.id, key.secret, key.session_token, key.expires_at, "authority"))
+        })
+    }
 }
 
 /// How the storage encrypts, on its side, what it is given.
@@ -118,6 +140,7 @@ impl ObjectTarget {
             ObjectCredentials::Key { id, secret } => {
                 config.credentials_provider(Credentials::new(id, secret, None, None, "configuration"))
             }
+            ObjectCredentials::Source(source) => config.credentials_provider(Kept(Arc::clone(source))),
             ObjectCredentials::Machine(provider) => config.credentials_provider(provider.clone()),
         };
         if let Some(pem) = &settings.ca_pem {

@@ -24,7 +24,7 @@ use futures::TryStreamExt as _;
 
 use self::blob::{Blob, From};
 use self::session::{Registry, Session, refused};
-pub use self::settings::{OciRegistry, OciSettingsError};
+pub use self::settings::{Login, LoginSource, OciRegistry, OciSettingsError};
 use self::turns::Turns;
 use crate::delivery::Delivery;
 use crate::error::TargetError;

@@ -33,6 +33,8 @@ pub(crate) struct Authority {
     pub(crate) client_secret_file: PathBuf,
     /// Scopes that it asks for, separated by blanks.
     pub(crate) scope: String,
+    /// Where the authority keeps secrets for the system; not set: it keeps none.
+    pub(crate) secrets_url: String,
     /// Folder of the local authority; not set: `authority` in `data_dir`.
     pub(crate) folder: PathBuf,
 }
@@ -50,6 +52,7 @@ impl Default for Authority {
             client_id: String::new(),
             client_secret_file: PathBuf::new(),
             scope: String::new(),
+            secrets_url: String::new(),
             folder: PathBuf::new(),
         }
     }
@@ -80,6 +83,12 @@ impl Authority {
             expect(!self.client_id.is_empty(), "authority.client_id: name the system's client at authority.token_url");
             let secret = "authority.client_secret_file: the system's client needs the file with its secret";
             expect(!self.client_secret_file.as_os_str().is_empty(), secret);
+        }
+        if !self.secrets_url.is_empty() {
+            let address = "authority.secrets_url: use an address that begins with `https://`; only local hosts may have `http://`";
+            expect(is_reached_well(&self.secrets_url), address);
+            let tokens = "authority.secrets_url: the system asks there with a token, set authority.token_url";
+            expect(!self.token_url.is_empty(), tokens);
         }
         if self.is_local() {
             let only = "authority.ca_file: it is read with authority.jwks_url or authority.token_url only";

@@ -19,6 +19,8 @@ pub(crate) struct Oci {
 pub(crate) struct OciRegistry {
     /// Its host, with a port where it is not 443.
     pub(crate) host: String,
+    /// Secret at the authority with user and password, in the place of the two below.
+    pub(crate) secret: String,
     /// Who pushes; empty: nobody in particular.
     pub(crate) user: String,
     /// File with that user's password.

@@ -103,6 +103,8 @@ pub(crate) struct Staging {
     pub(crate) region: String,
     /// Prefix of every key in the bucket.
     pub(crate) prefix: String,
+    /// Secret at the authority with the access key, in the place of the two below.
+    pub(crate) secret: String,
     /// Access key id.
     pub(crate) access_key_id: String,
     /// File with the secret access key.

@@ -116,6 +116,8 @@ pub(crate) struct SigningKey {
     pub(crate) vault_key_version: u32,
     /// Key at KMS: id, ARN or alias.
     pub(crate) kms_key: String,
+    /// Secret at the authority that says which key it is, in the place of driver and key.
+    pub(crate) secret: String,
 }
 
 /// A public key whose private half signs no more.
@@ -183,6 +185,7 @@ impl Signing {
                 ),
             );
             match key.driver {
+                _ if !key.secret.is_empty() => {}
                 SigningDriver::File => expect(
                     set(&key.key_file) && set(&key.password_file),
                     format!("{at}: the file driver needs key_file and password_file"),

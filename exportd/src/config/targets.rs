@@ -31,6 +31,8 @@ pub(crate) struct Object {
     pub(crate) region: String,
     /// Prefix of every key in the bucket.
     pub(crate) prefix: String,
+    /// Secret at the authority with the access key, in the place of the two below.
+    pub(crate) secret: String,
     /// Access key id; not set: the machine's role.
     pub(crate) access_key_id: String,
     /// File with the secret access key.

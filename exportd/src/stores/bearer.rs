@@ -26,6 +26,11 @@ pub(super) fn bearer(config: &Config, from: TokenFrom) -> anyhow::Result<Option<
     if from == TokenFrom::File {
         return Ok(None);
     }
+    Ok(Some(Arc::new(OfTheSystem(tokens(config)?))))
+}
+
+/// The tokens of the system. Nothing is fetched yet.
+pub(super) fn tokens(config: &Config) -> anyhow::Result<SystemTokens> {
     let settings = &config.authority;
     let tokens = SystemTokens::new(SystemClient {
         token_url: settings.token_url.clone(),
@@ -34,5 +39,5 @@ pub(super) fn bearer(config: &Config, from: TokenFrom) -> anyhow::Result<Option<
         scope: settings.scope.clone(),
         ca_file: Some(settings.ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
     });
-    Ok(Some(Arc::new(OfTheSystem(tokens.context("cannot use authority.token_url")?))))
+    tokens.context("cannot use authority.token_url")
 }

@@ -76,6 +76,7 @@ pub(crate) async fn signers(config: &Config) -> anyhow::Result<Signers> {
 }
 
 async fn signer(config: &Config, key: &SigningKey) -> anyhow::Result<Arc<dyn Signer>> {
+    let key = &super::kept::signing_key(config, key).await?;
     let told = || format!("the signing key `{}` cannot be used", key.name);
     let signer: Arc<dyn Signer> = match key.driver {
         SigningDriver::File => {

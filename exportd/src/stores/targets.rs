@@ -5,12 +5,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use export_contract::profile::DistributionKind;
 use export_signing::awskms::machine_credentials;
-use export_targets::oci::{OciRegistry, OciTarget};
+use export_targets::oci::{LoginSource, OciRegistry, OciTarget};
 use export_targets::{
     DirectoryTarget, Download, ObjectCredentials, ObjectSettings, ObjectTarget, ServerSideEncryption, Target,
 };
 
-use crate::config::{Config, Object, Sse};
+use super::kept::kept;
+use crate::config::{Config, Sse};
 use crate::secrets;
 
 /// The targets of `allow.distribution`.
@@ -20,7 +21,7 @@ pub(crate) async fn targets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Targe
         match kind {
             DistributionKind::Http => targets.push(Arc::new(Download)),
             DistributionKind::Oci => targets.push(Arc::new(oci(config)?)),
-            DistributionKind::Object => targets.push(Arc::new(object(&config.object).await?)),
+            DistributionKind::Object => targets.push(Arc::new(object(config).await?)),
             DistributionKind::Directory => {
                 targets.push(Arc::new(DirectoryTarget::new(config.directory.folder.clone())));
             }
@@ -29,8 +30,11 @@ pub(crate) async fn targets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Targe
     Ok(targets)
 }
 
-async fn object(settings: &Object) -> anyhow::Result<ObjectTarget> {
-    let credentials = if settings.access_key_id.is_empty() {
+async fn object(config: &Config) -> anyhow::Result<ObjectTarget> {
+    let settings = &config.object;
+    let credentials = if let Some(kept) = kept(config, &settings.secret).context("object.secret")? {
+        ObjectCredentials::Source(kept)
+    } else if settings.access_key_id.is_empty() {
         let machine = machine_credentials().await;
         ObjectCredentials::Machine(
             machine.context("object.access_key_id: not set, and this machine has no credentials")?,
@@ -69,8 +73,11 @@ fn oci(config: &Config) -> anyhow::Result<OciTarget> {
         } else {
             None
         };
+        let told = || format!("`secret` of the registry `{}`", registry.host);
+        let login = kept(config, &registry.secret).with_context(told)?.map(|kept| kept as Arc<dyn LoginSource>);
         registries.push(OciRegistry {
             host: registry.host.clone(),
+            login,
             user: registry.user.clone(),
             password,
             ca_pem,

@@ -53,6 +53,9 @@ fn services(config: &Config) -> anyhow::Result<BTreeMap<String, Destination>> {
             add("authority.token_url", &config.authority.token_url);
         }
     }
+    if !config.authority.secrets_url.is_empty() {
+        add("authority.secrets_url", &config.authority.secrets_url);
+    }
     let signing = &config.signing;
     let drivers: Vec<SigningDriver> =
         std::iter::once(signing.driver).chain(signing.keys.iter().map(|key| key.driver)).collect();

@@ -5,6 +5,7 @@
 
 mod custody;
 mod hints;
+mod kept;
 mod keys;
 mod kms;
 mod libraries;

@@ -1,12 +1,38 @@
 //! Which registries there are.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+/// Who pushes, and what shows it. Printed nowhere.
+#[derive(Clone, Default)]
+#[expect(missing_debug_implementations, reason = "it holds a secret")]
+pub struct Login {
+    /// The user; empty means nobody in particular.
+    pub user: String,
+    /// The user's password, or the token that stands for it.
+    pub password: String,
+}
+
+/// Whoever keeps a login, and changes it. It is asked each time that a registry asks, so it keeps the login until that ends.
+#[async_trait]
+pub trait LoginSource: fmt::Debug + Send + Sync {
+    /// The login as it is now.
+    ///
+    /// # Errors
+    /// When there is none at present; the hand-over that waits for it is tried again.
+    async fn login(&self) -> Result<Login, Box<dyn Error + Send + Sync>>;
+}
 
 /// A registry that bundles are pushed to. Its password is printed nowhere.
 #[derive(Clone, Default)]
 pub struct OciRegistry {
     /// Host, with a port where it is not 443, such as `registry.example:5000`. A profile picks it by this name.
     pub host: String,
+    /// Whoever keeps the login; absent: the two below.
+    pub login: Option<Arc<dyn LoginSource>>,
     /// Who pushes; empty means nobody in particular.
     pub user: String,
     /// The user's password, or the token that stands for it.

@@ -10,6 +10,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::session::{ANSWER, Registry, body, judged, refused, unavailable};
+use super::settings::Login;
 use crate::error::TargetError;
 
 /// Longest answer of a token server that is read.
@@ -31,9 +32,18 @@ pub(super) async fn grant(
     actions: &str,
     challenges: &[String],
 ) -> Result<HeaderValue, TargetError> {
-    match way(registry, &format!("repository:{repository}:{actions}"), challenges)? {
-        Way::Token(url) => ask(registry, url).await,
-        Way::Password => basic(registry),
+    let login = login(registry).await?;
+    match way(registry, &login, &format!("repository:{repository}:{actions}"), challenges)? {
+        Way::Token(url) => ask(registry, &login, url).await,
+        Way::Password => basic(&login),
+    }
+}
+
+async fn login(registry: &Registry) -> Result<Login, TargetError> {
+    let settings = &registry.settings;
+    match &settings.login {
+        Some(source) => source.login().await.map_err(|cause| unavailable(ACT, None, cause)),
+        None => Ok(Login { user: settings.user.clone(), password: settings.password.clone() }),
     }
 }
 
@@ -42,8 +52,8 @@ enum Way {
     Password,
 }
 
-fn way(registry: &Registry, scope: &str, challenges: &[String]) -> Result<Way, TargetError> {
-    let nobody = registry.settings.user.is_empty();
+fn way(registry: &Registry, login: &Login, scope: &str, challenges: &[String]) -> Result<Way, TargetError> {
+    let nobody = login.user.is_empty();
     for challenge in challenges.iter().filter_map(|text| http_auth::parse_challenges(text).ok()).flatten() {
         if challenge.scheme.eq_ignore_ascii_case("bearer") {
             return token_url(registry, &challenge, scope).map(Way::Token);
@@ -52,7 +62,7 @@ fn way(registry: &Registry, scope: &str, challenges: &[String]) -> Result<Way, T
             return Ok(Way::Password);
         }
     }
-    let fix = if nobody { "; set `user` and `password_file` of it" } else { "" };
+    let fix = if nobody { "; set `user` and `password_file` of it, or `secret`" } else { "" };
     Err(refused(ACT, format!("it asks for credentials in a way that is not known here{fix}")))
 }
 
@@ -84,10 +94,10 @@ fn short(text: &str) -> Cow<'_, str> {
     text.chars().filter(|letter| !letter.is_control()).take(100).collect::<String>().into()
 }
 
-async fn ask(registry: &Registry, url: Url) -> Result<HeaderValue, TargetError> {
+async fn ask(registry: &Registry, login: &Login, url: Url) -> Result<HeaderValue, TargetError> {
     let mut request = registry.http.get(url).timeout(ANSWER);
-    if !registry.settings.user.is_empty() {
-        request = request.header(AUTHORIZATION, basic(registry)?);
+    if !login.user.is_empty() {
+        request = request.header(AUTHORIZATION, basic(login)?);
     }
     let answer = request.send().await.map_err(|cause| unavailable(ACT, None, cause.without_url()))?;
     if !answer.status().is_success() {
@@ -103,9 +113,8 @@ async fn ask(registry: &Registry, url: Url) -> Result<HeaderValue, TargetError> 
     secret(&format!("Bearer {token}"))
 }
 
-fn basic(registry: &Registry) -> Result<HeaderValue, TargetError> {
-    let settings = &registry.settings;
-    secret(&format!("Basic {}", STANDARD.encode(format!("{}:{}", settings.user, settings.password))))
+fn basic(login: &Login) -> Result<HeaderValue, TargetError> {
+    secret(&format!("Basic {}", STANDARD.encode(format!("{}:{}", login.user, login.password))))
 }
 
 fn secret(text: &str) -> Result<HeaderValue, TargetError> {
