@@ -42,11 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let run = workspace.run();
     let key = Workspace::artefact_key(&run.tenant, &run.run, &signed.manifest.bundle.digest);
     std::fs::hard_link(file, folder.path().join(key.as_str()))?;
-    let target = OciTarget::new(vec![OciRegistry {
-        host: host.clone(),
-        plain_http: true,
-        ..OciRegistry::default()
-    }])?;
+    let target = OciTarget::new(vec![OciRegistry { host: host.clone(), plain_http: true, ..OciRegistry::default() }])?;
     let cx = StageContext::new(
         workspace.clone(),
         Phase::Distribute,

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod credentials;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
