@@ -214,6 +214,22 @@ pub(crate) enum ConfigCommand {
 }
 
 impl Command {
+    /// The name of the role, where the process is a server.
+    pub(crate) fn role(&self) -> Option<&'static str> {
+        match self {
+            Self::All { .. } => Some("all"),
+            Self::Gateway => Some("gateway"),
+            Self::Orchestrator => Some("orchestrator"),
+            Self::Plan => Some("plan"),
+            Self::Resolve => Some("resolve"),
+            Self::Adapt => Some("adapt"),
+            Self::Manifest => Some("manifest"),
+            Self::Sign => Some("sign"),
+            Self::Distribute => Some("distribute"),
+            _ => None,
+        }
+    }
+
     /// Flags win over everything else.
     pub(crate) fn lay_over(&self, config: &mut Config) {
         let (data, listen) = match self {

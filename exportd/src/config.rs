@@ -17,6 +17,7 @@ mod schedules;
 mod sections;
 mod signing;
 mod targets;
+mod telemetry;
 mod tls;
 mod webhooks;
 
@@ -45,6 +46,7 @@ pub(crate) use self::sections::{
 pub(crate) use self::signing::FormerKey;
 pub(crate) use self::signing::{Signing, SigningDriver, SigningKey};
 pub(crate) use self::targets::{Directory, Object, Sse};
+pub(crate) use self::telemetry::Telemetry;
 pub(crate) use self::tls::Tls;
 pub(crate) use self::webhooks::Webhooks;
 
@@ -93,6 +95,8 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     /// Logs.
     pub(crate) log: Log,
+    /// Traces.
+    pub(crate) telemetry: Telemetry,
     /// Metrics.
     pub(crate) metrics: Metrics,
     /// Signed links to downloads.
@@ -138,6 +142,7 @@ impl Default for Config {
             limits: Limits::default(),
             workers: Workers::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
             metrics: Metrics::default(),
             links: Links::default(),
             registry: Registry::default(),
@@ -256,6 +261,7 @@ impl Config {
         faults.extend(self.schedules.faults());
         faults.extend(self.webhooks.faults());
         faults.extend(self.cors.faults());
+        faults.extend(self.telemetry.faults(self.offline, &self.local_hosts));
         faults
     }
 
@@ -360,6 +366,7 @@ mod tests {
         for section in [
             "tls",
             "nats",
+            "telemetry",
             "store",
             "peer",
             "policy",

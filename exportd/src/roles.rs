@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use export_contract::LogEvent;
 use export_gateway::admin::{self, Health, Probe};
 use export_jetstream::{Cancellations, Deps, Metrics, Nats, Settings, Topology, topology};
 use prometheus::Registry;
@@ -27,6 +28,7 @@ pub(crate) use self::stages::adapters;
 use crate::config::Config;
 use crate::probes::Dependency;
 use crate::stores;
+use crate::telemetry::Telemetry;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +83,7 @@ struct Process {
 }
 
 impl Process {
-    async fn start(config: Config, nats: Nats) -> anyhow::Result<Self> {
+    async fn start(config: Config, nats: Nats, told: &Telemetry) -> anyhow::Result<Self> {
         let topology = Topology {
             replicas: config.nats.replicas,
             ack_wait: Duration::from_secs(config.workers.ack_wait_seconds),
@@ -90,6 +92,7 @@ impl Process {
         };
         topology::ensure(&nats, &topology).await.context("cannot lay out the broker")?;
         let registry = Registry::new();
+        told.register(&registry).context("cannot register metrics")?;
         Ok(Self {
             metrics: Metrics::register(&registry).context("cannot register metrics")?,
             cancellations: Cancellations::watch(&nats),
@@ -139,10 +142,10 @@ impl Process {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
         let mut ended_early = false;
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("asked to stop"),
+            _ = terminate.recv() => tracing::info!(event = %LogEvent::ProcessStopping, reason = "terminated", "asked to stop"),
             interrupt = tokio::signal::ctrl_c() => {
                 interrupt.context("cannot wait for signals")?;
-                tracing::info!("interrupted");
+                tracing::info!(event = %LogEvent::ProcessStopping, reason = "interrupted", "interrupted");
             }
             Some(_) = self.tasks.join_next() => ended_early = true,
         }
@@ -158,9 +161,9 @@ impl Process {
 }
 
 /// Runs one role on the broker that the configuration names, until it is told to stop.
-pub(crate) async fn one(config: Config, role: Role) -> anyhow::Result<()> {
+pub(crate) async fn one(config: Config, role: Role, told: &Telemetry) -> anyhow::Result<()> {
     let nats = stores::broker(&config).await?;
-    let mut process = Process::start(config, nats).await?;
+    let mut process = Process::start(config, nats, told).await?;
     let (parts, server) = match role {
         Role::Gateway => Box::pin(gateway::add(&mut process)).await.map(|(parts, address)| (parts, Some(address)))?,
         role => (Box::pin(add(&mut process, role)).await?, None),
@@ -177,7 +180,7 @@ pub(crate) async fn one(config: Config, role: Role) -> anyhow::Result<()> {
 
 /// The one line on standard output: whoever started the process may go on.
 fn say_ready(line: &serde_json::Value) -> anyhow::Result<()> {
-    tracing::info!(%line, "ready");
+    tracing::info!(event = %LogEvent::ProcessReady, %line, "ready");
     writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
 }
 

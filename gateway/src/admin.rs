@@ -3,16 +3,22 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use http::{HeaderValue, StatusCode, header};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use crate::routes::json_response;
+
+/// How long strangers are told what was found.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// One dependency that readiness asks.
 #[async_trait]
@@ -32,6 +38,8 @@ pub struct Health {
     role: &'static str,
     adapters: Option<String>,
     probes: Vec<Arc<dyn Probe>>,
+    /// What strangers were told last, and when.
+    told: Mutex<Option<(Instant, bool)>>,
 }
 
 impl fmt::Debug for Health {
@@ -51,24 +59,44 @@ struct Check {
 impl Health {
     /// The health of `role`; `adapters` is the digest of the adapter registry, where the role has one.
     pub fn new(role: &'static str, adapters: Option<String>, probes: Vec<Arc<dyn Probe>>) -> Self {
-        Self { role, adapters, probes }
+        Self { role, adapters, probes, told: Mutex::default() }
     }
 
-    /// Asks every dependency at once; 200 when all are well, else 503.
-    pub async fn answer(&self) -> Response {
-        let checks: Vec<Check> = join_all(self.probes.iter().map(|probe| async {
-            let outcome = tokio::time::timeout(std::time::Duration::from_secs(5), probe.check())
+    /// Asks every dependency at once.
+    async fn checks(&self) -> Vec<Check> {
+        join_all(self.probes.iter().map(|probe| async {
+            let outcome = tokio::time::timeout(Duration::from_secs(5), probe.check())
                 .await
                 .unwrap_or_else(|_| Err("no answer within 5 s".to_owned()));
             Check { name: probe.name(), ok: outcome.is_ok(), problem: outcome.err() }
         }))
-        .await;
-        let ready = checks.iter().all(|check| check.ok);
-        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        .await
+    }
+
+    /// For strangers: whether all are well, and nothing else. However many ask, dependencies are asked once in two seconds.
+    pub async fn verdict(&self) -> Response {
+        let mut told = self.told.lock().await;
+        let ready = match *told {
+            Some((at, ready)) if at.elapsed() < FRESH => ready,
+            _ => {
+                let ready = self.checks().await.iter().all(|check| check.ok);
+                *told = Some((Instant::now(), ready));
+                ready
+            }
+        };
+        drop(told);
+        let (status, text) = said(ready);
+        json_response(status, &serde_json::json!({ "status": text }))
+    }
+
+    /// For operators: asks every dependency and names what is away; 200 when all are well, else 503.
+    pub async fn answer(&self) -> Response {
+        let checks = self.checks().await;
+        let (status, text) = said(checks.iter().all(|check| check.ok));
         json_response(
             status,
             &serde_json::json!({
-                "status": if ready { "ready" } else { "unavailable" },
+                "status": text,
                 "role": self.role,
                 "version": env!("CARGO_PKG_VERSION"),
                 "adapterRegistry": self.adapters,
@@ -76,6 +104,10 @@ impl Health {
             }),
         )
     }
+}
+
+fn said(ready: bool) -> (StatusCode, &'static str) {
+    if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") }
 }
 
 /// Liveness touches no dependency.

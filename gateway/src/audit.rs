@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use export_contract::approval::RunApproval;
 use export_contract::audit::{AuditAction, AuditEntry, AuditOutcome};
-use export_contract::{ErrorCode, Version};
+use export_contract::{ErrorCode, LogEvent, Version};
 use export_runs::AuditStore;
 use http::{Method, StatusCode, header};
 use warp::reply::Response;
@@ -46,7 +46,7 @@ impl Audit {
 
     async fn write(&self, entry: &AuditEntry) -> Result<(), Problem> {
         self.store.note(entry).await.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, action = %entry.action, "the audit log cannot be written");
+            tracing::error!(event = %LogEvent::AuditFailed, error = &error as &dyn std::error::Error, action = %entry.action, "the audit log cannot be written");
             Problem::new(ErrorCode::Unavailable, "the audit log cannot be written; nothing is done without it, try again")
         })
     }

@@ -9,11 +9,13 @@ use export_authority::Caller;
 use export_contract::ErrorCode;
 use http::{Request, StatusCode};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use warp::reply::Response;
 
 use crate::audit;
 use crate::authenticate::Session;
-use crate::problem::Problem;
+use crate::metrics::route;
+use crate::problem::{Problem, TRACE};
 use crate::request::Incoming;
 use crate::routes::guarded;
 use crate::state::Gateway;
@@ -31,8 +33,14 @@ where
 {
     let began = Instant::now();
     let visit = Arc::new(Visit::new(Some(peer.ip()), request.method(), request.uri(), request.headers()));
-    let answered = seen(gateway, peer, &visit, request, inner).await;
+    let span = visit.span(route(&visit.path));
+    let served = TRACE.scope(visit.trace, seen(gateway, peer, &visit, request, inner));
+    let answered = served.instrument(span.clone()).await;
     if let Ok(response) = &answered {
+        span.record("http.response.status_code", response.status().as_u16());
+        if let Some(code) = response.extensions().get::<ErrorCode>().filter(|_| response.status().is_server_error()) {
+            span.record("error_code", code.as_str());
+        }
         gateway.metrics.answered(&visit.method, &visit.path, response.status().as_u16(), began.elapsed());
     }
     answered
@@ -86,6 +94,7 @@ pub(crate) fn known(request: &Incoming, caller: &Caller) {
 pub(crate) async fn admitted(gateway: &Gateway, request: &Incoming, session: &Session) -> Result<(), Problem> {
     let visit = &request.visit;
     visit.note_caller(&session.caller, &session.tenant);
+    tracing::Span::current().record("tenant", session.tenant.as_str());
     match gateway.rates.take(&session.tenant, &session.caller.subject) {
         Ok(level) => visit.note(|noted| noted.level = level),
         Err((level, problem)) => {

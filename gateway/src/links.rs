@@ -1,7 +1,7 @@
 //! `POST /api/export/runs/{id}/links`, and `/api/export/links/...`: signed links that expire, for whoever has no token.
 
 use export_authority::{Link, LinkRefused, MAX_LINK_SECONDS, Scope};
-use export_contract::{ErrorCode, RunId, TenantId, Timestamp};
+use export_contract::{ErrorCode, LogEvent, RunId, TenantId, Timestamp};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,7 @@ async fn sign(gateway: &Gateway, session: &Session, id: &str, body: &[u8]) -> Re
     let path =
         format!("/api/export/links/{}/{}/{}?expires={until}&signature={signature}", link.tenant, link.run, link.file);
     // The link itself stays out of the log: whoever reads it could use it.
-    tracing::info!(tenant = %link.tenant, run_id = %link.run, file = link.file, %expires_at, by = session.caller.subject, "link made");
+    tracing::info!(event = %LogEvent::LinkMade, tenant = %link.tenant, run_id = %link.run, file = link.file, %expires_at, by = session.caller.subject, "link made");
     let url = gateway.registry.public_url().map(|base| format!("{base}{path}"));
     Ok(json_response(StatusCode::CREATED, &MadeLink { path, url, file: link.file, expires_at }))
 }

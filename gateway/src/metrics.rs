@@ -83,7 +83,7 @@ impl Drop for Follower {
 }
 
 /// The path of the operation that a request is for, with `{names}`.
-fn route(path: &str) -> &'static str {
+pub(crate) fn route(path: &str) -> &'static str {
     let known = OPERATIONS.iter().find(|operation| operation.is_at(path)).map(|operation| operation.path);
     known.unwrap_or(if path == "/v2" || path.starts_with("/v2/") { "/v2/" } else { OTHER })
 }

@@ -1,7 +1,7 @@
 //! Answers that are not a success (RFC 9457, design D9).
 
 use export_contract::selectors::SelectorError;
-use export_contract::{ErrorCode, Timestamp};
+use export_contract::{ErrorCode, LogEvent, Timestamp, TraceParent};
 use export_runs::RunStoreError;
 use export_runs::submit::SubmitError;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -54,6 +54,11 @@ pub(crate) struct Document<'a> {
     errors: &'a [FieldError],
 }
 
+tokio::task_local! {
+    /// The span of the request that is served, which problems name to clients.
+    pub(crate) static TRACE: TraceParent;
+}
+
 impl Problem {
     /// A problem with its explanation for people.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
@@ -82,8 +87,9 @@ impl Problem {
     /// The answer.
     pub fn into_response(self) -> Response {
         let status = status(self.code);
-        let trace_id = new_id().to_string();
-        tracing::info!(error_code = %self.code, status = status.as_u16(), trace_id, detail = self.detail, "request refused");
+        let trace = TRACE.try_with(|trace| *trace).unwrap_or_else(|_| TraceParent::of_run(&new_id()));
+        let trace_id = trace.trace_id();
+        tracing::info!(event = %LogEvent::RequestRefused, error_code = %self.code, status = status.as_u16(), trace_id, detail = self.detail, "request refused");
         let document = Document {
             kind: format!("urn:export-center:problem:{}", self.code),
             title: title(self.code),

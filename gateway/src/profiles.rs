@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use export_authority::Scope;
 use export_canon::digesting::sha256;
 use export_contract::profile::{Profile, ProfileKind};
-use export_contract::{ErrorCode, ProfileId, Version};
+use export_contract::{ErrorCode, LogEvent, ProfileId, Version};
 use export_runs::{CreateOutcome, DeleteOutcome};
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
@@ -238,7 +238,7 @@ pub(crate) async fn delete(gateway: &Gateway, id: &str, request: Incoming) -> Re
     }
     match gateway.runs.delete_profile(&session.tenant, &profile.id, &session.caller.subject, now()).await? {
         DeleteOutcome::Deleted => {
-            tracing::info!(tenant = %session.tenant, profile = %profile.id, "profile deleted");
+            tracing::info!(event = %LogEvent::ProfileDeleted, tenant = %session.tenant, profile = %profile.id, "profile deleted");
             let mut response = Response::new(bytes::Bytes::new().into());
             *response.status_mut() = StatusCode::NO_CONTENT;
             Ok(response)

@@ -183,7 +183,7 @@ fn health_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
     let ready = path(&["health", "ready"])
         .and(warp::path::end())
         .and(reading())
-        .and(call(gateway, |g, _| async move { Ok(g.health.answer().await) }));
+        .and(call(gateway, |g, _| async move { Ok(g.health.verdict().await) }));
     live.or(ready).unify().boxed()
 }
 

@@ -8,7 +8,7 @@ use export_contract::approval::RunApproval;
 use export_contract::message::Distribution;
 use export_contract::run::{Run, RunOptions};
 use export_contract::selectors::SelectorRequest;
-use export_contract::{ErrorCode, RunId, TenantId, Timestamp};
+use export_contract::{ErrorCode, LogEvent, RunId, TenantId, Timestamp};
 use export_runs::schedule::KEY_PREFIX;
 use export_runs::submit::{self, RunRequester, RunWanted};
 use export_runs::{CancelOutcome, RunFilter, SubmitOutcome, Submitted};
@@ -90,6 +90,7 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
         by: session.caller.subject.clone(),
         at: requested_at,
         correlation_id: correlation(&request.headers).unwrap_or_else(|| id.to_string()),
+        traceparent: Some(request.visit.trace),
     });
     let fingerprint = sha256(&body).hex();
     let quotas = gateway.quotas.of(&session.tenant);
@@ -109,7 +110,8 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
     if let Err(error) = gateway.queue.requested(&run.reference()).await {
         tracing::warn!(run_id = %run.id, error = &error as &dyn std::error::Error, "request hint not published");
     }
-    tracing::info!(run_id = %run.id, tenant = %run.tenant, profile_kind = %run.profile_kind, correlation_id = run.correlation_id, "run submitted");
+    tracing::Span::current().record("run_id", run.id.as_str());
+    tracing::info!(event = %LogEvent::RunSubmitted, run_id = %run.id, tenant = %run.tenant, profile_kind = %run.profile_kind, correlation_id = run.correlation_id, "run submitted");
     let location = format!("/api/export/runs/{}", run.id);
     let mut response = json_response(StatusCode::ACCEPTED, &view(run));
     if let Ok(location) = HeaderValue::from_str(&location) {
@@ -124,7 +126,7 @@ pub(crate) async fn create(gateway: &Gateway, mut request: Incoming) -> Result<R
 /// selectors are looked at: what other tenants there are is not for the caller to learn.
 fn approved(gateway: &Gateway, session: &Session, wanted: &NewRun, now: Timestamp) -> Result<Approved, Problem> {
     let refuse = |detail: String| {
-        tracing::warn!(tenant = %session.tenant, actor = session.caller.subject, detail, "cross-tenant export refused");
+        tracing::warn!(event = %LogEvent::ApprovalRefused, tenant = %session.tenant, actor = session.caller.subject, detail, "cross-tenant export refused");
         let faults = vec![FieldError { path: "approval".to_owned(), problem: detail.clone() }];
         Problem::new(ErrorCode::ApprovalInvalid, detail).with_errors(faults)
     };
@@ -139,7 +141,7 @@ fn approved(gateway: &Gateway, session: &Session, wanted: &NewRun, now: Timestam
     let asked = Wanted { tenant: &session.tenant, profile: &wanted.profile_id, selectors: &wanted.selectors };
     let (approval, tenants) =
         gateway.approvers.check(envelope.get(), asked, now).map_err(|refused| refuse(refused.to_string()))?;
-    tracing::info!(tenant = %session.tenant, actor = session.caller.subject, approver = approval.approver, approval = %approval.digest, "cross-tenant export approved");
+    tracing::info!(event = %LogEvent::ApprovalUsed, tenant = %session.tenant, actor = session.caller.subject, approver = approval.approver, approval = %approval.digest, "cross-tenant export approved");
     Ok(Some((approval, tenants)))
 }
 
@@ -199,20 +201,27 @@ async fn end(gateway: &Gateway, session: &Session, id: &str) -> Result<Response,
     let absent = || not_found(id, session);
     let parsed: RunId = id.parse().map_err(|_| absent())?;
     match gateway.runs.cancel(&session.tenant, &parsed, &session.caller.subject, now()).await? {
-        CancelOutcome::Cancelled(run) | CancelOutcome::AlreadyCancelled(run) => {
-            // The ledger says so already; workers that miss this hint meet the ledger's word at their next step.
-            if let Err(error) = gateway.queue.cancelled(&run.reference(), &session.caller.subject).await {
-                tracing::warn!(run_id = %run.id, error = &error as &dyn std::error::Error, "cancel not published");
-            }
-            gateway.queue.recorded(&run.tenant, &run.id).await;
-            Ok(json_response(StatusCode::OK, &view(run)))
+        CancelOutcome::Cancelled(run) => {
+            tracing::info!(event = %LogEvent::RunCancelAsked, run_id = %run.id, tenant = %run.tenant, profile_kind = %run.profile_kind, correlation_id = run.correlation_id, by = session.caller.subject, "run cancelled");
+            Ok(spread(gateway, session, run).await)
         }
+        CancelOutcome::AlreadyCancelled(run) => Ok(spread(gateway, session, run).await),
         CancelOutcome::Ended(run) => Err(Problem::new(
             ErrorCode::RunConflict,
             format!("run `{id}` has ended as `{}` and cannot be cancelled", run.status),
         )),
         CancelOutcome::NotFound => Err(absent()),
     }
+}
+
+/// Tells the workers that a run is cancelled. The ledger says so already; workers that miss this hint meet the ledger's word at
+/// their next step.
+async fn spread(gateway: &Gateway, session: &Session, run: Run) -> Response {
+    if let Err(error) = gateway.queue.cancelled(&run.reference(), &session.caller.subject).await {
+        tracing::warn!(run_id = %run.id, error = &error as &dyn std::error::Error, "cancel not published");
+    }
+    gateway.queue.recorded(&run.tenant, &run.id).await;
+    json_response(StatusCode::OK, &view(run))
 }
 
 /// The run of the session's tenant, by id.

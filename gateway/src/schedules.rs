@@ -4,7 +4,7 @@ use export_authority::Scope;
 use export_contract::run::RunOptions;
 use export_contract::schedule::{MissedRule, OverlapRule, Schedule};
 use export_contract::selectors::SelectorRequest;
-use export_contract::{ErrorCode, ProfileId, ScheduleId, Timestamp, Version};
+use export_contract::{ErrorCode, LogEvent, ProfileId, ScheduleId, Timestamp, Version};
 use export_runs::schedule::{DEFAULT_GRACE_MINUTES, MAX_GRACE_MINUTES, MAX_SCHEDULES, Times};
 use export_runs::submit::{self, RunWanted};
 use http::StatusCode;
@@ -173,7 +173,7 @@ async fn make(gateway: &Gateway, session: &Session, body: &[u8], dry: bool) -> R
     }
     match gateway.schedules.create_schedule(&schedule).await? {
         Some(written) => {
-            tracing::info!(tenant = %written.tenant, schedule = %written.id, cron = written.cron, "schedule made");
+            tracing::info!(event = %LogEvent::ScheduleMade, tenant = %written.tenant, schedule = %written.id, cron = written.cron, "schedule made");
             let path = format!("/api/export/schedules/{}", written.id);
             Ok(created(&path, &view(written)))
         }
@@ -259,7 +259,7 @@ async fn delete(gateway: &Gateway, id: &str, request: Incoming) -> Result<Respon
     if !gateway.schedules.delete_schedule(&session.tenant, &parsed).await? {
         return Err(not_found(&session, id));
     }
-    tracing::info!(tenant = %session.tenant, schedule = id, "schedule deleted");
+    tracing::info!(event = %LogEvent::ScheduleDeleted, tenant = %session.tenant, schedule = id, "schedule deleted");
     let mut response = Response::new(bytes::Bytes::new().into());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

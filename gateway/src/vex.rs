@@ -18,7 +18,7 @@ use export_canon::jsonl::LineReader;
 use export_canon::zst::BoundedDecoder;
 use export_contract::message::{BundleFile, RunAdapted};
 use export_contract::run::{Phase, Run, RunStatus};
-use export_contract::{Digest, ErrorCode, Generation, ProfileId, RunId, TenantId};
+use export_contract::{Digest, ErrorCode, Generation, LogEvent, ProfileId, RunId, TenantId};
 use export_openvex::{Archive, Repository, manifest};
 use export_runs::RunFilter;
 use http::{StatusCode, header};
@@ -230,7 +230,7 @@ async fn make(gateway: &Gateway, run: &Run, file: &BundleFile) -> Result<Archive
     });
     match made.await {
         Ok(Ok(archive)) => {
-            tracing::info!(tenant = %run.tenant, run_id = %run.id, packages = archive.packages, statements = archive.statements, "VEX repository made");
+            tracing::info!(event = %LogEvent::VexMade, tenant = %run.tenant, run_id = %run.id, packages = archive.packages, statements = archive.statements, "VEX repository made");
             Ok(archive)
         }
         Ok(Err(error)) => Err(broken(run, &*error)),

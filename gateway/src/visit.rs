@@ -5,8 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use export_authority::Caller;
 use export_contract::audit::AuditAction;
-use export_contract::{RunId, TenantId, Timestamp};
+use export_contract::{RunId, TenantId, Timestamp, TraceParent};
 use http::{HeaderMap, Method, Uri};
+use rand::RngExt as _;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::rates::Level;
 use crate::state::{new_id, now};
@@ -30,6 +33,10 @@ pub(crate) struct Visit {
     /// The path, without the query: that may hold a signature.
     pub(crate) path: String,
     pub(crate) correlation_id: String,
+    /// The span of the request: what follows from it hangs below.
+    pub(crate) trace: TraceParent,
+    /// The caller's own span, where it named one.
+    pub(crate) caller: Option<TraceParent>,
     /// Whether it says who it is.
     pub(crate) has_credentials: bool,
     noted: Mutex<Noted>,
@@ -51,6 +58,9 @@ impl Visit {
         let id = new_id();
         let path = uri.path();
         let correlation_id = correlation(headers).unwrap_or_else(|| id.to_string());
+        let caller = traceparent(headers);
+        let span: u64 = rand::rng().random();
+        let trace = caller.unwrap_or_else(|| TraceParent::of_run(&id)).child(span);
         let proves = path == "/authority/token" || path.starts_with("/api/export/links/");
         Self {
             at: now(),
@@ -58,10 +68,32 @@ impl Visit {
             method: method.clone(),
             path: path.to_owned(),
             correlation_id,
+            trace,
+            caller,
             has_credentials: proves || headers.contains_key(http::header::AUTHORIZATION),
             noted: Mutex::default(),
             id,
         }
+    }
+
+    /// The span of the request, for logs and for whoever exports spans; `route` is a path of the table of operations.
+    pub(crate) fn span(&self, route: &str) -> Span {
+        tracing::info_span!(
+            "request",
+            otel.name = format!("{} {route}", self.method),
+            otel.kind = "server",
+            otel.parent = self.caller.and_then(TraceParent::span_id),
+            otel.sampled = self.trace.is_sampled(),
+            http.request.method = self.method.as_str(),
+            http.route = route,
+            http.response.status_code = Empty,
+            trace_id = self.trace.trace_id(),
+            span_id = self.trace.span_id(),
+            correlation_id = self.correlation_id,
+            tenant = Empty,
+            run_id = Empty,
+            error_code = Empty,
+        )
     }
 
     /// Notes something.
@@ -83,6 +115,13 @@ impl Visit {
         };
         self.note(|noted| noted.who = Some(who));
     }
+}
+
+/// The caller's span, by W3C Trace Context: what cannot be read, or comes twice, was not said.
+fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut said = headers.get_all("traceparent").iter();
+    let (Some(said), None) = (said.next(), said.next()) else { return None };
+    said.to_str().ok()?.parse().ok()
 }
 
 /// The client's own correlation id, where it sends one that can stand in logs.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use export_authority::Scope;
 use export_contract::webhook::{Delivery, DeliveryState, Webhook, WebhookEvent};
-use export_contract::{ErrorCode, ProfileId, Version, WebhookId};
+use export_contract::{ErrorCode, LogEvent, ProfileId, Version, WebhookId};
 use export_runs::webhook::MAX_WEBHOOKS;
 use export_runs::{KeptWebhook, WebhookStore};
 use export_webhooks::{AddressRules, SecretKeeper, WebhookSecret};
@@ -203,7 +203,7 @@ async fn make(gateway: &Gateway, session: &Session, body: &[u8]) -> Result<Respo
     let Some(made) = gateway.webhooks.store.create_webhook(&KeptWebhook { webhook, sealed_secret }).await? else {
         return Err(Problem::new(ErrorCode::WebhookConflict, "the id of the webhook is taken; try again"));
     };
-    tracing::info!(tenant = %made.webhook.tenant, webhook = %made.webhook.id, "webhook made");
+    tracing::info!(event = %LogEvent::WebhookMade, tenant = %made.webhook.tenant, webhook = %made.webhook.id, "webhook made");
     let path = format!("/api/export/webhooks/{}", made.webhook.id);
     Ok(created(&path, &MadeWebhook { webhook: &made.webhook, secret: secret.shown() }))
 }
@@ -241,7 +241,7 @@ async fn delete(gateway: &Gateway, id: &str, request: Incoming) -> Result<Respon
     if !gateway.webhooks.store.delete_webhook(&session.tenant, &parsed).await? {
         return Err(not_found(&session, id));
     }
-    tracing::info!(tenant = %session.tenant, webhook = id, "webhook deleted");
+    tracing::info!(event = %LogEvent::WebhookDeleted, tenant = %session.tenant, webhook = id, "webhook deleted");
     let mut response = Response::new(bytes::Bytes::new().into());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

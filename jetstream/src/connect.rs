@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::{self};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use export_contract::LogEvent;
 use export_pipeline::QueueError;
 use tokio::sync::watch;
 
@@ -117,7 +118,7 @@ pub async fn connect_securely(url: &str, credentials: Credentials, security: Sec
                 connected.send_modify(|count| *count += 1);
                 tracing::debug!("connected to NATS");
             } else {
-                tracing::warn!(%event, "NATS connection");
+                tracing::warn!(event = %LogEvent::BrokerChanged, state = %event, "NATS connection");
             }
             std::future::ready(())
         });

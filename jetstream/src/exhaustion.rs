@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use export_contract::message::Outcome;
-use export_contract::{ErrorCode, Timestamp, Version};
+use export_contract::{ErrorCode, LogEvent, Timestamp, Version};
 use export_pipeline::QueueError;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -115,7 +115,7 @@ impl Exhaustion {
         };
         if self.publisher.bury(&letter, &trail).await {
             self.metrics.dead_letter(step.durable(), code);
-            tracing::error!(run_id = %run.run, tenant = %run.tenant, phase = step.logged(), error_code = %code, attempt = advisory.deliveries, correlation_id = trail.correlation_id(), "{message}");
+            tracing::error!(event = %LogEvent::StepAbandoned, run_id = %run.run, tenant = %run.tenant, phase = step.logged(), error_code = %code, attempt = advisory.deliveries, correlation_id = trail.correlation_id(), "{message}");
         }
         self.publisher.tell(&run, What::Failed(step.phase()), Outcome::Failed { code, message }, &trail).await;
         Ok(())

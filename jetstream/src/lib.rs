@@ -7,6 +7,7 @@
 //! | module | part |
 //! |---|---|
 //! | [`mod@connect`] | the connection |
+//! | [`clock`] | how far our clock is from the broker's |
 //! | [`subjects`] | every subject, built and parsed |
 //! | [`topology`] | streams and consumers as data, and how they come to be |
 //! | [`worker`] | hosts a stage: delivery, heartbeats, order of effects, verdicts |
@@ -24,6 +25,7 @@
 
 pub mod backlog;
 mod cancellation;
+pub mod clock;
 pub mod connect;
 mod cursor;
 pub mod dead_letter;
@@ -47,6 +49,7 @@ pub mod worker;
 
 pub use backlog::{Backlog, LogSize, StepBacklog, backlog};
 pub use cancellation::Cancellations;
+pub use clock::{MAX_SKEW, Skew};
 pub use connect::{ConnectError, Credentials, Nats, Security, connect, connect_securely};
 pub use dead_letter::DeadLetter;
 pub use exhaustion::Exhaustion;

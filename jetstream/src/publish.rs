@@ -9,7 +9,7 @@ use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use export_contract::message::{Outcome, ResultRef, StageEvent, Summary};
 use export_contract::run::{Phase, RunRef};
-use export_contract::{PartIndex, Timestamp, Version};
+use export_contract::{PartIndex, Timestamp, TraceParent, Version};
 use futures::StreamExt;
 
 use crate::connect::Nats;
@@ -25,7 +25,7 @@ pub(crate) const PARTS_AHEAD: u32 = 32;
 
 /// Follows a request through the log, from event to event.
 pub(crate) const CORRELATION_ID: &str = "Export-Correlation-Id";
-/// W3C trace context, handed on from command to event as it is.
+/// W3C trace context: what the spans of the run hang below. Handed on from command to event as it is.
 const TRACEPARENT: &str = "traceparent";
 
 /// What is there after a publish whose outcome is certain.
@@ -240,6 +240,17 @@ impl Trail {
         {
             self.0.insert(CORRELATION_ID, id);
         }
+    }
+
+    /// Sets what the spans of the run hang below, unless it is known.
+    pub(crate) fn trace(&mut self, parent: TraceParent) {
+        if self.traceparent().is_none() {
+            self.0.insert(TRACEPARENT, parent.to_string());
+        }
+    }
+
+    pub(crate) fn traceparent(&self) -> Option<TraceParent> {
+        self.0.get(TRACEPARENT)?.as_str().parse().ok()
     }
 
     pub(crate) fn correlation_id(&self) -> Option<&str> {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use export_contract::LogEvent;
 use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -158,7 +159,7 @@ impl NatsServer {
             tries += 1;
         };
         let pid = Arc::new(AtomicU32::new(child.id().unwrap_or(0)));
-        tracing::info!(port, pid = child.id(), dir = %plan.dir.display(), "nats-server runs");
+        tracing::info!(event = %LogEvent::BrokerStarted, port, pid = child.id(), dir = %plan.dir.display(), "nats-server runs");
         let stop = CancellationToken::new();
         let supervisor = tokio::spawn(supervise(plan, child, Arc::clone(&pid), stop.clone()));
         Ok(Self { port, password, pid, supervisor, stop: stop.drop_guard() })

@@ -7,7 +7,7 @@ use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
 use async_trait::async_trait;
 use export_contract::message::StageEvent;
-use export_contract::{ErrorCode, Timestamp, Version};
+use export_contract::{ErrorCode, LogEvent, Timestamp, Version};
 use export_pipeline::QueueError;
 use tokio_util::sync::CancellationToken;
 
@@ -151,7 +151,7 @@ impl Tail {
 
     async fn bury(&self, message: &Message, code: ErrorCode, reason: String, shutdown: &CancellationToken) {
         let subject = message.subject.as_str();
-        tracing::error!(subject, error_code = %code, error = reason, "an event of the log cannot be taken and is set aside");
+        tracing::error!(event = %LogEvent::FactSetAside, subject, error_code = %code, error = reason, "an event of the log cannot be taken and is set aside");
         let info = message.info().ok();
         let letter = DeadLetter {
             v: Version,

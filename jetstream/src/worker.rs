@@ -9,6 +9,7 @@ mod delivery;
 mod records;
 mod settling;
 mod step;
+mod traced;
 mod trouble;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use export_blobs::BlobStore;
+use export_contract::LogEvent;
 use export_pipeline::{QueueError, Stage, StageInput};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -147,7 +149,7 @@ impl<S: Stage> Worker<S> {
             }
         }
         if tokio::time::timeout(host.settings.grace, drain(&mut tasks)).await.is_err() {
-            tracing::info!(step = step.durable(), left = tasks.len(), "the grace is over; handing commands back");
+            tracing::info!(event = %LogEvent::WorkLeft, step = step.durable(), left = tasks.len(), "the grace is over; handing commands back");
             host.halt.cancel();
             if tokio::time::timeout(LAST_WORDS, drain(&mut tasks)).await.is_err() {
                 tasks.shutdown().await;

@@ -135,6 +135,11 @@ impl RunId {
         Self(ulid::Ulid::from_parts(millis, random).to_string().to_ascii_lowercase())
     }
 
+    /// The 128 bits of the id.
+    pub fn bits(&self) -> u128 {
+        ulid::Ulid::from_string(&self.0).map_or(0, u128::from)
+    }
+
     /// When the id was made, by the clock of whoever made it.
     pub fn made_at(&self) -> crate::Timestamp {
         let millis = ulid::Ulid::from_string(&self.0).map_or(0, |ulid| ulid.timestamp_ms());

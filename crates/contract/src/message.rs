@@ -20,7 +20,7 @@ use crate::profile::{DistributionKind, Profile, ProfileKind};
 use crate::refresh::{PreviousRun, Refresh};
 use crate::run::{RunOptions, RunRef};
 use crate::selectors::Selectors;
-use crate::{Digest, ErrorCode, PartIndex, RecordKey, RecordKind, Sequence, TenantId, Timestamp, Version};
+use crate::{Digest, ErrorCode, PartIndex, RecordKey, RecordKind, Sequence, TenantId, Timestamp, TraceParent, Version};
 
 /// What a message on the log says: a step of a run is committed.
 ///
@@ -157,8 +157,11 @@ pub struct RunRequest {
     pub at: Timestamp,
     /// When the run was admitted: `startedOn` of the provenance.
     pub admitted_at: Timestamp,
-    /// Follows the request through logs and traces.
+    /// Follows the request through logs.
     pub correlation_id: String,
+    /// What the spans of the run hang below; absent in records from before there was the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
 }
 
 /// Written by plan: the run with everything pinned that its bytes depend on.

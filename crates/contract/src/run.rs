@@ -12,7 +12,7 @@ use crate::profile::ProfileKind;
 use crate::retention::Expiry;
 use crate::selectors::Selectors;
 use crate::verification::Verification;
-use crate::{Digest, ErrorCode, Generation, ProfileId, RunId, Sequence, TenantId, Timestamp, Version};
+use crate::{Digest, ErrorCode, Generation, ProfileId, RunId, Sequence, TenantId, Timestamp, TraceParent, Version};
 
 /// State of a run (design D10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -242,8 +242,11 @@ pub struct Run {
     pub requested_by: String,
     /// When it was asked for.
     pub requested_at: Timestamp,
-    /// Follows the request through logs and traces.
+    /// Follows the request through logs.
     pub correlation_id: String,
+    /// What the spans of the run hang below; absent in runs from before there was the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
     /// State.
     pub status: RunStatus,
     /// 1, one more for every replay.

@@ -82,6 +82,8 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<Delivery>("delivery.v1.json");
     survives::<AuditEntry>("audit_entry.v1.json");
     survives::<AuditEntry>("audit_entry.begun.v1.json");
+    survives::<Run>("run.traced.v1.json");
+    survives::<RunAdmitted>("run_admitted.traced.v1.json");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use export_contract::RecordKind;
+use export_contract::{LogEvent, RecordKind};
 use export_mongo::MongoError;
 use export_mongo::mongodb::Database;
 use export_sqlite::SqliteError;
@@ -198,7 +198,7 @@ pub async fn pull_http(
 async fn begin(folder: &Path, pass: &Pass) -> Result<(Spool, Pass), PullError> {
     let (spool, pass) = Spool::open(folder, pass).await?;
     if pass.is_resumed {
-        tracing::info!(begun = %pass.begun, "going on with the pull that was interrupted");
+        tracing::info!(event = %LogEvent::EvidenceResumed, begun = %pass.begun, "going on with the pull that was interrupted");
     }
     Ok((spool, pass))
 }
@@ -211,7 +211,7 @@ async fn settle(
     options: &ImportOptions,
 ) -> Result<ImportSummary, PullError> {
     let summary = settle::settle(ledger, place, &spool, options).await?;
-    tracing::info!(begun = %pass.begun, "pulled all that the peer held when the pull began");
+    tracing::info!(event = %LogEvent::EvidencePulled, begun = %pass.begun, "pulled all that the peer held when the pull began");
     spool.remove()?;
     Ok(summary)
 }

@@ -6,7 +6,7 @@ use export_contract::event::EventType;
 use export_contract::message::{BaseRun, RunAdmitted, RunRequest};
 use export_contract::profile::ProfileKind;
 use export_contract::run::{Run, RunStatus};
-use export_contract::{ErrorCode, TenantId, Version};
+use export_contract::{ErrorCode, LogEvent, TenantId, Version};
 use export_runs::{Admission, NewEvent, SlotCaps, StepOutcome, find_base};
 
 use crate::error::OrchestratorError;
@@ -65,7 +65,7 @@ impl Admitter {
         let mut outcome = Ok(());
         let mut admitted = 0;
         for run in &runs {
-            tracing::info!(tenant = %run.tenant, run = %run.id, "run admitted");
+            tracing::info!(event = %LogEvent::RunAdmitted, run_id = %run.id, tenant = %run.tenant, profile_kind = %run.profile_kind, correlation_id = run.correlation_id, "run admitted");
             let commanded = self.command(run).await;
             self.ports.queue.recorded(&run.tenant, &run.id).await;
             admitted += 1;
@@ -113,6 +113,7 @@ impl Admitter {
                 at: run.requested_at,
                 admitted_at: run.started_at.unwrap_or(run.requested_at),
                 correlation_id: run.correlation_id.clone(),
+                traceparent: run.traceparent,
             },
             base,
             previous,

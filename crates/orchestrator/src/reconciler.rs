@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use export_contract::message::{Outcome, StageEvent};
 use export_contract::run::{Run, RunRef, RunStatus};
-use export_contract::{ErrorCode, Timestamp, Version};
+use export_contract::{ErrorCode, LogEvent, Timestamp, Version};
 use export_pipeline::{Judged as _, Verdict};
 use tokio::sync::Mutex;
 
@@ -178,7 +178,7 @@ impl Reconciler {
     async fn repair(&self, run: &Run, report: &mut Reconciled) -> Result<(), OrchestratorError> {
         let reference = run.reference();
         let Some(found) = self.fold(run, report).await? else { return Ok(()) };
-        tracing::info!(run_id = %run.id, tenant = %run.tenant, steps = found.done.len(), "putting a silent run on the log again");
+        tracing::info!(event = %LogEvent::RunRescued, run_id = %run.id, tenant = %run.tenant, steps = found.done.len(), "putting a silent run on the log again");
         self.admitter.command(run).await?;
         report.republished += 1;
         for step in found.done {
@@ -229,7 +229,7 @@ impl Reconciler {
                 Recorded::Nothing | Recorded::Known => {}
                 Recorded::Step => report.recorded += 1,
                 Recorded::Ended => {
-                    tracing::info!(run_id = %run.id, tenant = %run.tenant, reason = "its last result record is there", "a silent run has ended");
+                    tracing::warn!(run_id = %run.id, tenant = %run.tenant, reason = "its last result record is there", "a silent run has ended");
                     report.recorded += 1;
                     report.ended += 1;
                     return Ok(None);

@@ -14,11 +14,11 @@ use std::time::Duration;
 use export_contract::profile::ProfileKind;
 use export_contract::run::Run;
 use export_contract::schedule::{DueOutcome, DueRecord, OverlapRule, Schedule};
-use export_contract::{ErrorCode, RunId, Timestamp};
+use export_contract::{ErrorCode, LogEvent, RunId, Timestamp, TraceParent};
 use export_runs::schedule::{KEY_PREFIX, Times};
 use export_runs::submit::{self, RunRequester, RunWanted, SubmitError};
 use export_runs::{QuotaRules, ScheduleStore, SubmitOutcome};
-use rand::Rng as _;
+use rand::{Rng as _, RngExt as _};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -152,7 +152,7 @@ impl Scheduler {
         if is_first {
             let DueRecord { due, run, reason, .. } = &record;
             let (tenant, id, outcome) = (&schedule.tenant, &schedule.id, outcome.as_str());
-            tracing::info!(%tenant, schedule = %id, %due, outcome, run = run.as_ref().map(RunId::as_str), reason, "due");
+            tracing::info!(event = %LogEvent::ScheduleDue, %tenant, schedule = %id, %due, outcome, run = run.as_ref().map(RunId::as_str), reason, "due");
         }
         Ok(is_first.then_some(outcome))
     }
@@ -191,11 +191,25 @@ impl Scheduler {
                 return Ok(DueRecord { outcome: DueOutcome::Failed, reason, error_code, ..record });
             }
         };
+        let id = new_id(now);
+        let trace = TraceParent::of_run(&id).child(rand::rng().random());
+        // Nobody asked: the trace begins here.
+        let _span = tracing::info_span!(
+            "schedule",
+            otel.name = "export.schedule",
+            otel.kind = "internal",
+            otel.sampled = trace.is_sampled(),
+            trace_id = trace.trace_id(),
+            span_id = trace.span_id(),
+            run_id = %id,
+            tenant = %schedule.tenant,
+        );
         let run = prepared.requested(RunRequester {
-            id: new_id(now),
+            id,
             by: format!("schedule:{} for {}", schedule.id, schedule.created_by),
             at: now,
             correlation_id: format!("schedule:{}:{due}", schedule.id),
+            traceparent: Some(trace),
         });
         let key = format!("{KEY_PREFIX}{}/{due}", schedule.id);
         let quotas = self.quotas.of(&schedule.tenant);

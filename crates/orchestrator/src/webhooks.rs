@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use export_contract::run::Run;
 use export_contract::webhook::{Attempt, Delivery, DeliveryState, WebhookEvent};
-use export_contract::{TenantId, Timestamp};
+use export_contract::{LogEvent, TenantId, Timestamp};
 use export_runs::{KeptWebhook, WebhookStore};
 use export_webhooks::{Courier, Parcel, Sent};
 use futures::StreamExt as _;
@@ -239,7 +239,7 @@ impl Dispatcher {
             if self.store.update_delivery(&next).await? {
                 let (tenant, webhook, id) = (&next.tenant, &next.webhook, &next.id);
                 let (state, error) = (next.state.as_str(), attempt.error.as_deref());
-                tracing::info!(%tenant, %webhook, id, state, status, error, tries = next.tries, "message sent to a webhook");
+                tracing::info!(event = %LogEvent::WebhookSent, %tenant, %webhook, id, state, status, error, tries = next.tries, "message sent to a webhook");
                 return Ok(match next.state {
                     DeliveryState::Delivered => Seen::Delivered,
                     DeliveryState::Pending => Seen::Retried,
@@ -273,7 +273,7 @@ impl Dispatcher {
             next.webhook.disabled_because = Some("the receiver answered 410 Gone".to_owned());
             next.webhook.revision = next.webhook.revision.saturating_add(1);
             if self.store.update_webhook(&next).await? {
-                tracing::warn!(tenant = %next.webhook.tenant, webhook = %next.webhook.id, "webhook disabled: 410 Gone");
+                tracing::warn!(event = %LogEvent::WebhookDisabled, tenant = %next.webhook.tenant, webhook = %next.webhook.id, "webhook disabled: 410 Gone");
                 return Ok(());
             }
             match self.store.webhook(&known.webhook.tenant, &known.webhook.id).await? {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use export_contract::PartIndex;
 use export_contract::message::{
-    ManifestWritten, Part, PartAdapted, PartsResolved, RunAdapted, RunAdmitted, RunDistributed, RunPlanned, RunSigned,
-    Summary,
+    AdapterRef, ManifestWritten, Part, PartAdapted, PartsResolved, RunAdapted, RunAdmitted, RunDistributed, RunPlanned,
+    RunRequest, RunSigned, Summary,
 };
+use export_contract::profile::ProfileKind;
 use export_contract::run::Phase;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,10 +72,32 @@ pub trait StageInput: Sized + Send {
     /// # Errors
     /// When the record has no such part.
     fn take(record: Arc<Self::Record>, part: Option<PartIndex>) -> Result<Self, UnreadableInput>;
+
+    /// What logs and traces say of the run that the record is about; `None` for a record that is of no run.
+    fn about(_record: &Self::Record) -> Option<About<'_>> {
+        None
+    }
+}
+
+/// What logs and traces say of a run, whatever its stage.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// Who asked, and what the spans of the run hang below.
+    pub request: &'a RunRequest,
+    /// Which bundle it makes.
+    pub profile_kind: ProfileKind,
+    /// The adapter that writes it; none before plan has chosen it.
+    pub adapter: Option<&'a AdapterRef>,
+}
+
+impl<'a> About<'a> {
+    fn plan(plan: &'a RunPlanned) -> Self {
+        Self { request: &plan.request, profile_kind: plan.profile.kind, adapter: Some(&plan.adapter) }
+    }
 }
 
 macro_rules! whole_record {
-    ($($name:ty),+) => {$(
+    ($($name:ty: $about:expr),+) => {$(
         impl StageInput for $name {
             type Record = Self;
 
@@ -85,11 +108,23 @@ macro_rules! whole_record {
             fn take(record: Arc<Self>, _part: Option<PartIndex>) -> Result<Self, UnreadableInput> {
                 Ok(Arc::unwrap_or_clone(record))
             }
+
+            fn about(record: &Self) -> Option<About<'_>> {
+                let about: fn(&Self) -> About<'_> = $about;
+                Some(about(record))
+            }
         }
     )+};
 }
 
-whole_record!(RunAdmitted, RunPlanned, PartsResolved, RunAdapted, ManifestWritten, RunSigned);
+whole_record!(
+    RunAdmitted: |record| About { request: &record.request, profile_kind: record.profile.kind, adapter: None },
+    RunPlanned: |record| About::plan(record),
+    PartsResolved: |record| About::plan(&record.plan),
+    RunAdapted: |record| About::plan(&record.plan),
+    ManifestWritten: |record| About::plan(&record.plan),
+    RunSigned: |record| About::plan(&record.manifest.plan)
+);
 
 /// One part of a resolved run: the input of adapt.
 #[derive(Clone, Debug)]
@@ -105,6 +140,10 @@ impl StageInput for PartResolved {
 
     fn parse(record: &[u8]) -> Result<PartsResolved, UnreadableInput> {
         serde_json::from_slice(record).map_err(UnreadableInput::Parse)
+    }
+
+    fn about(record: &PartsResolved) -> Option<About<'_>> {
+        Some(About::plan(&record.plan))
     }
 
     fn take(record: Arc<PartsResolved>, part: Option<PartIndex>) -> Result<Self, UnreadableInput> {

@@ -6,7 +6,7 @@ use export_contract::approval::RunApproval;
 use export_contract::profile::ProfileKind;
 use export_contract::run::{Run, RunOptions, RunProgress, RunStatus};
 use export_contract::selectors::{SelectorError, SelectorRequest};
-use export_contract::{ErrorCode, Generation, ProfileId, RunId, TenantId, Timestamp, Version};
+use export_contract::{ErrorCode, Generation, ProfileId, RunId, TenantId, Timestamp, TraceParent, Version};
 
 use crate::base::find_base;
 use crate::store::{RunStore, RunStoreError};
@@ -37,8 +37,10 @@ pub struct RunRequester {
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// Follows the request through logs and traces.
+    /// Follows the request through logs.
     pub correlation_id: String,
+    /// What the spans of the run hang below.
+    pub traceparent: Option<TraceParent>,
 }
 
 /// Why no run can be made of a request.
@@ -69,8 +71,8 @@ impl RunPrepared {
     /// The pending run.
     #[must_use]
     pub fn requested(self, requester: RunRequester) -> Run {
-        let RunRequester { id, by, at, correlation_id } = requester;
-        Run { id, requested_by: by, requested_at: at, correlation_id, ..self.run }
+        let RunRequester { id, by, at, correlation_id, traceparent } = requester;
+        Run { id, requested_by: by, requested_at: at, correlation_id, traceparent, ..self.run }
     }
 }
 
@@ -116,6 +118,7 @@ pub async fn prepare(
             requested_by: String::new(),
             requested_at: until,
             correlation_id: String::new(),
+            traceparent: None,
             status: RunStatus::Pending,
             generation: Generation::FIRST,
             phase: None,

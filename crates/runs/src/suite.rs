@@ -130,6 +130,7 @@ pub fn pending_run(tenant: &TenantId) -> Run {
         requested_by: "alice".to_owned(),
         requested_at: at(0),
         correlation_id: format!("correlation-{count}"),
+        traceparent: format!("00-{count:032x}-{count:016x}-01").parse().ok(),
         status: RunStatus::Pending,
         generation: Generation::FIRST,
         phase: None,

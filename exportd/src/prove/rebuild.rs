@@ -146,7 +146,13 @@ fn admitted(original: &Original) -> RunAdmitted {
             policy_snapshot_id: original.manifest.policy_snapshot.as_ref().map(|snapshot| snapshot.id.clone()),
             ..RunOptions::default()
         },
-        request: RunRequest { by: "prove".to_owned(), at, admitted_at: at, correlation_id: "prove".to_owned() },
+        request: RunRequest {
+            by: "prove".to_owned(),
+            at,
+            admitted_at: at,
+            correlation_id: "prove".to_owned(),
+            traceparent: None,
+        },
         base: original.base.clone(),
         // A confirmation would prove nothing: the bundle is made again, whatever there is.
         previous: None,

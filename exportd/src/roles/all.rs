@@ -13,6 +13,7 @@ use export_jetstream::{NatsServer, connect};
 use super::{Parts, Process, Role, add, gateway, say_ready};
 use crate::config::Config;
 use crate::stores;
+use crate::telemetry::Telemetry;
 
 /// The tenant that `exportd all` makes a client for.
 const LOCAL_TENANT: &str = "demo";
@@ -20,7 +21,7 @@ const LOCAL_TENANT: &str = "demo";
 const LOCAL_CLIENT: &str = "local";
 
 /// Runs everything until it is told to stop; starts and stops a broker of its own if none is configured.
-pub(crate) async fn all(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn all(config: Config, told: &Telemetry) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot create the data folder `{}`", config.data_dir.display()))?;
     stores::make_key(&config).context("cannot make the signing key")?;
@@ -34,15 +35,15 @@ pub(crate) async fn all(config: Config) -> anyhow::Result<()> {
     } else {
         (None, stores::broker(&config).await?)
     };
-    let outcome = Box::pin(work(config, nats)).await;
+    let outcome = Box::pin(work(config, nats, told)).await;
     if let Some(server) = server {
         server.stop().await;
     }
     outcome
 }
 
-async fn work(config: Config, nats: export_jetstream::Nats) -> anyhow::Result<()> {
-    let mut process = Process::start(config, nats).await?;
+async fn work(config: Config, nats: export_jetstream::Nats, told: &Telemetry) -> anyhow::Result<()> {
+    let mut process = Process::start(config, nats, told).await?;
     let mut parts = Parts::default();
     for role in Role::ALL.into_iter().filter(|role| *role != Role::Gateway) {
         let more = Box::pin(add(&mut process, role)).await?;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use export_adapt::Registry;
 use export_adapt::adapter::{FAN_IN, Tools};
 use export_authority::{Authority, KeyTiming, LinkKey, ProofChecker, RemoteKeys, TokenRules, TokenVerifier};
+use export_contract::LogEvent;
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::server::{self, Certificates};
@@ -67,6 +68,8 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
             Dependency::EvidenceLedger(tools.ledger.clone()),
             Dependency::Staging(staging.clone()),
             Dependency::Signers(signers.clone()),
+            Dependency::Adapters(registry.clone(), registry.digest()),
+            Dependency::Clock(process.nats.clone()),
         ]
     };
     let adapters = Some(registry.digest().to_string());
@@ -115,7 +118,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
     let address = listener.local_addr().context("the gateway has no address")?;
     let parts = Parts { adapters, probes: dependencies() };
     let scheme = if certificates.is_some() { "https" } else { "http" };
-    tracing::info!(%address, scheme, adapters = %registry.digest(), "the gateway listens");
+    tracing::info!(event = %LogEvent::GatewayListens, %address, scheme, adapters = %registry.digest(), "the gateway listens");
     if let Some(certificates) = certificates.clone() {
         process.tasks.spawn(certificates.follow(process.stop.clone()));
     }

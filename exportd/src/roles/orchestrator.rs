@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
+use export_contract::LogEvent;
 use export_jetstream::{Exhaustion, Join, NatsQueue, Tail};
 use export_orchestrator::{Orchestrator, Pace, Patience, Ports, Reconciled, system_clock};
 use tokio::time::Duration;
@@ -32,6 +33,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
         Dependency::Broker(process.nats.clone()),
         Dependency::RunLedger(ports.ledger.clone()),
         Dependency::Staging(ports.staging.clone()),
+        Dependency::Clock(process.nats.clone()),
     ];
     let caps = config.limits.caps();
     let patience = Patience { silence: Duration::from_secs(config.workers.silent_seconds), ..Patience::default() };
@@ -58,7 +60,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
             .run(pace, stop, |pass| {
                 metrics.count(pass);
                 if pass != Reconciled::default() {
-                    tracing::info!(?pass, "the reconciler looked after silent runs");
+                    tracing::info!(event = %LogEvent::ReconcilerPassed, ?pass, "the reconciler looked after silent runs");
                 }
             })
             .await;
@@ -72,7 +74,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<Parts> {
             retention
                 .run(interval, dry_run, stop, |pass| {
                     metrics.count(&pass, SystemTime::now().into());
-                    tracing::info!(?pass, "retention looked through the runs");
+                    tracing::info!(event = %LogEvent::RetentionPassed, ?pass, "retention looked through the runs");
                 })
                 .await;
         });

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use export_adapt::adapter::{FAN_IN, Tools};
 use export_adapt::{AdaptPart, Assemble, Registry};
-use export_contract::Timestamp;
+use export_contract::{LogEvent, Timestamp};
 use export_distribute::Distribute;
 use export_evidence::EvidenceLedger;
 use export_evidence::policy::PolicySource;
@@ -30,7 +30,11 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
     let deps = process.deps().await?;
     let mut parts = Parts {
         adapters: None,
-        probes: vec![Dependency::Broker(process.nats.clone()), Dependency::Staging(deps.store.clone())],
+        probes: vec![
+            Dependency::Broker(process.nats.clone()),
+            Dependency::Staging(deps.store.clone()),
+            Dependency::Clock(process.nats.clone()),
+        ],
     };
     let slots = process.config.workers.slots;
     match role {
@@ -90,6 +94,7 @@ async fn registry(config: &Config, parts: &mut Parts) -> anyhow::Result<Registry
     parts.probes.push(Dependency::EvidenceLedger(ledger.clone()));
     let registry = adapters(config, ledger, stores::policy_source(config).await?)?;
     parts.adapters = Some(registry.digest().to_string());
+    parts.probes.push(Dependency::Adapters(registry.clone(), registry.digest()));
     Ok(registry)
 }
 
@@ -105,7 +110,7 @@ pub(crate) fn adapters(
     std::fs::create_dir_all(&scratch).with_context(|| format!("cannot create `{}`", scratch.display()))?;
     let tools = Tools { ledger, threads, scratch, fan_in: FAN_IN, policy };
     let registry = Registry::new(&tools, &config.allow.profiles);
-    tracing::info!(adapters = %registry.digest(), kinds = ?registry.kinds(), "adapters are registered");
+    tracing::info!(event = %LogEvent::AdaptersReady, adapters = %registry.digest(), kinds = ?registry.kinds(), "adapters are registered");
     Ok(registry)
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::run_metrics::RunMetrics;
-use crate::stores;
+use crate::{run_log, stores};
 
 /// What a lease is longer than an attempt: time to write what became of it, on a busy store.
 const LEASE_MARGIN: Duration = Duration::from_secs(20);
@@ -36,7 +36,10 @@ pub(super) async fn add(
     )
     .context("cannot send to webhooks")?;
     let dispatcher = Dispatcher::new(stores::webhooks(config).await?, Arc::new(courier), clock, timeout + LEASE_MARGIN)
-        .observed_by(move |run| runs.ended(run));
+        .observed_by(move |run| {
+            runs.ended(run);
+            run_log::ended(run);
+        });
     let metrics = WebhookMetrics::register(registry).context("cannot register metrics")?;
     let pace = Duration::from_secs(settings.check_seconds);
     tasks.spawn(async move { dispatcher.run(pace, stop, |pass| metrics.count(pass)).await });

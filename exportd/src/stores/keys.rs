@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use export_canon::digesting::Digester;
-use export_contract::Digest;
+use export_contract::{Digest, LogEvent};
 use export_gateway::PublicKey;
 use export_sign::{BuilderIdentity, OnFailure};
 use export_signing::awskms::{KmsError, KmsSettings, KmsSigner};
@@ -94,7 +94,7 @@ async fn signer(config: &Config, key: &SigningKey) -> anyhow::Result<Arc<dyn Sig
             Arc::new(signer.with_context(told)?)
         }
     };
-    tracing::info!(name = key.name, key_id = signer.public_key().key_id(), "a signing key is at hand");
+    tracing::info!(event = %LogEvent::KeyReady, name = key.name, key_id = signer.public_key().key_id(), "a signing key is at hand");
     Ok(signer)
 }
 

@@ -74,21 +74,7 @@ pub(super) struct Live {
 
 /// Whether it can do its work.
 #[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Ready {
     /// `ready` or `unavailable`.
     status: String,
-    role: String,
-    version: String,
-    /// Digest of the adapters.
-    adapter_registry: Option<String>,
-    checks: Vec<ReadyCheck>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct ReadyCheck {
-    name: String,
-    ok: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
 }

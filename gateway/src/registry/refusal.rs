@@ -1,6 +1,7 @@
 //! Answers that are not a success, in the form that registries' clients read (OCI distribution specification 1.1, "Error Codes").
 
 use export_blobs::BlobError;
+use export_contract::LogEvent;
 use export_runs::RunStoreError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -69,7 +70,7 @@ impl Refusal {
 
     pub(super) fn into_response(self) -> Response {
         let Self { status, code, message, headers } = self;
-        tracing::info!(error_code = code, status = status.as_u16(), detail = message, "pull refused");
+        tracing::info!(event = %LogEvent::PullRefused, error_code = code, status = status.as_u16(), detail = message, "pull refused");
         let mut response = json_response(status, &json!({ "errors": [{ "code": code, "message": message }] }));
         response.headers_mut().extend(headers.into_iter().map(|(name, value)| (Some(name), value)));
         response

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use export_contract::LogEvent;
 use http::{HeaderValue, Response, header};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -91,7 +92,7 @@ impl Certificates {
                 Ok(pair) => {
                     *self.served.pair.write().unwrap_or_else(PoisonError::into_inner) = pair;
                     seen = now;
-                    tracing::info!("new certificate is served");
+                    tracing::info!(event = %LogEvent::CertificateRenewed, "new certificate is served");
                 }
                 // Whoever replaces two files is between them for a moment: it is tried again.
                 Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "new certificate is not usable"),

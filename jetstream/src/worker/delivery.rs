@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_nats::jetstream::{AckKind, Message, consumer};
 use bytes::Bytes;
 use export_blobs::{ResultError, Workspace};
-use export_contract::PartIndex;
-use export_contract::message::{ResultRef, RunAdmitted};
+use export_contract::message::ResultRef;
+use export_contract::{LogEvent, PartIndex};
 use export_pipeline::{Done, Stage, StageContext, StageInput};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,12 +25,11 @@ use crate::report::{Backoff, Chain};
 use crate::worker::Host;
 use crate::worker::command::Command;
 use crate::worker::step::Step;
+use crate::worker::traced;
 use crate::worker::trouble::Trouble;
 
 /// How long a stage may take to return after it was told to end.
 const UNWIND: Duration = Duration::from_secs(5);
-/// Longer records are not searched for a correlation id.
-const SMALL: usize = 1 << 20;
 
 /// What the server does with a command that gets no answer.
 #[derive(Clone, Copy, Debug)]
@@ -95,14 +94,7 @@ impl<S: Stage> Host<S> {
             match Command::read(self.step, &delivery.subject, &delivery.payload) {
                 Ok(command) => {
                     delivery.part = command.part;
-                    let span = tracing::info_span!(
-                        "step",
-                        run_id = %command.run.run,
-                        tenant = %command.run.tenant,
-                        phase = self.step.logged(),
-                        part = command.part.map(|part| part.0),
-                        attempt,
-                    );
+                    let span = traced::span(self.step, &command, attempt, &delivery.trail);
                     self.command(&command, &mut delivery).instrument(span).await
                 }
                 Err(poison) => {
@@ -124,6 +116,7 @@ impl<S: Stage> Host<S> {
         let watched = self.deps.cancellations.token(&command.run).await;
         match self.attempt(command, delivery, &watched).await {
             Ok(ending) => {
+                self.tell(ending, delivery);
                 delivery.lease.settle(AckKind::Ack).await;
                 ending
             }
@@ -229,7 +222,6 @@ impl<S: Stage> Host<S> {
     ) -> Result<S::Input, Trouble> {
         let read = async {
             let record = self.patiently(run_cancelled, || workspace.read_result(&command.input)).await?;
-            self.correlate(&record, trail);
             S::Input::parse(&record).map(|parsed| (parsed, record.len())).map_err(Trouble::Input)
         };
         let record = if self.step.takes_parts() {
@@ -237,6 +229,9 @@ impl<S: Stage> Host<S> {
         } else {
             Arc::new(read.await?.0)
         };
+        if let Some(about) = S::Input::about(&record) {
+            traced::learn(&command.run.run, about, trail);
+        }
         S::Input::take(record, command.part).map_err(Trouble::Input)
     }
 
@@ -275,13 +270,13 @@ impl<S: Stage> Host<S> {
         }
     }
 
-    /// Learns at the start of the pipeline which request the run follows from; later steps get it with the command.
-    fn correlate(&self, record: &[u8], trail: &mut Trail) {
-        if self.step == Step::Plan
-            && record.len() <= SMALL
-            && let Ok(admitted) = serde_json::from_slice::<RunAdmitted>(record)
-        {
-            trail.correlate(&admitted.request.correlation_id);
+    /// Tells in the log that a step is done; what it is of, its span says.
+    fn tell(&self, ending: Ending, delivery: &Delivery) {
+        let subject = delivery.subject.as_str();
+        if ending == Ending::Repeated {
+            tracing::info!(event = %LogEvent::StepRepeated, subject, "a step was done before");
+        } else {
+            tracing::info!(event = %LogEvent::StepDone, subject, "a step is done");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use async_nats::jetstream::AckKind;
 use export_contract::message::Outcome;
 use export_contract::run::RunRef;
-use export_contract::{ErrorCode, Timestamp, Version};
+use export_contract::{ErrorCode, LogEvent, Timestamp, Version};
 use export_pipeline::Stage;
 
 use crate::dead_letter::DeadLetter;
@@ -30,6 +30,8 @@ impl<S: Stage> Host<S> {
                 Ending::Cancelled
             }
             Decision::HandBack => {
+                let (phase, subject) = (self.step.logged(), delivery.subject.as_str());
+                tracing::info!(event = %LogEvent::StepHandedBack, phase, attempt, subject, "a command goes to another worker");
                 self.hand_back(run, delivery).await;
                 Ending::Redeliver
             }
@@ -126,13 +128,14 @@ impl<S: Stage> Host<S> {
         let error = Chain(trouble.as_error());
         match (trouble, code) {
             (Trouble::Cancelled, _) => {
-                tracing::info!(run_id, tenant, phase, attempt, correlation_id, subject, %error, "a command is dropped");
+                tracing::info!(event = %LogEvent::StepDropped, run_id, tenant, phase, attempt, correlation_id, subject, "a command is dropped");
             }
             (_, None) => {
-                tracing::warn!(run_id, tenant, phase, attempt, correlation_id, subject, %error, "a step failed and will be tried again");
+                tracing::warn!(event = %LogEvent::StepRetried, run_id, tenant, phase, attempt, correlation_id, subject, %error, "a step failed and will be tried again");
             }
             (_, Some(code)) => {
-                tracing::error!(run_id, tenant, phase, attempt, correlation_id, subject, error_code = %code, %error, "a step failed for good");
+                tracing::Span::current().record("error_code", code.as_str());
+                tracing::error!(event = %LogEvent::StepFailed, run_id, tenant, phase, attempt, correlation_id, subject, error_code = %code, %error, "a step failed for good");
             }
         }
     }

@@ -184,7 +184,13 @@ fn admitted() -> RunAdmitted {
         profile: Profile::built_in(tenant(), ProfileKind::JsonRaw, at),
         selectors: Selectors::default(),
         options: RunOptions::default(),
-        request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
+        request: RunRequest {
+            by: "test".into(),
+            at,
+            admitted_at: at,
+            correlation_id: "test".into(),
+            traceparent: None,
+        },
         base: None,
         previous: None,
     }

@@ -131,7 +131,13 @@ impl World {
             policy_snapshot: None,
             base: None,
             adapter: AdapterRef { name: "json:raw".to_owned(), version: "1".to_owned() },
-            request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
+            request: RunRequest {
+                by: "test".into(),
+                at,
+                admitted_at: at,
+                correlation_id: "test".into(),
+                traceparent: None,
+            },
             refresh: None,
         }
     }

@@ -6,7 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use export_canon::digesting::Digester;
-use export_contract::Timestamp;
+use export_contract::{LogEvent, Timestamp};
 use export_mongo::bson::{Bson, Document, RawDocumentBuf, rawdoc};
 use export_sqlite::rusqlite::{self, Connection, OptionalExtension as _, Transaction, params};
 use export_sqlite::{Database, undecodable};
@@ -229,7 +229,7 @@ fn open(folder: &Path, pass: &Pass) -> Result<Opened, PullError> {
     let path = folder.join(format!("{}.db", pass.tenant));
     let database = Database::open(&path, SCHEMA).map_err(PullError::Spool)?;
     if !is_of(&database, pass).map_err(spool_failed)? {
-        tracing::info!("the spool is of another pull and begins anew");
+        tracing::info!(event = %LogEvent::EvidenceResumed, "the spool is of another pull and begins anew");
         drop(database);
         remove_files(&path)?;
         let database = Database::open(&path, SCHEMA).map_err(PullError::Spool)?;

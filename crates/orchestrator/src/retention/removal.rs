@@ -1,8 +1,8 @@
 //! The removal of a run that there is no way back for: targets, staging, and then the ledger's word that nothing is left.
 
-use export_contract::Timestamp;
 use export_contract::message::Distribution;
 use export_contract::run::Run;
+use export_contract::{LogEvent, Timestamp};
 use export_runs::RetentionStep;
 use export_targets::Removal;
 
@@ -56,7 +56,7 @@ impl Retention {
         match open {
             Some((deed, why)) => round.tell(facts, deed, why),
             None if self.take(round, facts, &RetentionStep::Prune, pass).await => {
-                tracing::info!(tenant = %round.tenant, run_id = %facts.id(), "run pruned");
+                tracing::info!(event = %LogEvent::RunPruned, tenant = %round.tenant, run_id = %facts.id(), "run pruned");
                 pass.pruned += 1;
                 self.swept.lock().await.remove(facts.id());
                 round.tell(facts, Deed::Pruned, "its retention is over".to_owned());

@@ -91,6 +91,7 @@ impl Desk {
             requested_by: "alice".to_owned(),
             requested_at: at(0),
             correlation_id: "correlation".to_owned(),
+            traceparent: None,
             status: RunStatus::Pending,
             generation: Generation::FIRST,
             phase: None,

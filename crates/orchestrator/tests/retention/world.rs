@@ -240,6 +240,7 @@ impl World {
             requested_by: "alice".to_owned(),
             requested_at: self.now(),
             correlation_id: "correlation".to_owned(),
+            traceparent: None,
             status: RunStatus::Pending,
             generation: Generation::FIRST,
             phase: None,

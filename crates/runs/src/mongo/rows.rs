@@ -12,7 +12,8 @@ use export_contract::retention::Expiry;
 use export_contract::run::{Phase, Run, RunBundle, RunOptions, RunProgress, RunRef, RunStatus};
 use export_contract::selectors::Selectors;
 use export_contract::{
-    Digest, ErrorCode, Generation, PartIndex, ProfileId, RecordKey, RecordKind, RunId, TenantId, Timestamp, Version,
+    Digest, ErrorCode, Generation, PartIndex, ProfileId, RecordKey, RecordKind, RunId, TenantId, Timestamp,
+    TraceParent, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,9 @@ pub(super) struct RunDocument {
     requested_by: String,
     requested_at: Timestamp,
     correlation_id: String,
+    /// Documents from before there were traces have none.
+    #[serde(default)]
+    traceparent: Option<TraceParent>,
     /// Unique within the tenant: the client's key, or one of the run's own.
     pub(super) idempotency_key: String,
     pub(super) fingerprint: Option<String>,
@@ -92,6 +96,7 @@ impl RunDocument {
             requested_by: run.requested_by.clone(),
             requested_at: run.requested_at,
             correlation_id: run.correlation_id.clone(),
+            traceparent: run.traceparent,
             idempotency_key: idempotency_key(&run.id, idempotency.map(|(key, _)| key)),
             fingerprint: idempotency.map(|(_, fingerprint)| fingerprint.to_owned()),
             status: run.status,
@@ -151,6 +156,7 @@ impl RunDocument {
             requested_by: this.requested_by,
             requested_at: this.requested_at,
             correlation_id: this.correlation_id,
+            traceparent: this.traceparent,
             status: this.status,
             generation: this.generation,
             phase: this.phase,

@@ -252,7 +252,13 @@ impl World {
             policy_snapshot: None,
             base: None,
             adapter: self.registry(1).references().remove(0),
-            request: RunRequest { by: "test".into(), at, admitted_at: at, correlation_id: "test".into() },
+            request: RunRequest {
+                by: "test".into(),
+                at,
+                admitted_at: at,
+                correlation_id: "test".into(),
+                traceparent: None,
+            },
             refresh: None,
         }
     }
