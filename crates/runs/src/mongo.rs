@@ -221,7 +221,7 @@ impl RunStore for MongoRuns {
         idempotency: Option<(&str, &str)>,
         quotas: &Quotas,
     ) -> Result<Submitted, RunStoreError> {
-        self.submit(run, idempotency, quotas).await
+        Box::pin(self.submit(run, idempotency, quotas)).await
     }
 
     async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage, RunStoreError> {
@@ -269,7 +269,7 @@ impl RunStore for MongoRuns {
     }
 
     async fn replay_run(&self, wanted: &ReplayWanted, quotas: &Quotas) -> Result<Replayed, RunStoreError> {
-        self.replay(wanted, quotas).await
+        Box::pin(self.replay(wanted, quotas)).await
     }
 
     async fn tenants_waiting(&self) -> Result<Vec<TenantId>, RunStoreError> {

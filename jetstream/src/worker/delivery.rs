@@ -152,7 +152,7 @@ impl<S: Stage> Host<S> {
             match self.handle(command, delivery, &workspace, watched.token(), &life).await {
                 Ok(result) => break (result, Ending::Done),
                 Err(trouble) => match trouble.waits_for() {
-                    Some(reason) if self.outlast(reason, command, watched.token()).await? => {}
+                    Some(reason) if Box::pin(self.outlast(reason, command, watched.token())).await? => {}
                     _ => return Err(trouble),
                 },
             }
@@ -280,7 +280,7 @@ impl<S: Stage> Host<S> {
         loop {
             match act().await {
                 Err(ResultError::Store { key, cause }) if cause.is_transient() => {
-                    if self.outlast(WaitReason::Staging, command, cancelled).await? {
+                    if Box::pin(self.outlast(WaitReason::Staging, command, cancelled)).await? {
                         continue;
                     }
                     tracing::warn!(key, error = %Chain(&cause), "staging is away; trying again");

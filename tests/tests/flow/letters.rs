@@ -35,14 +35,18 @@ async fn a_dead_letter_is_listed_shown_and_replayed_by_its_tenant_and_by_nobody_
 
     let operator = deployment.put_client("operator", LOCAL_TENANT, &[]).unwrap();
     let mut listed = exportctl(&operator, &["-o", "json", "dead-letter", "list", "--run", run.id.as_str()]);
-    while !told(&listed).contains("sign.retry.1") {
+    while !told(&listed).contains(r#""consumer": "sign""#) && !told(&listed).contains(r#""consumer":"sign""#) {
         assert!(listed.status.success(), "{}", told(&listed));
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         listed = exportctl(&operator, &["-o", "json", "dead-letter", "list", "--run", run.id.as_str()]);
     }
     let letters: Value = serde_json::from_slice(&listed.stdout).unwrap();
-    let [letter] = letters.as_array().unwrap().as_slice() else { panic!("{letters}") };
-    assert_eq!((letter["phase"].as_str(), letter["runId"].as_str()), (Some("sign"), Some(run.id.as_str())));
+    // The recorder could not read it either, which is no stage.
+    let (of_sign, others): (Vec<&Value>, Vec<&Value>) =
+        letters.as_array().unwrap().iter().partition(|letter| letter["phase"] == "sign");
+    assert!(others.iter().all(|letter| letter["letter"]["consumer"] == "recorder"), "{letters}");
+    let [letter] = of_sign.as_slice() else { panic!("{letters}") };
+    assert_eq!(letter["runId"], run.id.as_str());
     assert_eq!(letter["letter"]["subject"], subject.as_str());
     assert_eq!(letter["letter"]["payload"], "{\"v\":7}");
     let id = letter["id"].to_string();

@@ -55,7 +55,7 @@ impl MongoRuns {
             if !insert(act, &self.submissions, &submission).await? {
                 continue;
             }
-            let step = self.step_into(tenant, id, &link).await?;
+            let step = Box::pin(self.step_into(tenant, id, &link)).await?;
             if last.is_some_and(|last| last.is_before(counted)) {
                 self.forget_submissions(tenant, counted.day).await;
             }

@@ -138,8 +138,8 @@ impl MongoRuns {
     /// Does what a link is of, unless that was done.
     pub(super) async fn bring_to_its_end(&self, act: &str, link: &SubmissionDocument) -> Result<(), RunStoreError> {
         match &link.replay {
-            Some(replay) => self.step_into(&link.tenant, &link.run._id, replay).await.map(drop),
-            None => self.write_submitted(act, &link.run).await,
+            Some(replay) => Box::pin(self.step_into(&link.tenant, &link.run._id, replay)).await.map(drop),
+            None => Box::pin(self.write_submitted(act, &link.run)).await,
         }
     }
 
