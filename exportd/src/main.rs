@@ -8,6 +8,7 @@ mod log_handler;
 mod memory;
 mod probes;
 mod prove;
+mod rebuild;
 mod reconciler_metrics;
 mod retention;
 mod retention_metrics;
@@ -27,7 +28,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use export_contract::LogEvent;
 
-use crate::cli::{Cli, Command, ConfigCommand, KeyCommand};
+use crate::cli::{Cli, Command, ConfigCommand, KeyCommand, OrchestratorCommand};
 use crate::config::{Config, SigningDriver};
 use crate::telemetry::Telemetry;
 
@@ -93,7 +94,10 @@ async fn act(command: Command, config: Config, told: &Telemetry) -> anyhow::Resu
         Command::Retention(command) => retention::retention(&config, command).await,
         Command::All { .. } => Box::pin(roles::all(config, told)).await,
         Command::Gateway => one(config, roles::Role::Gateway).await,
-        Command::Orchestrator => one(config, roles::Role::Orchestrator).await,
+        Command::Orchestrator { command: Some(OrchestratorCommand::Rebuild { output }) } => {
+            Box::pin(rebuild::rebuild(&config, output)).await
+        }
+        Command::Orchestrator { command: None } => one(config, roles::Role::Orchestrator).await,
         Command::Plan => one(config, roles::Role::Plan).await,
         Command::Resolve => one(config, roles::Role::Resolve).await,
         Command::Adapt => one(config, roles::Role::Adapt).await,

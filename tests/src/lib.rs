@@ -31,7 +31,7 @@ pub use curtain::Curtain;
 pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Staging, Store, Surroundings};
 pub use gate::{Gate, Passage};
 pub use machine::machine;
-pub use process::{Process, peak_kib, suspend};
+pub use process::{Process, peak_kib, resume, suspend};
 pub use programs::{Programs, evidence_folder, is_left_out, output, programs, python, soak, tool, workspace};
 pub use prometheus::{Prometheus, hurried};
 pub use puller::Puller;

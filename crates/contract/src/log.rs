@@ -44,6 +44,8 @@ events! {
         "A run ended without a bundle.",
     RunAborted = "run.aborted" ["run_id", "tenant", "profile_kind", "correlation_id", "trace_id"]
         "A run ended because it was cancelled.",
+    RunReplayed = "run.replayed" ["run_id", "tenant", "generation"]
+        "A run that had failed or was cancelled begins again in its next generation.",
     RunRescued = "run.rescued" ["run_id", "tenant"]
         "The reconciler put a silent run on the log again.",
     RunPruned = "run.pruned" ["run_id", "tenant"]
@@ -58,6 +60,10 @@ events! {
         "A step failed for good; its run fails.",
     StepDropped = "step.dropped" ["run_id", "tenant", "phase", "attempt"]
         "The command of a run that was cancelled was dropped.",
+    StepPaused = "step.paused" ["step", "reason", "error"]
+        "A store is away: the step waits for it and takes no more commands.",
+    StepResumed = "step.resumed" ["step", "reason"]
+        "The store is back and the step goes on.",
     StepHandedBack = "step.handed_back" ["phase", "attempt"]
         "A worker that stops gave a command back.",
     StepAbandoned = "step.abandoned" ["run_id", "tenant", "phase", "attempt", "error_code"]
