@@ -14,7 +14,5 @@ pub mod verdict;
 
 pub use context::{Cancelled, ProgressSink, StageContext};
 pub use ports::{DeadLetters, FeedSignal, QueueError, RunFeed, RunQueue};
-pub use ports::{FeedSignal, QueueError, RunFeed, RunQueue};
 pub use stage::{About, Done, Stage, StageInput, UnreadableInput};
-pub use stage::{Done, Stage, StageInput, UnreadableInput};
 pub use verdict::{Judged, Verdict};
