@@ -116,7 +116,9 @@ async fn no_request_is_answered_other_than_the_document_says_whoever_sends_it() 
             }
         } else {
             assert!(of("401") > of("404"), "who calls is asked first");
-            assert_eq!(of("201") + of("202") + of("204"), 0, "nothing is made for nobody");
+            // A preflight is answered 204 to anybody, and counted under the operation that it asks about.
+            let deleted = counts.keys().any(|key| key.starts_with("204 DELETE"));
+            assert!(of("201") + of("202") == 0 && !deleted, "nothing is made for nobody");
         }
     }
     assert!(all > if soak() { 20_000 } else { 600 }, "{all} requests");
