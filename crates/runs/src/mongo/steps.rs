@@ -79,20 +79,20 @@ impl MongoRuns {
     ) -> Result<Step, RunStoreError> {
         let act = "record a step of a run";
         loop {
-            let Some(Settled { document, run: known }) = self.settled(tenant, id).await? else {
+            let Some(Settled { document, run: known }) = Box::pin(self.settled(tenant, id)).await? else {
                 return Ok(Step::NotFound);
             };
             let Some((next, event, change)) = decide(&known) else { return Ok(Step::Refused(known)) };
             let ordinal = document.last_ordinal + 1;
             let row = EventDocument::new(id, ordinal, &event, &change).map_err(|cause| refused(act, cause))?;
             if insert(act, &self.events, &row).await? {
-                self.carry(&document, &next, ordinal, &event, &change).await?;
+                Box::pin(self.carry(&document, &next, ordinal, &event, &change)).await?;
                 return Ok(Step::Taken(next));
             }
             let fact = doc! { "run_id": id.as_str(), "fact": &event.key };
             if run(act, self.events.find_one(fact)).await?.is_some() {
                 // `known` is older than the fact.
-                let newest = self.settled(tenant, id).await?;
+                let newest = Box::pin(self.settled(tenant, id)).await?;
                 return Ok(newest.map_or(Step::NotFound, |newest| Step::Refused(newest.run)));
             }
         }
