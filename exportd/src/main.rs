@@ -70,7 +70,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let role = cli.command.role();
         let told = telemetry::start(&config, role.unwrap_or("command"))?;
-        let outcome = act(cli.command, config, &told).await;
+        let outcome = Box::pin(act(cli.command, config, &told)).await;
         let outcome = match outcome {
             // Whoever reads the log of a server reads records.
             Err(error) if told.is_json() && role.is_some() => {

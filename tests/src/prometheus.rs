@@ -30,10 +30,10 @@ pub struct Prometheus {
 pub fn hurried(rules: &str) -> String {
     let mut text = String::new();
     for line in rules.lines() {
-        let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+        let indent = line.strip_suffix(line.trim_start()).unwrap_or_default();
         match line.trim_start() {
-            told if told.starts_with("interval: ") => text.push_str(&format!("{indent}interval: 1s")),
-            told if told.starts_with("for: ") => text.push_str(&format!("{indent}for: 1s")),
+            told if told.starts_with("interval: ") => text.extend([indent, "interval: 1s"]),
+            told if told.starts_with("for: ") => text.extend([indent, "for: 1s"]),
             _ => {
                 let mut line = line.to_owned();
                 for span in ["5m", "15m", "1h", "3h", "7d"] {
@@ -119,8 +119,8 @@ async fn listening(process: &mut Process, log: &Path) -> anyhow::Result<String> 
     let until = Instant::now() + READY_WITHIN;
     while Instant::now() < until && !process.has_ended() {
         let text = std::fs::read_to_string(log).unwrap_or_default();
-        let said = text.lines().filter_map(|line| line.split_once("Listening on").map(|(_, rest)| rest));
-        let address = said.filter_map(|rest| rest.split("address=").nth(1)).next();
+        let mut said = text.lines().filter_map(|line| line.split_once("Listening on").map(|(_, rest)| rest));
+        let address = said.find_map(|rest| rest.split("address=").nth(1));
         if let Some(address) = address {
             let address = format!("http://{}", address.split_whitespace().next().unwrap_or_default());
             if reqwest::get(format!("{address}/-/ready")).await.is_ok_and(|answer| answer.status().is_success()) {

@@ -157,7 +157,7 @@ mod tests {
         ] {
             assert!(bad.parse::<TraceParent>().is_err(), "{bad}");
         }
-        let later: TraceParent = format!("01{}-more", &GOOD[2..]).parse().unwrap();
+        let later: TraceParent = format!("{}-more", GOOD.replacen("00", "01", 1)).parse().unwrap();
         assert_eq!(later.to_string(), GOOD);
     }
 

@@ -140,15 +140,11 @@ fn others() -> Vec<Operation> {
             .answers(of_registry(500, "The token cannot be signed."))
             .with_own_refusals(),
         Operation::get("/health/live", "isLive", "Whether the process lives").gives::<Live>("It does."),
-        Operation::get(
-            "/health/ready",
-            "isReady",
-            "Whether the gateway can do its work; what is away is told to operators on `admin_listen`",
-        )
-        .gives::<Ready>("It can.")
-        .answers(Answer {
-            contents: vec![("application/json", Some(schema_of::<Ready>))],
-            ..Answer::empty(503, "It cannot.")
-        }),
+        Operation::get("/health/ready", "isReady", "Whether the gateway can do its work")
+            .gives::<Ready>("It can.")
+            .answers(Answer {
+                contents: vec![("application/json", Some(schema_of::<Ready>))],
+                ..Answer::empty(503, "It cannot.")
+            }),
     ]
 }

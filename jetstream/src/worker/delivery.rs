@@ -117,7 +117,7 @@ impl<S: Stage> Host<S> {
         let watched = self.deps.cancellations.token(&command.run).await;
         match self.attempt(command, delivery, &watched).await {
             Ok(ending) => {
-                self.tell(ending, delivery);
+                tell(ending, delivery);
                 delivery.lease.settle(AckKind::Ack).await;
                 ending
             }
@@ -286,15 +286,15 @@ impl<S: Stage> Host<S> {
             }
         }
     }
+}
 
-    /// Tells in the log that a step is done; what it is of, its span says.
-    fn tell(&self, ending: Ending, delivery: &Delivery) {
-        let subject = delivery.subject.as_str();
-        if ending == Ending::Repeated {
-            tracing::info!(event = %LogEvent::StepRepeated, subject, "a step was done before");
-        } else {
-            tracing::info!(event = %LogEvent::StepDone, subject, "a step is done");
-        }
+/// Tells in the log that a step is done; what it is of, its span says.
+fn tell(ending: Ending, delivery: &Delivery) {
+    let subject = delivery.subject.as_str();
+    if ending == Ending::Repeated {
+        tracing::info!(event = %LogEvent::StepRepeated, subject, "a step was done before");
+    } else {
+        tracing::info!(event = %LogEvent::StepDone, subject, "a step is done");
     }
 
     /// Where a store is away, waits until it is back, with heartbeats and without using up a delivery; says whether it was away.

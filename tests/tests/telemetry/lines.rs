@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use export_client::NewRun;
-use export_contract::LogEvent;
 use export_contract::run::RunStatus;
+use export_contract::{ErrorCode, LogEvent};
 use export_tests::{Deployment, LOCAL_TENANT, Setup, Store, finish, light, start, workspace};
 use serde_json::{Map, Value};
 
@@ -168,7 +168,7 @@ async fn every_line_is_json_and_each_outcome_is_told_once_with_its_members() {
         assert_eq!(text(end, "tenant"), Some(LOCAL_TENANT));
         assert_eq!(text(end, "profile_kind"), Some(run.profile_kind.as_str()));
         assert_eq!(text(end, "correlation_id"), Some(run.correlation_id.as_str()));
-        assert_eq!(text(end, "error_code"), run.error_code.map(|code| code.as_str()));
+        assert_eq!(text(end, "error_code"), run.error_code.map(ErrorCode::as_str));
         let trace = run.traceparent.unwrap().trace_id();
         assert_eq!(text(end, "trace_id"), Some(trace.as_str()));
         // Whatever a step says of the run is in the same trace and under the same correlation id; but for one that was dropped before
@@ -192,7 +192,7 @@ async fn every_line_is_json_and_each_outcome_is_told_once_with_its_members() {
     let [failed] = told("step.failed", bad)[..] else { panic!("a failed step is told once") };
     assert_eq!(
         (text(failed, "phase"), text(failed, "error_code")),
-        (Some("plan"), ended[1].error_code.map(|code| code.as_str()))
+        (Some("plan"), ended[1].error_code.map(ErrorCode::as_str))
     );
     assert_eq!(told("run.cancel_asked", cancelled.id.as_str()).len(), 1);
     // What a client is given to ask about is in the log.
