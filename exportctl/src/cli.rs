@@ -2,6 +2,7 @@
 
 mod approval;
 mod audit;
+mod dead_letter;
 mod schedule;
 mod webhook;
 
@@ -13,6 +14,7 @@ use clap_complete::Shell;
 
 pub(crate) use self::approval::{ApprovalCommand, SignArguments};
 pub(crate) use self::audit::AuditCommand;
+pub(crate) use self::dead_letter::DeadLetterCommand;
 pub(crate) use self::schedule::ScheduleCommand;
 pub(crate) use self::webhook::WebhookCommand;
 use crate::selectors::SelectorArguments;
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Runs: ask for a bundle and follow its making.
     #[command(subcommand)]
     Run(RunCommand),
+    /// Dead letters: commands that no stage could do.
+    #[command(subcommand)]
+    DeadLetter(DeadLetterCommand),
     /// Who did what.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -233,6 +238,17 @@ pub(crate) enum RunCommand {
     Cancel {
         /// Its id.
         run: String,
+    },
+    /// Replay a run that failed or was cancelled: it goes on in a new generation, with the results that there are.
+    Replay {
+        /// Its id.
+        run: String,
+        /// Do this stage and all that follow again: plan, resolve, adapt, manifest, sign or distribute.
+        #[arg(long, value_name = "STAGE")]
+        from: Option<export_contract::run::Phase>,
+        /// Follow the run to its end; the exit code tells how it ended.
+        #[arg(short, long)]
+        watch: bool,
     },
 }
 

@@ -5,6 +5,7 @@ mod approval;
 mod audit;
 mod bundle;
 mod cli;
+mod dead_letter;
 mod diff;
 mod exit;
 mod extract;
@@ -76,6 +77,7 @@ async fn online(global: &cli::Global, command: Command) -> Result<Exit, Failure>
         Command::Schedule(command) => schedule::schedule(global, command).await,
         Command::Webhook(command) => webhook::webhook(global, command).await,
         Command::Approval(command) => approval::approval(command).await,
+        Command::DeadLetter(command) => dead_letter::dead_letter(global, command).await,
         Command::Audit(command) => audit::audit(global, command).await,
         Command::Bundle(command) => bundle::online(global, command).await,
         Command::Api(arguments) => api::api(global, arguments).await,

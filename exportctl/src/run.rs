@@ -1,6 +1,6 @@
 //! `exportctl run`.
 
-use export_client::NewRun;
+use export_client::{Client, NewRun};
 use export_contract::run::{Run, RunOptions, RunStatus};
 
 use crate::cli::{Global, RunCommand};
@@ -56,11 +56,25 @@ pub(crate) async fn run(global: &Global, command: RunCommand) -> Result<Exit, Fa
             output::document(global, &run, facts);
         }
         RunCommand::Watch { run } => return ended(global, &watch::watch(global, &client, &run).await?),
+        RunCommand::Replay { run, from, watch: follow } => {
+            let run = client.replay_run(&run, from).await.map_err(Failure::Client)?;
+            return replayed(global, &client, &run, follow).await;
+        }
         RunCommand::Cancel { run } => {
             let run = client.cancel_run(&run).await.map_err(Failure::Client)?;
             output::document(global, &run, facts);
         }
     }
+    Ok(Exit::Ok)
+}
+
+/// Shows a run that was replayed, and follows it to its end if that is wanted.
+pub(crate) async fn replayed(global: &Global, client: &Client, run: &Run, follow: bool) -> Result<Exit, Failure> {
+    if follow {
+        output::note(global, &format!("run {} replayed, generation {}", run.id, run.generation.0));
+        return ended(global, &watch::watch(global, client, run.id.as_str()).await?);
+    }
+    output::document(global, run, facts);
     Ok(Exit::Ok)
 }
 
@@ -94,8 +108,15 @@ fn facts(run: &Run) -> String {
         ("status", run.status.to_string()),
         ("requested", format!("{} by {}", run.requested_at, run.requested_by)),
     ];
+    if let Some(replay) = run.replay {
+        let from = replay.from.map_or_else(String::new, |from| format!(", from {from} on"));
+        facts.push(("generation", format!("{}, with results of {}{from}", run.generation, replay.of)));
+    }
     if let Some(phase) = run.phase {
         facts.push(("phase", phase.to_string()));
+    }
+    if let Some(waiting) = run.waiting {
+        facts.push(("waits for", format!("{} since {}", waiting.reason.as_str(), waiting.since)));
     }
     if let Some(code) = run.error_code {
         facts.push(("error", format!("{code}: {}", run.error_message.as_deref().unwrap_or(""))));

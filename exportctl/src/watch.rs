@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use export_client::{Client, RunSignal};
-use export_contract::event::{EventType, RunEvent};
+use export_contract::event::{EventType, ProgressStep, RunEvent};
 use export_contract::run::Run;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -24,10 +24,24 @@ pub(crate) async fn watch(global: &Global, client: &Client, run: &str) -> Result
     }
     let mut parts: BTreeMap<u32, u64> = BTreeMap::new();
     let mut done = 0;
+    let mut waits_for = None;
     let mut signals = client.follow(run, 0);
     while let Some(signal) = signals.next().await.map_err(Failure::Client)? {
         match signal {
             RunSignal::Progress(tick) => {
+                if tick.step == ProgressStep::StageWaiting {
+                    let now = tick.waiting.map(|waiting| waiting.reason);
+                    if now != waits_for {
+                        waits_for = now;
+                        let told =
+                            now.map_or_else(|| "goes on".to_owned(), |reason| format!("waits for {}", reason.as_str()));
+                        bar.set_message(told.clone());
+                        if bar.is_hidden() {
+                            output::note(global, &format!("{} {told}", tick.phase));
+                        }
+                    }
+                    continue;
+                }
                 if let Some(part) = tick.part {
                     parts.insert(part.0, tick.records);
                 }
@@ -35,7 +49,10 @@ pub(crate) async fn watch(global: &Global, client: &Client, run: &str) -> Result
             }
             RunSignal::Event(event) => {
                 let metric = |name: &str| event.metrics.get(name).copied();
-                if event.event_type == EventType::AdapterComplete {
+                if event.event_type == EventType::RunReplayed {
+                    (parts, done) = (BTreeMap::new(), 0);
+                    bar.set_position(0);
+                } else if event.event_type == EventType::AdapterComplete {
                     // From here on the part counts by its final number.
                     if let Some(part) = metric("part").and_then(|part| u32::try_from(part).ok()) {
                         parts.remove(&part);

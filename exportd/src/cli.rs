@@ -37,7 +37,10 @@ pub(crate) enum Command {
     /// Run the HTTP gateway.
     Gateway,
     /// Run admission, recorder, join and reconciler.
-    Orchestrator,
+    Orchestrator {
+        #[command(subcommand)]
+        command: Option<OrchestratorCommand>,
+    },
     /// Run the plan stage.
     Plan,
     /// Run the resolve stage.
@@ -83,6 +86,19 @@ pub(crate) enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrchestratorCommand {
+    /// Put every run at work on the broker's log again, from the run ledger and the results in staging, and say what that took.
+    ///
+    /// For a broker that lost its store. Orchestrators do the same by themselves once runs are silent; this does it at once, may be
+    /// repeated, and beside them.
+    Rebuild {
+        /// Form of what is printed.
+        #[arg(short, long, value_enum, default_value_t = Output::Table, value_name = "FORM")]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Subcommand)]

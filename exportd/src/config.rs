@@ -208,6 +208,7 @@ impl Config {
             "nats.password_file: a user needs the file with the password",
         );
         expect(matches!(self.nats.replicas, 1 | 3 | 5), "nats.replicas: use 1, 3 or 5");
+        expect(self.nats.log_max_bytes >= 1 << 20, "nats.log_max_bytes: use 1048576 or more");
         expect(!self.allow.profiles.is_empty(), "allow.profiles: name at least one");
         expect(!self.allow.distribution.is_empty(), "allow.distribution: name at least one");
         expect(self.metrics.tenants <= 10_000, "metrics.tenants: use 0 to 10000");

@@ -8,6 +8,7 @@ mod log_handler;
 mod memory;
 mod probes;
 mod prove;
+mod rebuild;
 mod reconciler_metrics;
 mod retention;
 mod retention_metrics;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command, ConfigCommand, KeyCommand};
+use crate::cli::{Cli, Command, ConfigCommand, KeyCommand, OrchestratorCommand};
 use crate::config::{Config, SigningDriver};
 
 fn main() -> ExitCode {
@@ -73,7 +74,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Retention(command) => retention::retention(&config, command).await,
             Command::All { .. } => Box::pin(roles::all(config)).await,
             Command::Gateway => Box::pin(roles::one(config, roles::Role::Gateway)).await,
-            Command::Orchestrator => Box::pin(roles::one(config, roles::Role::Orchestrator)).await,
+            Command::Orchestrator { command: Some(OrchestratorCommand::Rebuild { output }) } => {
+                Box::pin(rebuild::rebuild(&config, output)).await
+            }
+            Command::Orchestrator { command: None } => Box::pin(roles::one(config, roles::Role::Orchestrator)).await,
             Command::Plan => Box::pin(roles::one(config, roles::Role::Plan)).await,
             Command::Resolve => Box::pin(roles::one(config, roles::Role::Resolve)).await,
             Command::Adapt => Box::pin(roles::one(config, roles::Role::Adapt)).await,

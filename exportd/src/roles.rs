@@ -80,14 +80,20 @@ struct Process {
     tasks: JoinSet<()>,
 }
 
+/// How the broker is laid out for this deployment.
+pub(crate) fn layout(config: &Config) -> Topology {
+    Topology {
+        replicas: config.nats.replicas,
+        log_max_bytes: config.nats.log_max_bytes,
+        ack_wait: Duration::from_secs(config.workers.ack_wait_seconds),
+        max_deliver: config.workers.max_deliver,
+        ..Topology::default()
+    }
+}
+
 impl Process {
     async fn start(config: Config, nats: Nats) -> anyhow::Result<Self> {
-        let topology = Topology {
-            replicas: config.nats.replicas,
-            ack_wait: Duration::from_secs(config.workers.ack_wait_seconds),
-            max_deliver: config.workers.max_deliver,
-            ..Topology::default()
-        };
+        let topology = layout(&config);
         topology::ensure(&nats, &topology).await.context("cannot lay out the broker")?;
         let registry = Registry::new();
         Ok(Self {

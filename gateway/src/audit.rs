@@ -118,7 +118,7 @@ pub(crate) async fn ended(
         // What came of a request that failed is not known.
         Some((_, Manner::Changes, _)) if noted.begun.is_some() && status.is_server_error() => Ok(()),
         Some((action, Manner::Changes, object)) => {
-            let object = made(response).unwrap_or(object);
+            let object = noted.object.or_else(|| made(response)).unwrap_or(object);
             forgiving(gateway.audit.write(&told(action, object)).await)
         }
         Some((action, Manner::Reads, object)) if outcome == AuditOutcome::Refused => {

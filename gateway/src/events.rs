@@ -11,6 +11,7 @@ use export_contract::ErrorCode;
 use export_contract::event::{ProgressTick, RunEvent};
 use export_contract::run::Run;
 use export_pipeline::FeedSignal;
+use export_runs::RunStoreError;
 use futures::{StreamExt as _, stream};
 use http::{HeaderValue, StatusCode};
 use tokio::sync::mpsc;
@@ -59,10 +60,7 @@ pub(crate) async fn follow(gateway: &Gateway, id: &str, request: Incoming) -> Re
         Some(accept) if accept.contains("ndjson") => Form::NdJson,
         _ => Form::ServerSent,
     };
-    let next =
-        if run.status.is_terminal() { gateway.runs.events(&run.tenant, &run.id, after, 1).await? } else { Vec::new() };
-    // What retention does later is behind the end.
-    if run.status.is_terminal() && next.iter().all(|event| event.event_type.is_of_retention()) {
+    if is_over(gateway, &run, after).await? {
         // Nothing will ever follow: 204 tells an EventSource to stop coming back.
         let mut response = Response::new(Bytes::new().into());
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -88,6 +86,16 @@ pub(crate) async fn follow(gateway: &Gateway, id: &str, request: Incoming) -> Re
     Ok(response)
 }
 
+/// Whether nothing of the run follows behind an event but what retention does later. An end is none where a replay followed.
+async fn is_over(gateway: &Gateway, run: &Run, after: u64) -> Result<bool, RunStoreError> {
+    let is_there = gateway.runs.run(&run.tenant, &run.id).await?;
+    if is_there.is_some_and(|run| !run.status.is_terminal()) {
+        return Ok(false);
+    }
+    let next = gateway.runs.events(&run.tenant, &run.id, after, PAGE).await?;
+    Ok(next.iter().all(|event| event.event_type.is_of_retention()))
+}
+
 /// Writes the timeline until it ends or the client is gone.
 async fn relay(
     gateway: Gateway,
@@ -109,20 +117,32 @@ async fn relay(
         return;
     }
     let mut quiet_since = Instant::now();
+    let mut at_end = false;
     loop {
         match gateway.runs.events(&run.tenant, &run.id, after, PAGE).await {
             Ok(events) => {
                 let full = events.len() == PAGE as usize;
                 for event in events {
                     after = event.ordinal;
+                    // On no stream, also where a replay followed.
+                    if event.event_type.is_of_retention() {
+                        continue;
+                    }
                     quiet_since = Instant::now();
-                    let ends = event.event_type.is_terminal();
-                    if sender.send(render_event(&event, form)).await.is_err() || ends {
+                    at_end = event.event_type.is_terminal();
+                    if sender.send(render_event(&event, form)).await.is_err() {
+                        return;
+                    }
+                    if at_end && matches!(is_over(&gateway, &run, after).await, Ok(true)) {
                         return;
                     }
                 }
                 if full {
                     continue;
+                }
+                // The ledger may not have told when it was asked at the end itself.
+                if at_end && matches!(is_over(&gateway, &run, after).await, Ok(true)) {
+                    return;
                 }
             }
             Err(error) => {

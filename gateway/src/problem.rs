@@ -2,6 +2,7 @@
 
 use export_contract::selectors::SelectorError;
 use export_contract::{ErrorCode, Timestamp};
+use export_pipeline::QueueError;
 use export_runs::RunStoreError;
 use export_runs::submit::SubmitError;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -141,6 +142,13 @@ impl From<SubmitError> for Problem {
     }
 }
 
+impl From<QueueError> for Problem {
+    fn from(error: QueueError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "the broker failed");
+        Self::new(ErrorCode::Unavailable, "the broker does not answer, try again")
+    }
+}
+
 impl From<export_blobs::BlobError> for Problem {
     fn from(error: export_blobs::BlobError) -> Self {
         use export_blobs::BlobError;
@@ -171,6 +179,7 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::RunNotFound
         | ErrorCode::ScheduleNotFound
         | ErrorCode::WebhookNotFound
+        | ErrorCode::DeadLetterNotFound
         | ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::ProfileExists

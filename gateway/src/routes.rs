@@ -16,7 +16,8 @@ use crate::problem::Problem;
 use crate::request::{Incoming, incoming};
 use crate::state::{Gateway, KeyList, now};
 use crate::{
-    admin, audit, downloads, events, links, openapi, profiles, quota, registry, runs, schedules, token, vex, webhooks,
+    admin, audit, dead_letters, downloads, events, links, openapi, profiles, quota, registry, replay, runs, schedules,
+    token, vex, webhooks,
 };
 
 /// The whole API as one filter that never rejects.
@@ -26,6 +27,8 @@ pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,),
         .or(profile_routes(gateway))
         .unify()
         .or(run_routes(gateway))
+        .unify()
+        .or(dead_letters::routes(gateway))
         .unify()
         .or(document_routes(gateway))
         .unify()
@@ -108,11 +111,16 @@ fn run_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
         .and(warp::post())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(runs::cancel(&g, &id, r).await) });
+    let replay = item("runs", "replay")
+        .and(warp::post())
+        .and(state(gateway))
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(replay::create(&g, &id, r).await) });
     let follow = item("runs", "events")
         .and(warp::get())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(events::follow(&g, &id, r).await) });
-    create.or(list).unify().or(show).unify().or(cancel).unify().or(follow).unify().boxed()
+    let changes = cancel.or(replay).unify();
+    create.or(list).unify().or(show).unify().or(changes).unify().or(follow).unify().boxed()
 }
 
 fn download_routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {

@@ -6,7 +6,7 @@ use export_authority::{ApprovalWanted as Wanted, Scope};
 use export_canon::digesting::sha256;
 use export_contract::approval::RunApproval;
 use export_contract::message::Distribution;
-use export_contract::run::{Run, RunOptions};
+use export_contract::run::{Run, RunOptions, RunStatus};
 use export_contract::selectors::SelectorRequest;
 use export_contract::{ErrorCode, RunId, TenantId, Timestamp};
 use export_runs::schedule::KEY_PREFIX;
@@ -184,7 +184,16 @@ pub(crate) async fn list(gateway: &Gateway, request: Incoming) -> Result<Respons
 pub(crate) async fn show(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
     let session = session(gateway, &request, Scope::Read).await?;
     request.query(&[])?;
-    let run = find(gateway, &session, id).await?;
+    let mut run = find(gateway, &session, id).await?;
+    if run.status == RunStatus::Running {
+        // A hint, like everything that is not the ledger's.
+        match gateway.feed.waiting(&run.tenant, &run.id).await {
+            Ok(waiting) => run.waiting = waiting,
+            Err(error) => {
+                tracing::debug!(run_id = %run.id, error = &error as &dyn std::error::Error, "not known what it waits for");
+            }
+        }
+    }
     Ok(json_response(StatusCode::OK, &view(run)))
 }
 
@@ -222,11 +231,11 @@ pub(crate) async fn find(gateway: &Gateway, session: &Session, id: &str) -> Resu
     gateway.runs.run(&session.tenant, &parsed).await?.ok_or_else(absent)
 }
 
-fn not_found(id: &str, session: &Session) -> Problem {
+pub(crate) fn not_found(id: &str, session: &Session) -> Problem {
     Problem::new(ErrorCode::RunNotFound, format!("no run `{id}` for tenant `{}`", session.tenant))
 }
 
-fn view(mut run: Run) -> RunView {
+pub(crate) fn view(mut run: Run) -> RunView {
     let base = format!("/api/export/runs/{}", run.id);
     let mut links = BTreeMap::from([
         ("self", base.clone()),
@@ -237,6 +246,9 @@ fn view(mut run: Run) -> RunView {
         links.insert("download", format!("{base}/download"));
         links.insert("manifest", format!("{base}/manifest"));
         links.insert("provenance", format!("{base}/provenance"));
+    }
+    if matches!(run.status, RunStatus::Failed | RunStatus::Aborted) && run.expiry.is_none() {
+        links.insert("replay", format!("{base}/replay"));
     }
     run.distributions.sort_by(|a: &Distribution, b| (a.kind, &a.location).cmp(&(b.kind, &b.location)));
     RunView { run, links }

@@ -9,7 +9,7 @@ use export_authority::{Approvers, Authority, LinkKey, LocalAuthority, ProofCheck
 use export_blobs::BlobStore;
 use export_contract::profile::ProfileKind;
 use export_contract::{RunId, Timestamp};
-use export_pipeline::{RunFeed, RunQueue};
+use export_pipeline::{DeadLetters, RunFeed, RunQueue};
 use export_runs::{IdempotencyStore, QuotaRules, RunStore, ScheduleStore};
 use rand::Rng as _;
 use schemars::JsonSchema;
@@ -77,6 +77,8 @@ pub struct Gateway {
     pub queue: Arc<dyn RunQueue>,
     /// The way back.
     pub feed: Arc<dyn RunFeed>,
+    /// The commands that nobody could do.
+    pub letters: Arc<dyn DeadLetters>,
     /// Staging.
     pub blobs: Arc<dyn BlobStore>,
     /// Checks tokens.

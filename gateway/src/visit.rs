@@ -44,6 +44,8 @@ pub(crate) struct Noted {
     pub(crate) too_many: bool,
     /// The audit log says that this was about to be done.
     pub(crate) begun: Option<AuditAction>,
+    /// What was made or changed, where neither path nor answer says it all.
+    pub(crate) object: Option<String>,
 }
 
 impl Visit {

@@ -1,7 +1,11 @@
 //! The port through which the gateway follows a run.
 
+use std::time::{Duration, SystemTime};
+
 use async_nats::Subscriber;
+use async_nats::jetstream::stream::DirectGetErrorKind;
 use async_trait::async_trait;
+use export_contract::event::{ProgressTick, Waiting};
 use export_contract::{RunId, TenantId};
 use export_pipeline::ports::FeedStream;
 use export_pipeline::{FeedSignal, QueueError, RunFeed};
@@ -10,6 +14,10 @@ use tokio::sync::watch;
 
 use crate::connect::{Nats, cannot};
 use crate::subjects;
+use crate::topology::PROGRESS_STREAM;
+
+/// A run of which it was not said for so long that it waits does not: its worker died, or somebody else has the command.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
 /// [`RunFeed`] on NATS: two core subscriptions a watcher, which cost the server next to nothing. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,6 +52,19 @@ impl RunFeed for NatsFeed {
             let signal = following.next().await?;
             Some((signal, following))
         })))
+    }
+
+    async fn waiting(&self, tenant: &TenantId, run: &RunId) -> Result<Option<Waiting>, QueueError> {
+        let act = || format!("ask what run {run} waits for");
+        let stream = self.nats.jetstream().get_stream_no_info(PROGRESS_STREAM).await.map_err(cannot(act()))?;
+        let last = match stream.direct_get_last_for_subject(subjects::waiting(tenant, run)).await {
+            Ok(last) => last,
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(cannot(act())(error)),
+        };
+        let age = SystemTime::now().duration_since(last.time.into()).unwrap_or_default();
+        let tick: Option<ProgressTick> = serde_json::from_slice(&last.payload).ok();
+        Ok(tick.filter(|_| age < FORGOTTEN_AFTER).and_then(|tick| tick.waiting))
     }
 }
 

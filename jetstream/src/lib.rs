@@ -15,7 +15,7 @@
 //! | [`queue`], [`feed`] | the ports of the gateway and the orchestrator |
 //! | [`cancellation`] | how a cancelled run reaches the workers |
 //! | [`proofs`] | the proofs of possession that gateways have seen |
-//! | [`dead_letter`] | what is kept of a command that nobody could do |
+//! | [`dead_letter`] | the commands that nobody could do, as their tenants see them |
 //! | [`exhaustion`] | commands whose workers died each time |
 //! | [`metrics`] | what is counted, the same for every stage |
 //! | [`server`] | a `nats-server` as a child, for one machine and no set-up |
@@ -48,7 +48,7 @@ pub mod worker;
 pub use backlog::{Backlog, LogSize, StepBacklog, backlog};
 pub use cancellation::Cancellations;
 pub use connect::{ConnectError, Credentials, Nats, Security, connect, connect_securely};
-pub use dead_letter::DeadLetter;
+pub use dead_letter::{DeadLetter, NatsDeadLetters};
 pub use exhaustion::Exhaustion;
 pub use feed::NatsFeed;
 pub use join::Join;
@@ -59,4 +59,4 @@ pub use server::NatsServer;
 pub use subjects::{ParsedSubject, What};
 pub use tail::{HandlerError, LogHandler, Tail};
 pub use topology::Topology;
-pub use worker::{Deps, Settings, Step, Worker};
+pub use worker::{Check, Deps, Settings, Step, Worker};

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use export_contract::ErrorCode;
+use export_contract::event::WaitReason;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::worker::Step;
@@ -18,6 +19,7 @@ pub struct Metrics {
     in_flight: IntGaugeVec,
     conflicts: IntCounterVec,
     stalls: IntCounterVec,
+    paused: IntGaugeVec,
 }
 
 /// How the handling of a delivery ended.
@@ -65,7 +67,13 @@ impl Metrics {
         let in_flight =
             IntGaugeVec::new(Opts::new("exporter_step_in_flight", "Commands at work in this process."), &["step"])?;
         registry.register(Box::new(in_flight.clone()))?;
+        let paused = IntGaugeVec::new(
+            Opts::new("exporter_step_paused", "1 while a step takes no commands because a store is away."),
+            &["step", "reason"],
+        )?;
+        registry.register(Box::new(paused.clone()))?;
         Ok(Self {
+            paused,
             deliveries: counter("exporter_step_deliveries_total", "Commands that arrived.", &["step"])?,
             redeliveries: counter(
                 "exporter_step_redeliveries_total",
@@ -114,6 +122,10 @@ impl Metrics {
 
     pub(crate) fn stalled(&self, step: Step) {
         self.stalls.with_label_values(&[step.durable()]).inc();
+    }
+
+    pub(crate) fn paused(&self, step: Step, reason: WaitReason, paused: bool) {
+        self.paused.with_label_values(&[step.durable(), reason.as_str()]).set(i64::from(paused));
     }
 
     pub(crate) fn conflict(&self, other_result: bool) {

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use export_contract::event::{ProgressStep, ProgressTick};
+use export_contract::PartIndex;
+use export_contract::event::{ProgressStep, ProgressTick, Waiting};
+use export_contract::run::{Phase, RunRef};
 use export_pipeline::ProgressSink;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -29,14 +31,24 @@ impl Ticks {
                 let Ok(payload) = serde_json::to_vec(&tick) else {
                     continue;
                 };
-                if let Err(error) =
-                    nats.client().publish(subjects::progress(&tick.run, tick.phase), payload.into()).await
-                {
+                let subject = match tick.step {
+                    ProgressStep::StageWaiting => subjects::waiting(&tick.run.tenant, &tick.run.run),
+                    _ => subjects::progress(&tick.run, tick.phase),
+                };
+                if let Err(error) = nats.client().publish(subject, payload.into()).await {
                     tracing::debug!(%error, "a progress tick was lost");
                 }
             }
         });
         Self(sender)
+    }
+
+    /// Tells that a command waits, or with `None` that it goes on.
+    pub(crate) fn waiting(&self, run: &RunRef, phase: Phase, part: Option<PartIndex>, waiting: Option<Waiting>) {
+        let (run, step) = (run.clone(), ProgressStep::StageWaiting);
+        if self.0.try_send(ProgressTick { run, phase, part, step, records: 0, bytes: 0, waiting }).is_err() {
+            tracing::trace!("a progress tick was dropped");
+        }
     }
 }
 

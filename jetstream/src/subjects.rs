@@ -11,6 +11,7 @@
 //! export.<tenant>.<run>.g<n>.<phase>.retry.<n>              command again
 //! export.<tenant>.<run>.g<n>.<phase>.part.<p>.retry.<n>     the same for one part
 //! progress.<tenant>.<run>.<phase>                           ticks, lossy
+//! progress.<tenant>.<run>.waiting                           that the run waits for a store, or goes on; lossy
 //! recorded.<tenant>.<run>                                   the run's timeline grew; core NATS, lossy
 //! export-dead.<step>.<what follows `export.`>               dead letters
 //! ```
@@ -152,6 +153,11 @@ pub fn progress(run: &RunRef, phase: Phase) -> String {
     format!("progress.{}.{}.{phase}", run.tenant, run.run)
 }
 
+/// Where it is told that a run waits, and that it goes on; the last word is kept.
+pub fn waiting(tenant: &TenantId, run: &RunId) -> String {
+    format!("progress.{tenant}.{run}.waiting")
+}
+
 /// Every progress tick of a run.
 pub fn progress_of(tenant: &TenantId, run: &RunId) -> String {
     format!("progress.{tenant}.{run}.>")
@@ -165,6 +171,14 @@ pub fn recorded(tenant: &TenantId, run: &RunId) -> String {
 /// Where the dead letter of a command goes; `consumer` is what could not take it.
 pub fn dead_letter(consumer: &str, command: &str) -> String {
     format!("export-dead.{consumer}.{}", command.strip_prefix("export.").unwrap_or(command))
+}
+
+/// Every dead letter of a tenant, or of one run of it.
+pub(crate) fn dead_letters(tenant: &TenantId, run: Option<&RunId>) -> String {
+    match run {
+        Some(run) => format!("export-dead.*.{tenant}.{run}.>"),
+        None => format!("export-dead.*.{tenant}.>"),
+    }
 }
 
 /// Stream below the KV bucket of [`crate::topology::CONTROL_BUCKET`].

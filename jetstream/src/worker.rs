@@ -4,6 +4,7 @@
 //! record is written, then its `done` event is published until that is certain, then the command is acknowledged. A
 //! crash anywhere in between gives a second delivery, which finds what is there and goes on behind it.
 
+mod breaker;
 mod command;
 mod delivery;
 mod records;
@@ -11,19 +12,25 @@ mod settling;
 mod step;
 mod trouble;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use export_blobs::BlobStore;
+use export_contract::event::WaitReason;
 use export_pipeline::{QueueError, Stage, StageInput};
+use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::breaker::Check;
 pub use self::step::Step;
 
+use self::breaker::Breakers;
 use self::delivery::Terms;
 use self::records::Records;
 use crate::cancellation::Cancellations;
@@ -80,12 +87,18 @@ impl Default for Settings {
 }
 
 /// A stage and what it needs to be at work.
-#[derive(Debug)]
 pub struct Worker<S> {
     stage: Arc<S>,
     step: Step,
     deps: Deps,
     settings: Settings,
+    checks: BTreeMap<WaitReason, Check>,
+}
+
+impl<S> fmt::Debug for Worker<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("step", &self.step).field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 /// A worker at work.
@@ -99,6 +112,8 @@ struct Host<S: Stage> {
     ticks: Ticks,
     /// What the parts at work are read from.
     records: Records<<S::Input as StageInput>::Record>,
+    /// The stores that may be away.
+    breakers: Breakers,
     /// Fires when commands at work must end now.
     halt: CancellationToken,
 }
@@ -107,13 +122,26 @@ impl<S: Stage> Worker<S> {
     /// A worker that does `step` with `stage`; the step must be of the stage's phase.
     pub fn new(stage: impl Into<Arc<S>>, step: Step, deps: Deps, settings: Settings) -> Self {
         debug_assert_eq!(step.phase(), S::PHASE, "the stage is of another phase than the step");
-        Self { stage: stage.into(), step, deps, settings }
+        let store = Arc::clone(&deps.store);
+        let staging: Check = Arc::new(move || {
+            let store = Arc::clone(&store);
+            async move { store.check().await.map_err(Into::into) }.boxed()
+        });
+        let checks = BTreeMap::from([(WaitReason::Staging, staging)]);
+        Self { stage: stage.into(), step, deps, settings, checks }
+    }
+
+    /// Waits for another store than staging, too, while `check` says that it is away.
+    #[must_use]
+    pub fn waiting_for(mut self, reason: WaitReason, check: Check) -> Self {
+        self.checks.insert(reason, check);
+        self
     }
 
     /// Works until `shutdown` fires: then takes no more commands, gives those at work their grace, and hands back to
     /// the broker what is left. A broker that goes away is waited for.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { stage, step, deps, settings } = self;
+        let Self { stage, step, deps, settings, checks } = self;
         let host = Arc::new(Host {
             stage,
             step,
@@ -121,6 +149,7 @@ impl<S: Stage> Worker<S> {
             leases: Leases::default(),
             ticks: Ticks::start(deps.nats.clone()),
             records: Records::default(),
+            breakers: Breakers::new(step, checks, &deps.metrics),
             halt: CancellationToken::new(),
             deps,
             settings,
@@ -191,6 +220,12 @@ impl<S: Stage> Host<S> {
         loop {
             while let Some(ended) = tasks.try_join_next() {
                 report(ended);
+            }
+            // While a store is away, commands would only come to wait here.
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = self.breakers.all_closed() => {}
             }
             let first = tokio::select! {
                 biased;

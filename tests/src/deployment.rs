@@ -239,6 +239,26 @@ impl Deployment {
         process.kill().await
     }
 
+    /// Stops a role politely and starts it again, as an upgrade does.
+    ///
+    /// # Errors
+    /// When there is none, or it does not end or come up.
+    pub async fn roll(&mut self, name: &str) -> anyhow::Result<()> {
+        let mut process = self.processes.remove(name).with_context(|| format!("no `{name}` runs"))?;
+        process.stop().await.with_context(|| format!("`{name}`"))?;
+        let process = Process::start_ready(self.role(name)?, &self.log(name)).await.with_context(|| name.to_owned())?;
+        self.processes.insert(name.to_owned(), process);
+        Ok(())
+    }
+
+    /// Address of the broker.
+    ///
+    /// # Errors
+    /// When it belongs to `exportd all`.
+    pub fn broker_url(&self) -> anyhow::Result<String> {
+        self.broker.as_ref().map(Broker::url).context("the broker belongs to `exportd all`")
+    }
+
     /// `kill -9` of every role.
     ///
     /// # Errors

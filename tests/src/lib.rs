@@ -26,7 +26,7 @@ pub use cosign::Cosign;
 pub use curtain::Curtain;
 pub use deployment::{Deployment, LOCAL_TENANT, OBSERVED_AT, Roles, Setup, Staging, Store, Surroundings};
 pub use machine::machine;
-pub use process::{Process, peak_kib, suspend};
+pub use process::{Process, peak_kib, resume, suspend};
 pub use programs::{Programs, evidence_folder, is_left_out, output, programs, python, soak, tool, workspace};
 pub use puller::Puller;
 pub use runs::{Finished, finish, start};

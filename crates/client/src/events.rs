@@ -56,7 +56,7 @@ impl Client {
 }
 
 impl EventStream {
-    /// The next signal; `None` after the run's terminal entry.
+    /// The next signal; `None` after the run's terminal entry, unless the run was replayed since.
     ///
     /// # Errors
     /// When the server refuses, or stays unreachable for about a minute.
@@ -68,7 +68,8 @@ impl EventStream {
                 }
                 continue;
             }
-            if self.ended {
+            // The server closes the stream behind an end that no replay followed.
+            if self.ended && self.body.is_none() {
                 return Ok(None);
             }
             match self.fill().await {
@@ -98,6 +99,7 @@ impl EventStream {
             let response = self.client.send(request).await?;
             if response.status() == reqwest::StatusCode::NO_CONTENT {
                 self.ended = true;
+                return Ok(());
             }
             self.body = Some(response.bytes_stream().boxed());
             return Ok(());

@@ -6,6 +6,7 @@
 
 mod audit;
 mod credentials;
+mod dead_letters;
 mod download;
 mod events;
 mod problem;
@@ -18,7 +19,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use export_contract::Timestamp;
-use export_contract::run::{Run, RunOptions};
+use export_contract::run::{Phase, Run, RunOptions};
 use export_contract::selectors::SelectorRequest;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, Response};
@@ -30,6 +31,7 @@ use crate::session::Session;
 
 pub use audit::{AuditPage, Quota};
 pub use credentials::{Credentials, CredentialsError};
+pub use dead_letters::LetterPage;
 pub use download::{DownloadError, Downloaded};
 pub use events::{EventStream, RunSignal};
 pub use reqwest::Method;
@@ -227,6 +229,15 @@ impl Client {
     /// See [`ClientError`].
     pub async fn cancel_run(&self, id: &str) -> Result<Run, ClientError> {
         self.call("cancel a run", Method::POST, &format!("/api/export/runs/{id}/cancel"), None::<&()>).await
+    }
+
+    /// Replays a run that failed or was cancelled, from a stage on; without one it goes on with the results that there are.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn replay_run(&self, id: &str, from: Option<Phase>) -> Result<Run, ClientError> {
+        let wanted = from.map_or_else(|| serde_json::json!({}), |from| serde_json::json!({ "from": from }));
+        self.call("replay a run", Method::POST, &format!("/api/export/runs/{id}/replay"), Some(&wanted)).await
     }
 
     /// A small file of a run, such as `manifest` or `files/export.json.sig`.

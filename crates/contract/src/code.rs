@@ -114,6 +114,8 @@ codes! {
     Exhausted = "ERR_EXPORT_RETRIES_EXHAUSTED",
     /// A message could not be read by the stage it was for.
     Poisoned = "ERR_EXPORT_POISONED",
+    /// The dead letter does not exist for this tenant, or is no longer kept.
+    DeadLetterNotFound = "ERR_EXPORT_DEAD_LETTER_NOT_FOUND",
     /// The schedule does not exist for this tenant.
     ScheduleNotFound = "ERR_EXPORT_SCHEDULE_NOT_FOUND",
     /// A schedule of that id exists already, or was changed by another request.

@@ -65,6 +65,9 @@ pub enum EventType {
     /// The end: cancelled.
     #[serde(rename = "run.aborted")]
     RunAborted,
+    /// The run goes on in a new generation, after it had ended.
+    #[serde(rename = "run.replayed")]
+    RunReplayed,
     /// Retention: what the run made is no longer offered.
     #[serde(rename = "run.expiring")]
     RunExpiring,
@@ -87,7 +90,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RunPending,
         Self::RunRunning,
         Self::StageCompleted,
@@ -97,6 +100,7 @@ impl EventType {
         Self::RunSucceeded,
         Self::RunFailed,
         Self::RunAborted,
+        Self::RunReplayed,
         Self::RunExpiring,
         Self::RunSpared,
         Self::RunRemoving,
@@ -117,6 +121,7 @@ impl EventType {
             Self::RunSucceeded => "run.succeeded",
             Self::RunFailed => "run.failed",
             Self::RunAborted => "run.aborted",
+            Self::RunReplayed => "run.replayed",
             Self::RunExpiring => "run.expiring",
             Self::RunSpared => "run.spared",
             Self::RunRemoving => "run.removing",
@@ -126,7 +131,7 @@ impl EventType {
         }
     }
 
-    /// Whether a stream of events ends after this one.
+    /// Whether the run ends with this one: a stream of its events does, too, unless a replay followed.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::RunSucceeded | Self::RunFailed | Self::RunAborted)
     }
@@ -148,7 +153,8 @@ impl EventType {
             | Self::RunSigned
             | Self::RunSucceeded
             | Self::RunFailed
-            | Self::RunAborted => false,
+            | Self::RunAborted
+            | Self::RunReplayed => false,
         }
     }
 }
@@ -170,6 +176,38 @@ pub struct ProgressTick {
     pub records: u64,
     /// Canonical bytes so far in this part.
     pub bytes: u64,
+    /// What it waits for, in [`ProgressStep::StageWaiting`]; absent there once it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+}
+
+/// Why a run that is at work does not get on (design D27): a reason, never a state. It goes away by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Waiting {
+    /// What is waited for.
+    pub reason: WaitReason,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a run may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitReason {
+    /// Staging is away.
+    Staging,
+    /// The evidence ledger is away.
+    Evidence,
+}
+
+impl WaitReason {
+    /// The lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Evidence => "evidence",
+        }
+    }
 }
 
 /// The names of progress ticks, as they stand in `event:` of SSE.
@@ -184,15 +222,22 @@ pub enum ProgressStep {
     /// A stage other than adapt is at work.
     #[serde(rename = "stage.progress")]
     StageProgress,
+    /// A stage waits for a store that is away, or goes on.
+    #[serde(rename = "stage.waiting")]
+    StageWaiting,
 }
 
 impl ProgressStep {
+    /// Every step.
+    pub const ALL: [Self; 4] = [Self::AdapterStart, Self::AdapterChunk, Self::StageProgress, Self::StageWaiting];
+
     /// The name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AdapterStart => "adapter.start",
             Self::AdapterChunk => "adapter.chunk",
             Self::StageProgress => "stage.progress",
+            Self::StageWaiting => "stage.waiting",
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod approval;
 pub mod audit;
 pub mod code;
+pub mod dead_letter;
 pub mod digest;
 pub mod encryption;
 pub mod event;

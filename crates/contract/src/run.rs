@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::RunApproval;
+use crate::event::Waiting;
 use crate::message::{Distribution, InputRange, PolicySnapshotRef};
 use crate::profile::ProfileKind;
 use crate::retention::Expiry;
@@ -167,6 +168,23 @@ impl fmt::Display for RunRef {
     }
 }
 
+/// What a generation of a run takes over from an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Replay {
+    /// The first stage that is done again, with all that follow; absent where the run goes on with the results that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Phase>,
+    /// The generation whose results are taken over.
+    pub of: Generation,
+}
+
+impl Replay {
+    /// Whether the result of a stage is taken over, if there is one.
+    pub fn keeps(&self, phase: Phase) -> bool {
+        self.from.is_none_or(|from| phase < from)
+    }
+}
+
 /// How far a run is; sums over its finished parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -248,6 +266,9 @@ pub struct Run {
     pub status: RunStatus,
     /// 1, one more for every replay.
     pub generation: Generation,
+    /// What this generation took over from an earlier one; absent in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
     /// The phase that is at work, or the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
@@ -269,6 +290,9 @@ pub struct Run {
     /// The policy snapshot that plan pinned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_snapshot_id: Option<PolicySnapshotRef>,
+    /// Why it does not get on; filled where one run is shown, and gone once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// How far it is.
     pub progress: RunProgress,
     /// The run that made the mirror that this one, a delta, builds upon; known once it is planned.

@@ -11,7 +11,7 @@ use export_runs::{Admission, NewEvent, SlotCaps, StepOutcome, find_base};
 
 use crate::error::OrchestratorError;
 use crate::ports::Ports;
-use crate::previous;
+use crate::{previous, replay};
 
 /// How many runs of a tenant run at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,8 @@ impl Admitter {
         outcome.map(|()| admitted)
     }
 
-    /// Writes the admission record of a running run and commands plan. May be repeated: the record is made of what the
+    /// Writes the admission record of a running run, and the results that it takes over where it was replayed, and commands plan. May be
+    /// repeated: the record is made of what the
     /// ledger says and nothing else, the first one stays (also where the ledger knows of more earlier runs by now), and the
     /// command is on the log once.
     ///
@@ -117,6 +118,7 @@ impl Admitter {
             base,
             previous,
         };
+        replay::take_over(&self.ports, run).await?;
         let workspace = self.ports.workspace(&reference);
         let result = workspace.put_record(&workspace.admission_key(), &record).await?;
         Ok(self.ports.queue.admitted(&reference, &result).await?)

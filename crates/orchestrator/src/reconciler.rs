@@ -3,10 +3,11 @@
 mod found;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use export_contract::message::{Outcome, StageEvent};
-use export_contract::run::{Run, RunRef, RunStatus};
+use export_contract::run::{Phase, Run, RunRef, RunStatus};
 use export_contract::{ErrorCode, Timestamp, Version};
 use export_pipeline::{Judged as _, Verdict};
 use tokio::sync::Mutex;
@@ -21,6 +22,8 @@ use crate::recorder::{Recorded, Recorder};
 const RUNS_PER_PASS: u32 = 2_000;
 /// Commands of a run that one look asks about; of many lost parts the next look takes the next.
 const RETRIES_PER_LOOK: usize = 500;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// How long a run may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,32 @@ pub struct Reconciled {
     pub given_up: u32,
     /// What could not be looked after: runs, admission, or the ledger itself; the log says why.
     pub errors: u32,
+}
+
+impl AddAssign for Reconciled {
+    fn add_assign(&mut self, more: Self) {
+        self.admitted += more.admitted;
+        self.silent += more.silent;
+        self.recorded += more.recorded;
+        self.republished += more.republished;
+        self.retried += more.retried;
+        self.ended += more.ended;
+        self.given_up += more.given_up;
+        self.errors += more.errors;
+    }
+}
+
+/// What a rebuild did for a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Which.
+    pub run: RunRef,
+    /// The phase that it was in, by the ledger.
+    pub phase: Option<Phase>,
+    /// What was done.
+    pub did: Reconciled,
+    /// Why it could not be done.
+    pub error: Option<String>,
 }
 
 /// Heals what crashes and a lost log leave behind. One in each orchestrator process; they do not disturb each other.
@@ -137,6 +166,27 @@ impl Reconciler {
         Ok(())
     }
 
+    /// Puts every running run on the log at once, however short it is silent, and gives free slots to what waits: for a broker that lost
+    /// its store. `tell` hears of each run. What is there stays as it is, so it may be repeated, and beside orchestrators at work.
+    ///
+    /// # Errors
+    /// When the run ledger does not answer. A run that cannot be looked after is told and counted.
+    pub async fn rebuild(&self, tell: impl Fn(&Rebuilt)) -> Result<Reconciled, OrchestratorError> {
+        let mut report = Reconciled::default();
+        // A clock that is ahead of ours is not so by a day.
+        let runs = self.ports.ledger.silent_runs(RunStatus::Running, after(self.ports.now(), DAY), u32::MAX).await?;
+        for run in runs {
+            let mut of_run = Reconciled { silent: 1, ..Reconciled::default() };
+            let outcome = self.repair(&run, &mut of_run).await;
+            of_run.errors = u32::from(outcome.is_err());
+            let error = outcome.err().map(|error| Chain(&error).to_string());
+            report += of_run;
+            tell(&Rebuilt { run: run.reference(), phase: run.phase, did: of_run, error });
+        }
+        report.admitted = self.admitter.admit_waiting().await?;
+        Ok(report)
+    }
+
     async fn silent(&self, since: Timestamp) -> Result<Vec<Run>, OrchestratorError> {
         Ok(self.ports.ledger.silent_runs(RunStatus::Running, since, RUNS_PER_PASS).await?)
     }
@@ -210,7 +260,7 @@ impl Reconciler {
                     }
                     return Ok(None);
                 }
-                Verdict::Redeliver { .. } | Verdict::Cancelled => return Err(error.into()),
+                Verdict::Redeliver { .. } | Verdict::Wait { .. } | Verdict::Cancelled => return Err(error.into()),
             },
         };
         for step in &found.done {

@@ -12,7 +12,7 @@ use export_runs::StepOutcome;
 use self::fact::Fact;
 use crate::error::OrchestratorError;
 use crate::ports::Ports;
-use crate::trail;
+use crate::{replay, trail};
 
 /// Rows of a timeline that are read at once.
 const PAGE: u32 = 1_000;
@@ -62,7 +62,9 @@ impl Recorder {
                             tracing::error!(%run, %phase, %code, error = &error as &dyn std::error::Error, "a result record is lost; the run fails");
                             fact::failed(run.generation, Some(phase), code, &error.to_string())
                         }
-                        Verdict::Redeliver { .. } | Verdict::Cancelled => return Err(error.into()),
+                        Verdict::Redeliver { .. } | Verdict::Wait { .. } | Verdict::Cancelled => {
+                            return Err(error.into());
+                        }
                     },
                 }
             }
@@ -82,7 +84,9 @@ impl Recorder {
                 _,
             ) => return Ok(Recorded::Nothing),
         };
-        if let Some(key_id) = &fact.signed_with {
+        if let Some(key_id) = &fact.signed_with
+            && !replay::was_taken_over(&self.ports, run, Phase::Sign).await?
+        {
             trail::key_used(&self.ports, run, key_id).await?;
         }
         let ends = fact.outcome.terminal.is_some();
@@ -150,18 +154,17 @@ impl Recorder {
     /// When the ledger does not answer.
     pub(crate) async fn cancelled_by(&self, run: &RunRef) -> Result<Option<String>, OrchestratorError> {
         let known = self.ports.ledger.run(&run.tenant, &run.run).await?;
-        if known.is_none_or(|known| known.status != RunStatus::Aborted) {
+        if known.is_none_or(|known| known.status != RunStatus::Aborted || known.generation != run.generation) {
             return Ok(None);
         }
-        let mut after = 0;
+        let (mut after, mut by) = (0, None);
         loop {
             let events = self.ports.ledger.events(&run.tenant, &run.run, after, PAGE).await?;
-            let Some(last) = events.last() else { return Ok(None) };
+            let Some(last) = events.last() else { return Ok(by) };
             after = last.ordinal;
-            // Retention may have added to the timeline since.
-            if let Some(aborted) = events.iter().find(|event| event.event_type == EventType::RunAborted) {
-                return Ok(Some(aborted.actor.clone().unwrap_or_default()));
-            }
+            // Retention may have added to the timeline since, and earlier generations have ends of their own.
+            let aborted = events.into_iter().rfind(|event| event.event_type == EventType::RunAborted);
+            by = aborted.map(|event| event.actor.unwrap_or_default()).or(by);
         }
     }
 }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use export_blobs::BlobStore;
+use export_contract::run::RunRef;
 use export_contract::{RunId, TenantId, Timestamp};
 use export_runs::{RetentionStep, RetentionStore};
 use export_targets::Target;
@@ -55,8 +56,8 @@ pub struct Retention {
     targets: Vec<Arc<dyn Target>>,
     clock: Clock,
     rules: Rules,
-    /// Runs whose scratch this process saw empty.
-    swept: Mutex<BTreeSet<RunId>>,
+    /// Runs whose scratch this process saw empty, each in the generation that it had ended in.
+    swept: Mutex<BTreeSet<RunRef>>,
 }
 
 impl fmt::Debug for Retention {

@@ -112,6 +112,7 @@ impl StageContext {
             step,
             records,
             bytes,
+            waiting: None,
         });
     }
 }

@@ -13,6 +13,6 @@ pub mod stage;
 pub mod verdict;
 
 pub use context::{Cancelled, ProgressSink, StageContext};
-pub use ports::{FeedSignal, QueueError, RunFeed, RunQueue};
+pub use ports::{DeadLetters, FeedSignal, QueueError, RunFeed, RunQueue};
 pub use stage::{Done, Stage, StageInput, UnreadableInput};
 pub use verdict::{Judged, Verdict};

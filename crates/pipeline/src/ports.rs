@@ -3,7 +3,8 @@
 use std::pin::Pin;
 
 use async_trait::async_trait;
-use export_contract::event::ProgressTick;
+use export_contract::dead_letter::KeptLetter;
+use export_contract::event::{ProgressTick, Waiting};
 use export_contract::message::{ResultRef, Summary};
 use export_contract::run::{Phase, RunRef};
 use export_contract::{PartIndex, RunId, TenantId};
@@ -73,4 +74,23 @@ pub type FeedStream = Pin<Box<dyn futures::Stream<Item = FeedSignal> + Send>>;
 pub trait RunFeed: Send + Sync {
     /// Follows a run from now on.
     async fn follow(&self, tenant: &TenantId, run: &RunId) -> Result<FeedStream, QueueError>;
+
+    /// What the run waits for at the moment.
+    async fn waiting(&self, tenant: &TenantId, run: &RunId) -> Result<Option<Waiting>, QueueError>;
+}
+
+/// The commands that nobody could do, as their tenants see them.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// Letters of a tenant, of one run if one is named, behind the letter `after`: oldest first, at most `limit`.
+    async fn letters(
+        &self,
+        tenant: &TenantId,
+        run: Option<&RunId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptLetter>, QueueError>;
+
+    /// One letter of a tenant.
+    async fn letter(&self, tenant: &TenantId, id: u64) -> Result<Option<KeptLetter>, QueueError>;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use export_blobs::{BlobError, ResultError};
 use export_contract::ErrorCode;
+use export_contract::event::WaitReason;
 
 /// What the host does with a delivery whose handling failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,12 @@ pub enum Verdict {
     Redeliver {
         /// How long to wait.
         after: Option<Duration>,
+    },
+    /// A store is away, which is not the command's fault: where the store's own check says so, too, the host tries again once it is back,
+    /// and counts no try. Otherwise as [`Self::Redeliver`].
+    Wait {
+        /// Which.
+        on: WaitReason,
     },
     /// No try can help: the run fails with this code.
     FailRun(ErrorCode),
@@ -28,7 +35,8 @@ pub trait Judged: std::error::Error + Send + Sync + 'static {
 impl Judged for BlobError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Unavailable { .. } | Self::Refused { .. } => Verdict::Redeliver { after: None },
+            Self::Unavailable { .. } => Verdict::Wait { on: WaitReason::Staging },
+            Self::Refused { .. } => Verdict::Redeliver { after: None },
             Self::NotFound(_) | Self::TooLarge { .. } => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
         }
     }

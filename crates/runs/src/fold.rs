@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use export_contract::Timestamp;
 use export_contract::event::EventType;
 use export_contract::message::{Distribution, InputRange};
-use export_contract::run::{Phase, Run, RunProgress, RunRef, RunStatus};
+use export_contract::run::{Phase, Replay, Run, RunProgress, RunRef, RunStatus};
+use export_contract::{Generation, Timestamp};
 
 use crate::revision::Illegal;
 use crate::store::{NewEvent, StepOutcome};
 
 /// The fact that a run was written. Only a pending run in its first generation can be.
 pub(crate) fn written(run: &Run) -> Result<NewEvent, Illegal> {
-    if run.status != RunStatus::Pending || run.generation != export_contract::Generation::FIRST {
+    if run.status != RunStatus::Pending || run.generation != Generation::FIRST {
         return Err(Illegal::NotPending);
     }
     let (event_type, message) = (EventType::RunPending, format!("{} requested", run.profile_kind));
@@ -38,6 +38,39 @@ pub(crate) fn aborted(run: &Run, by: &str, now: Timestamp) -> Option<(Run, NewEv
     let event = ledger_event(run, EventType::RunAborted, format!("cancelled by {by}"), now, Some(by.to_owned()));
     let outcome = StepOutcome { terminal: Some(RunStatus::Aborted), ..StepOutcome::default() };
     applied(run, &run.reference(), &event, &outcome).map(|run| (run, event))
+}
+
+/// The run in a new generation, which waits for a slot, and the fact that it was replayed; `None` when it is not one that ended
+/// without a bundle, or retention has begun to let go of it.
+pub(crate) fn replayed(run: &Run, replay: Replay, by: &str, now: Timestamp) -> Option<(Run, NewEvent)> {
+    if !matches!(run.status, RunStatus::Failed | RunStatus::Aborted) || run.expiry.is_some() {
+        return None;
+    }
+    let generation = Generation(run.generation.0.checked_add(1)?);
+    let next = Run {
+        status: RunStatus::Pending,
+        generation,
+        replay: Some(replay),
+        phase: None,
+        started_at: None,
+        completed_at: None,
+        duration_ms: None,
+        error_code: None,
+        error_message: None,
+        policy_snapshot_id: None,
+        progress: RunProgress::default(),
+        bundle: None,
+        inputs: Vec::new(),
+        distributions: Vec::new(),
+        ..run.clone()
+    };
+    let message = match replay.from {
+        Some(from) => format!("replayed by {by} from {from} on"),
+        None => format!("replayed by {by} from where it had ended"),
+    };
+    let mut event = ledger_event(&next, EventType::RunReplayed, message, now, Some(by.to_owned()));
+    event.metrics.insert("generation".to_owned(), u64::from(generation.0));
+    Some((next, event))
 }
 
 /// The run after a fact; `None` when the fact is of another generation, or the run is in no state to take it.

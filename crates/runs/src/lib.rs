@@ -29,7 +29,7 @@ pub use retention::{RetentionStep, RetentionStore};
 pub use schedule::ScheduleStore;
 pub use sqlite::SqliteRuns;
 pub use store::{
-    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError,
-    StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, ReplayOutcome, ReplayWanted, Replayed, RunFilter,
+    RunPage, RunStore, RunStoreError, StepOutcome,
 };
 pub use webhook::{KeptWebhook, WebhookStore};

@@ -22,6 +22,7 @@ mod audit;
 mod entries;
 mod finding;
 mod profiles;
+mod replays;
 mod retention;
 mod rows;
 mod steps;
@@ -49,8 +50,8 @@ use crate::entries::{deleted_profiles, is_deleted, mark_deleted};
 use crate::fold;
 use crate::quota::{Quotas, SlotCaps, Submitted, Usage};
 use crate::store::{
-    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError,
-    StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, ReplayWanted, Replayed, RunFilter, RunPage,
+    RunStore, RunStoreError, StepOutcome,
 };
 
 /// The run ledger of many machines.
@@ -220,7 +221,7 @@ impl RunStore for MongoRuns {
         idempotency: Option<(&str, &str)>,
         quotas: &Quotas,
     ) -> Result<Submitted, RunStoreError> {
-        self.submit(run, idempotency, quotas).await
+        Box::pin(self.submit(run, idempotency, quotas)).await
     }
 
     async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage, RunStoreError> {
@@ -265,6 +266,10 @@ impl RunStore for MongoRuns {
             Step::Refused(run) => CancelOutcome::Ended(run),
             Step::NotFound => CancelOutcome::NotFound,
         })
+    }
+
+    async fn replay_run(&self, wanted: &ReplayWanted, quotas: &Quotas) -> Result<Replayed, RunStoreError> {
+        Box::pin(self.replay(wanted, quotas)).await
     }
 
     async fn tenants_waiting(&self) -> Result<Vec<TenantId>, RunStoreError> {

@@ -27,8 +27,8 @@ use crate::entries::{deleted_profiles, is_deleted, mark_deleted};
 use crate::quota::{Quotas, SlotCaps, Submitted, Usage};
 use crate::revision::Illegal;
 use crate::store::{
-    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, RunFilter, RunPage, RunStore, RunStoreError,
-    StepOutcome,
+    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, ReplayWanted, Replayed, RunFilter, RunPage,
+    RunStore, RunStoreError, StepOutcome,
 };
 
 /// The schema, step by step; steps are only ever appended.
@@ -244,6 +244,15 @@ impl RunStore for SqliteRuns {
         let (tenant, id, by) = (tenant.clone(), id.clone(), by.to_owned());
         self.database
             .write(act, move |transaction| runs::cancel(transaction, &tenant, &id, &by, now))
+            .await
+            .map_err(|cause| failed(act, cause))
+    }
+
+    async fn replay_run(&self, wanted: &ReplayWanted, quotas: &Quotas) -> Result<Replayed, RunStoreError> {
+        let act = "replay a run";
+        let (wanted, quotas) = (wanted.clone(), quotas.clone());
+        self.database
+            .write(act, move |transaction| quota::replay(transaction, &wanted, &quotas))
             .await
             .map_err(|cause| failed(act, cause))
     }

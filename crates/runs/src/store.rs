@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use export_contract::event::{EventType, RunEvent};
 use export_contract::message::{Distribution, InputRange, PolicySnapshotRef};
 use export_contract::profile::{Profile, ProfileKind};
-use export_contract::run::{Phase, Run, RunBundle, RunProgress, RunRef, RunStatus};
+use export_contract::run::{Phase, Replay, Run, RunBundle, RunProgress, RunRef, RunStatus};
 use export_contract::{ErrorCode, ProfileId, RunId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::quota::{Quotas, SlotCaps, Submitted, Usage};
+use crate::quota::{Exceeded, Quotas, SlotCaps, Submitted, Usage};
 
 /// What failed, by outcome. The vendor's error is the source.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +146,41 @@ pub enum CancelOutcome {
     NotFound,
 }
 
+/// A replay that somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayWanted {
+    /// The run in the generation that ended.
+    pub run: RunRef,
+    /// What the next generation takes over.
+    pub replay: Replay,
+    /// Who asks.
+    pub by: String,
+    /// When; the day that it counts for.
+    pub at: Timestamp,
+}
+
+/// What became of a replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayOutcome {
+    /// The run is `pending` in its next generation, and counts as one of the day.
+    Replayed(Run),
+    /// It is in no state to be replayed: it has not ended, has its bundle, was replayed before, or retention has begun to let go of it.
+    Unfit(Run),
+    /// A quota is used up; nothing was changed.
+    Refused(Exceeded),
+    /// No such run of this tenant.
+    NotFound,
+}
+
+/// What became of a replay, and how much of the day's quota is used up now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// What became of it.
+    pub outcome: ReplayOutcome,
+    /// Runs submitted and replayed today, this one with them.
+    pub runs_today: u32,
+}
+
 /// A run ledger. Every promise here is kept by the conformance suite, which each driver runs.
 ///
 /// Each call is atomic. A run of another tenant is never found.
@@ -253,6 +288,11 @@ pub trait RunStore: Send + Sync + fmt::Debug {
         by: &str,
         now: Timestamp,
     ) -> Result<CancelOutcome, RunStoreError>;
+
+    /// Raises the generation of a run that failed or was aborted: it is `pending` again, with a `run.replayed` event in the same sequence of
+    /// ordinals, and its end will be told of anew. Once for each generation, however many ask, and within the quotas of the
+    /// tenant, for which it counts as a run that is submitted. Facts of the generation before are refused from then on.
+    async fn replay_run(&self, wanted: &ReplayWanted, quotas: &Quotas) -> Result<Replayed, RunStoreError>;
 
     /// Tenants with pending runs.
     async fn tenants_waiting(&self) -> Result<Vec<TenantId>, RunStoreError>;

@@ -10,6 +10,7 @@ pub mod idempotency;
 pub mod profiles;
 pub mod quotas;
 pub mod races;
+pub mod replays;
 pub mod retention;
 pub mod runs;
 pub mod schedules;
@@ -85,6 +86,12 @@ macro_rules! conformance_tests {
             races: cancel_and_completion_have_one_winner,
             races: of_concurrent_cancels_one_wins,
             races: a_run_is_cancelled_or_admitted_and_never_both_lost,
+            replays: a_replayed_run_waits_again_in_its_next_generation_and_its_timeline_goes_on,
+            replays: what_is_at_work_has_a_bundle_or_is_let_go_of_is_not_replayed,
+            replays: of_concurrent_replays_one_raises_the_generation,
+            replays: a_replay_counts_as_a_run_that_is_submitted,
+            replays: a_replayed_run_is_cancelled_and_replayed_again,
+            replays: a_run_is_replayed_or_let_go_of_and_never_both,
             retention: runs_have_bytes_until_they_are_pruned,
             retention: steps_of_retention_are_taken_in_their_order,
             retention: a_distribution_says_what_retention_did_to_it,
@@ -132,6 +139,7 @@ pub fn pending_run(tenant: &TenantId) -> Run {
         correlation_id: format!("correlation-{count}"),
         status: RunStatus::Pending,
         generation: Generation::FIRST,
+        replay: None,
         phase: None,
         started_at: None,
         completed_at: None,
@@ -139,6 +147,7 @@ pub fn pending_run(tenant: &TenantId) -> Run {
         error_code: None,
         error_message: None,
         policy_snapshot_id: None,
+        waiting: None,
         progress: RunProgress::default(),
         base: None,
         bundle: None,

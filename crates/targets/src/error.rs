@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use export_contract::ErrorCode;
+use export_contract::event::WaitReason;
 use export_pipeline::{Cancelled, Judged, Verdict};
 
 /// What failed, by outcome. The vendor's error is the source.
@@ -56,7 +57,7 @@ impl Judged for TargetError {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Unavailable { after, .. } => Verdict::Redeliver { after: *after },
-            Self::Staging(cause) if cause.is_transient() => Verdict::Redeliver { after: None },
+            Self::Staging(cause) if cause.is_transient() => Verdict::Wait { on: WaitReason::Staging },
             Self::Refused { .. } | Self::Differs { .. } => Verdict::FailRun(ErrorCode::DistributionFailed),
             Self::Staging(_) | Self::Damaged { .. } => Verdict::FailRun(ErrorCode::ArtefactCorrupt),
             Self::Cancelled(_) => Verdict::Cancelled,

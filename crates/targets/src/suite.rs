@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use export_contract::event::WaitReason;
 use export_contract::message::Distribution;
 use export_contract::run::RunRef;
 use export_pipeline::{Judged as _, Verdict};
@@ -159,7 +160,7 @@ async fn staging_that_is_away_for_a_while_is_worth_another_try(bench: &Bench, ta
         let handed = bench.run().await;
         bench.trouble(&handed, name, Trouble::Away);
         let error = handed.over(target).await.expect_err("handed over without staging");
-        assert_eq!(error.verdict(), Verdict::Redeliver { after: None }, "{name}: {error:?}");
+        assert_eq!(error.verdict(), Verdict::Wait { on: WaitReason::Staging }, "{name}: {error:?}");
         assert_eq!(peer.shown().await, before, "{name}");
         bench.no_trouble();
         let distribution = whole(&handed, target, peer).await;

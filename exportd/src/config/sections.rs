@@ -29,6 +29,8 @@ pub(crate) struct Nats {
     pub(crate) server_program: PathBuf,
     /// Copies of the log: 1, or 3 with three servers.
     pub(crate) replicas: usize,
+    /// Largest size of the log, bytes. A log that is full heals once there is room; a disk that is full does not (docs/operations.md).
+    pub(crate) log_max_bytes: i64,
 }
 
 impl Default for Nats {
@@ -43,6 +45,7 @@ impl Default for Nats {
             key_file: PathBuf::new(),
             server_program: PathBuf::new(),
             replicas: 1,
+            log_max_bytes: 4 << 30,
         }
     }
 }

@@ -10,7 +10,7 @@ use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::server::{self, Certificates};
 use export_gateway::{Audit, Gateway, HttpMetrics, Limits, Rates};
-use export_jetstream::{NatsFeed, NatsQueue, NatsRegister};
+use export_jetstream::{NatsDeadLetters, NatsFeed, NatsQueue, NatsRegister};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -73,6 +73,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
     let probes = dependencies().into_iter().map(|probe| Arc::new(probe) as Arc<dyn Probe>).collect();
     let gateway = Gateway {
         queue: Arc::new(NatsQueue::new(process.nats.clone(), process.metrics.clone())),
+        letters: Arc::new(NatsDeadLetters::new(process.nats.clone())),
         feed: Arc::new(NatsFeed::new(process.nats.clone())),
         issuer,
         authority,

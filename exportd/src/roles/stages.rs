@@ -9,15 +9,17 @@ use anyhow::Context as _;
 use export_adapt::adapter::{FAN_IN, Tools};
 use export_adapt::{AdaptPart, Assemble, Registry};
 use export_contract::Timestamp;
+use export_contract::event::WaitReason;
 use export_distribute::Distribute;
 use export_evidence::EvidenceLedger;
 use export_evidence::policy::PolicySource;
-use export_jetstream::{Step, Worker};
+use export_jetstream::{Check, Step, Worker};
 use export_manifest::Manifest;
 use export_pipeline::Stage;
 use export_plan::Plan;
 use export_resolve::Resolve;
 use export_sign::Sign;
+use futures::FutureExt as _;
 
 use super::{Parts, Process, Role};
 use crate::config::Config;
@@ -39,17 +41,19 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
             let ledger = stores::evidence(&process.config).await?;
             let policy = stores::policy_source(&process.config).await?;
             let ways = stores::ways(&process.config)?;
-            work(process, Plan::new(ledger, policy, registry.references(), ways), Step::Plan, slots).await
+            let plan = Plan::new(ledger.clone(), policy, registry.references(), ways);
+            work_on(process, plan, Step::Plan, slots, ledger).await
         }
         Role::Resolve => {
             let ledger = stores::evidence(&process.config).await?;
             parts.probes.push(Dependency::EvidenceLedger(ledger.clone()));
-            work(process, Resolve::new(ledger), Step::Resolve, slots).await
+            work_on(process, Resolve::new(ledger.clone()), Step::Resolve, slots, ledger).await
         }
         Role::Adapt => {
             let registry = registry(&process.config, &mut parts).await?;
             let adapt_slots = process.config.workers.adapt_slots;
-            work(process, AdaptPart::new(registry.clone()), Step::AdaptPart, adapt_slots).await?;
+            let ledger = stores::evidence(&process.config).await?;
+            work_on(process, AdaptPart::new(registry.clone()), Step::AdaptPart, adapt_slots, ledger).await?;
             work(process, Assemble::new(registry), Step::Assemble, adapt_slots).await
         }
         Role::Manifest => {
@@ -81,6 +85,23 @@ pub(super) async fn add(process: &mut Process, role: Role) -> anyhow::Result<Par
 async fn work<S: Stage>(process: &mut Process, stage: S, step: Step, slots: usize) -> anyhow::Result<()> {
     let worker = Worker::new(stage, step, process.deps().await?, process.settings(slots));
     process.tasks.spawn(worker.run(process.stop.clone()));
+    Ok(())
+}
+
+/// The same of a stage that reads the evidence ledger, and waits while that is away.
+async fn work_on<S: Stage>(
+    process: &mut Process,
+    stage: S,
+    step: Step,
+    slots: usize,
+    ledger: Arc<dyn EvidenceLedger>,
+) -> anyhow::Result<()> {
+    let check: Check = Arc::new(move || {
+        let ledger = Arc::clone(&ledger);
+        async move { ledger.check().await.map_err(Into::into) }.boxed()
+    });
+    let worker = Worker::new(stage, step, process.deps().await?, process.settings(slots));
+    process.tasks.spawn(worker.waiting_for(WaitReason::Evidence, check).run(process.stop.clone()));
     Ok(())
 }
 

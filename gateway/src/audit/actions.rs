@@ -49,7 +49,7 @@ fn changes(method: &Method, segments: &[&str]) -> AuditAction {
         (&Method::DELETE, ["profiles", _]) => A::ProfileDeleted,
         (&Method::POST, ["runs"]) => A::RunSubmitted,
         (&Method::POST, ["runs", _, "cancel"]) => A::RunCancelled,
-        (&Method::POST, ["runs", _, "replay"]) => A::RunReplayed,
+        (&Method::POST, ["runs" | "dead-letters", _, "replay"]) => A::RunReplayed,
         (&Method::POST, ["runs", _, "links"]) => A::LinkCreated,
         (&Method::POST, ["schedules"]) => A::ScheduleCreated,
         (&Method::PATCH | &Method::PUT, ["schedules", _]) => A::ScheduleChanged,
@@ -77,6 +77,8 @@ mod tests {
             ("DELETE", "/api/export/profiles/weekly", Some((A::ProfileDeleted, "profiles/weekly"))),
             ("POST", "/api/export/runs", Some((A::RunSubmitted, "runs"))),
             ("POST", "/api/export/runs/1/cancel", Some((A::RunCancelled, "runs/1/cancel"))),
+            ("POST", "/api/export/runs/1/replay", Some((A::RunReplayed, "runs/1/replay"))),
+            ("POST", "/api/export/dead-letters/7/replay", Some((A::RunReplayed, "dead-letters/7/replay"))),
             ("POST", "/api/export/runs/1/links", Some((A::LinkCreated, "runs/1/links"))),
             ("DELETE", "/api/export/schedules/a", Some((A::ScheduleDeleted, "schedules/a"))),
             (

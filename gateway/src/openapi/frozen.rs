@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use export_contract::event::{EventType, ProgressStep, ProgressTick, RunEvent};
+use export_contract::event::{EventType, ProgressStep, ProgressTick, RunEvent, WaitReason, Waiting};
 use export_contract::run::{Phase, RunRef};
 use export_contract::{Generation, PartIndex, RunId, TenantId, Timestamp};
 use serde_json::{Value, json};
@@ -20,8 +20,7 @@ pub fn frozen() -> Value {
         .filter(|event| !event.is_of_retention())
         .map(|event| (event.as_str(), both(|form| render_event(&sample(&run, event), form))))
         .collect();
-    let steps = [ProgressStep::AdapterStart, ProgressStep::AdapterChunk, ProgressStep::StageProgress];
-    let ticks: BTreeMap<&str, Value> = steps
+    let ticks: BTreeMap<&str, Value> = ProgressStep::ALL
         .into_iter()
         .filter_map(|step| Some((step, tick(&run, step)?)))
         .map(|(step, tick)| (step.as_str(), both(|form| render_tick(&tick, form))))
@@ -75,5 +74,7 @@ fn sample(run: &RunId, event_type: EventType) -> RunEvent {
 fn tick(run: &RunId, step: ProgressStep) -> Option<ProgressTick> {
     let tenant: TenantId = "acme".parse().ok()?;
     let run = RunRef { tenant, run: run.clone(), generation: Generation::FIRST };
-    Some(ProgressTick { run, phase: Phase::Adapt, part: Some(PartIndex(3)), step, records: 7, bytes: 512 })
+    let since = Timestamp::from_micros(1_767_225_600_000_000).ok()?;
+    let waiting = (step == ProgressStep::StageWaiting).then_some(Waiting { reason: WaitReason::Staging, since });
+    Some(ProgressTick { run, phase: Phase::Adapt, part: Some(PartIndex(3)), step, records: 7, bytes: 512, waiting })
 }

@@ -25,6 +25,7 @@ const RUN_AND_MANAGE: &[Scope] = &[Scope::Run, Scope::ProfileManage];
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = settings::profiles();
     all.extend(runs::runs());
+    all.extend(runs::dead_letters());
     all.extend(runs::files());
     all.extend(settings::schedules());
     all.extend(settings::webhooks());

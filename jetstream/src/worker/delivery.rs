@@ -9,6 +9,7 @@ use async_nats::jetstream::{AckKind, Message, consumer};
 use bytes::Bytes;
 use export_blobs::{ResultError, Workspace};
 use export_contract::PartIndex;
+use export_contract::event::WaitReason;
 use export_contract::message::{ResultRef, RunAdmitted};
 use export_pipeline::{Done, Stage, StageContext, StageInput};
 use tokio::time::Instant;
@@ -142,13 +143,21 @@ impl<S: Stage> Host<S> {
         if watched.token().is_cancelled() {
             return Err(Trouble::Cancelled);
         }
-        let life = Arc::new(Liveness::new());
-        let (result, ending) =
-            match self.patiently(watched.token(), || workspace.find_result(phase, command.part)).await? {
-                Some(result) => (result, Ending::Repeated),
-                None => (self.handle(command, delivery, &workspace, watched.token(), &life).await?, Ending::Done),
-            };
-        let record = self.patiently(watched.token(), || workspace.read_result(&result)).await?;
+        let (result, ending) = loop {
+            let there = self.patiently(command, watched.token(), || workspace.find_result(phase, command.part)).await?;
+            if let Some(result) = there {
+                break (result, Ending::Repeated);
+            }
+            let life = Arc::new(Liveness::new());
+            match self.handle(command, delivery, &workspace, watched.token(), &life).await {
+                Ok(result) => break (result, Ending::Done),
+                Err(trouble) => match trouble.waits_for() {
+                    Some(reason) if Box::pin(self.outlast(reason, command, watched.token())).await? => {}
+                    _ => return Err(trouble),
+                },
+            }
+        };
+        let record = self.patiently(command, watched.token(), || workspace.read_result(&result)).await?;
         let output: S::Output = serde_json::from_slice(&record).map_err(Trouble::Output)?;
         if watched.token().is_cancelled() {
             return Err(Trouble::Cancelled);
@@ -216,7 +225,7 @@ impl<S: Stage> Host<S> {
                 ));
             }
         };
-        self.patiently(run_cancelled, || workspace.put_result(self.step.phase(), command.part, &output)).await
+        self.patiently(command, run_cancelled, || workspace.put_result(self.step.phase(), command.part, &output)).await
     }
 
     /// Reads what the command is about. The record of a part is that of all parts, so it is kept for the next one.
@@ -228,7 +237,7 @@ impl<S: Stage> Host<S> {
         trail: &mut Trail,
     ) -> Result<S::Input, Trouble> {
         let read = async {
-            let record = self.patiently(run_cancelled, || workspace.read_result(&command.input)).await?;
+            let record = self.patiently(command, run_cancelled, || workspace.read_result(&command.input)).await?;
             self.correlate(&record, trail);
             S::Input::parse(&record).map(|parsed| (parsed, record.len())).map_err(Trouble::Input)
         };
@@ -258,7 +267,12 @@ impl<S: Stage> Host<S> {
 
     /// Does something with result records. While staging is away it is tried again here: a command that is handed back
     /// would use up its deliveries, and there is nothing else that could be done.
-    async fn patiently<T, F>(&self, cancelled: &CancellationToken, act: impl Fn() -> F) -> Result<T, Trouble>
+    async fn patiently<T, F>(
+        &self,
+        command: &Command,
+        cancelled: &CancellationToken,
+        act: impl Fn() -> F,
+    ) -> Result<T, Trouble>
     where
         F: Future<Output = Result<T, ResultError>>,
     {
@@ -266,6 +280,9 @@ impl<S: Stage> Host<S> {
         loop {
             match act().await {
                 Err(ResultError::Store { key, cause }) if cause.is_transient() => {
+                    if Box::pin(self.outlast(WaitReason::Staging, command, cancelled)).await? {
+                        continue;
+                    }
                     tracing::warn!(key, error = %Chain(&cause), "staging is away; trying again");
                     let wait = cancelled.run_until_cancelled(backoff.wait());
                     self.unless_halted(wait).await?.ok_or(Trouble::Cancelled)?;
@@ -273,6 +290,23 @@ impl<S: Stage> Host<S> {
                 other => return other.map_err(Trouble::Record),
             }
         }
+    }
+
+    /// Where a store is away, waits until it is back, with heartbeats and without using up a delivery; says whether it was away.
+    async fn outlast(
+        &self,
+        reason: WaitReason,
+        command: &Command,
+        cancelled: &CancellationToken,
+    ) -> Result<bool, Trouble> {
+        let Some(breaker) = self.breakers.of(reason) else { return Ok(false) };
+        let tell = |waiting| self.ticks.waiting(&command.run, self.step.phase(), command.part, waiting);
+        let wait = cancelled.run_until_cancelled(breaker.outlast(|waiting| tell(Some(waiting))));
+        let was_away = self.unless_halted(wait).await?.ok_or(Trouble::Cancelled)?;
+        if was_away {
+            tell(None);
+        }
+        Ok(was_away)
     }
 
     /// Learns at the start of the pipeline which request the run follows from; later steps get it with the command.

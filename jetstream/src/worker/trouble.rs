@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use export_blobs::ResultError;
 use export_contract::ErrorCode;
+use export_contract::event::WaitReason;
 use export_pipeline::{Judged, UnreadableInput, Verdict};
 
 use crate::worker::command::Poison;
@@ -61,6 +62,19 @@ impl Trouble {
         }
     }
 
+    /// The store that is away, if that is what it is.
+    pub(crate) fn waits_for(&self) -> Option<WaitReason> {
+        let verdict = match self {
+            Self::Stage(cause) => cause.verdict(),
+            Self::Record(cause) => cause.verdict(),
+            _ => return None,
+        };
+        match verdict {
+            Verdict::Wait { on } => Some(on),
+            Verdict::Redeliver { .. } | Verdict::FailRun(_) | Verdict::Cancelled => None,
+        }
+    }
+
     /// What is written to the log of the process: the stage's own error has no frame of ours around it.
     pub(crate) fn as_error(&self) -> &(dyn Error + 'static) {
         match self {
@@ -73,6 +87,8 @@ impl Trouble {
 fn judged(cause: &dyn Judged) -> Decision {
     match cause.verdict() {
         Verdict::Redeliver { after } => Decision::Again { after, exhausted: ErrorCode::Exhausted },
+        // The store answers, so it is this command that fails on it.
+        Verdict::Wait { .. } => Decision::Again { after: None, exhausted: ErrorCode::Exhausted },
         Verdict::FailRun(code) => Decision::Fail { code, bury: false },
         // The host asked for no end, or it would have said so itself: the stage must try again.
         Verdict::Cancelled => Decision::Again { after: None, exhausted: ErrorCode::Internal },

@@ -18,4 +18,5 @@ mod rig;
 mod serving;
 mod sharing;
 mod tailing;
+mod waiting;
 mod watching;

@@ -3,6 +3,7 @@
 use export_blobs::{BlobError, ResultError};
 use export_canon::CanonError;
 use export_canon::zst::ZstError;
+use export_contract::event::WaitReason;
 use export_contract::message::AdapterRef;
 use export_contract::{ErrorCode, PartIndex, RecordKind};
 use export_evidence::LedgerError;
@@ -173,7 +174,7 @@ impl Judged for AdaptError {
     fn verdict(&self) -> Verdict {
         match self {
             Self::NoAdapter(_) | Self::Workers { .. } => Verdict::Redeliver { after: None },
-            Self::Read { cause, .. } if cause.is_transient() => Verdict::Redeliver { after: None },
+            Self::Read { cause, .. } if cause.is_transient() => Verdict::Wait { on: WaitReason::Evidence },
             Self::Read { .. } | Self::Count { .. } | Self::Line { .. } => Verdict::FailRun(ErrorCode::SourceUnreadable),
             Self::Aoc { .. } => Verdict::FailRun(ErrorCode::AocViolation),
             Self::Compress { .. } | Self::Frames { .. } | Self::Join { .. } => {
@@ -183,7 +184,7 @@ impl Judged for AdaptError {
             Self::Canonical { .. } => Verdict::FailRun(ErrorCode::Internal),
             Self::TooManyDocuments { .. } => Verdict::FailRun(ErrorCode::InvalidProfile),
             Self::Base(ResultError::Store { cause, .. }) | Self::BaseFile { cause, .. } if cause.is_transient() => {
-                Verdict::Redeliver { after: None }
+                Verdict::Wait { on: WaitReason::Staging }
             }
             Self::Base(_) | Self::BaseRecord(_) | Self::BaseFile { .. } => Verdict::FailRun(ErrorCode::BaseMissing),
             Self::Mirror(cause) if cause.is_hostile() => Verdict::FailRun(ErrorCode::ArtefactCorrupt),

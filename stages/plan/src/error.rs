@@ -2,6 +2,7 @@
 
 use export_blobs::{BlobError, ResultError};
 use export_canon::CanonError;
+use export_contract::event::WaitReason;
 use export_contract::profile::{DistributionKind, ProfileError, ProfileKind};
 use export_contract::{ErrorCode, ProfileId, RunId, Sequence, TenantId};
 use export_evidence::LedgerError;
@@ -161,12 +162,14 @@ impl Judged for PlanError {
             Self::Policy(_) => Verdict::FailRun(ErrorCode::SourceUnreadable),
             Self::Cancelled(_) => Verdict::Cancelled,
             Self::NoBase | Self::BaseGone { .. } | Self::BaseRecord(_) => Verdict::FailRun(ErrorCode::BaseMissing),
-            Self::Base(ResultError::Store { cause, .. }) if cause.is_transient() => Verdict::Redeliver { after: None },
+            Self::Base(ResultError::Store { cause, .. }) if cause.is_transient() => {
+                Verdict::Wait { on: WaitReason::Staging }
+            }
             Self::Base(_) => Verdict::FailRun(ErrorCode::BaseMissing),
             Self::BaseKind(_) | Self::BaseProfile { .. } | Self::BaseSelectors | Self::BaseNewer { .. } => {
                 Verdict::FailRun(ErrorCode::BaseMismatch)
             }
-            Self::Ledger(cause) if cause.is_transient() => Verdict::Redeliver { after: None },
+            Self::Ledger(cause) if cause.is_transient() => Verdict::Wait { on: WaitReason::Evidence },
             Self::Ledger(_) => Verdict::FailRun(ErrorCode::SourceUnreadable),
             Self::Previous(cause) => cause.verdict(),
             Self::Digest(_) => Verdict::FailRun(ErrorCode::Internal),

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use export_blobs::Workspace;
 use export_blobs::folder::FolderBlobs;
 use export_contract::event::ProgressTick;
+use export_contract::event::WaitReason;
 use export_contract::evidence::Linkset;
 use export_contract::message::{AdapterRef, LedgerSource, Part, RunAdmitted, RunPlanned, RunRequest};
 use export_contract::profile::{DistributionKind, PolicySnapshotMode, Profile, ProfileKind};
@@ -315,7 +316,7 @@ async fn a_run_speaks_to_the_hosts_that_its_deployment_allows_and_to_no_other() 
 #[tokio::test]
 async fn a_ledger_that_is_away_is_asked_again() {
     let error = World::empty().plan_over(Arc::new(Away), admitted()).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Redeliver { after: None });
+    assert_eq!(error.verdict(), Verdict::Wait { on: WaitReason::Evidence });
 }
 
 fn with_snapshot(mode: PolicySnapshotMode, id: Option<&str>) -> RunAdmitted {

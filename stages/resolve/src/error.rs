@@ -1,5 +1,6 @@
 //! How resolve fails.
 
+use export_contract::event::WaitReason;
 use export_contract::{ErrorCode, RecordKind};
 use export_evidence::LedgerError;
 use export_pipeline::{Cancelled, Judged, Verdict};
@@ -61,7 +62,7 @@ pub enum ResolveError {
 impl Judged for ResolveError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Cut { cause, .. } if cause.is_transient() => Verdict::Redeliver { after: None },
+            Self::Cut { cause, .. } if cause.is_transient() => Verdict::Wait { on: WaitReason::Evidence },
             Self::Cut { .. } => Verdict::FailRun(ErrorCode::SourceUnreadable),
             Self::NoData { .. } | Self::NothingSelected { .. } => Verdict::FailRun(ErrorCode::Empty),
             Self::TooManyParts { .. } => Verdict::FailRun(ErrorCode::InvalidProfile),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use export_blobs::Workspace;
 use export_blobs::folder::FolderBlobs;
 use export_contract::event::ProgressTick;
+use export_contract::event::WaitReason;
 use export_contract::evidence::Linkset;
 use export_contract::message::{AdapterRef, LedgerSource, Part, PartsResolved, RunPlanned, RunRequest};
 use export_contract::profile::{Profile, ProfileKind};
@@ -268,7 +269,7 @@ async fn a_cancelled_run_does_not_wait_for_the_ledger() {
 async fn a_failing_ledger_is_judged_by_its_failure() {
     let world = World::new().await;
     for (ledger, verdict) in [
-        (Odd::Away, Verdict::Redeliver { after: None }),
+        (Odd::Away, Verdict::Wait { on: WaitReason::Evidence }),
         (Odd::Refusing, Verdict::FailRun(ErrorCode::SourceUnreadable)),
     ] {
         let plan = world.plan(Selectors::default()).await;

@@ -41,13 +41,13 @@ impl Retention {
     /// Removes the scratch of a run that ended long enough ago for its last worker to be gone. Once for each run in the life of a process.
     pub(super) async fn sweep(&self, round: &Round<'_>, run: &Facts, pass: &mut Pass) {
         let ended = run.status.is_terminal() && run.ended_at.is_some_and(|at| is_over(at, self.rules.grace, round.now));
-        if round.dry_run || !ended || run.is_going() || self.swept.lock().await.contains(run.id()) {
+        if round.dry_run || !ended || run.is_going() || self.swept.lock().await.contains(&run.run) {
             return;
         }
         match self.scratch(&run.run).await {
             Ok(freed) => {
                 pass.freed += freed;
-                self.swept.lock().await.insert(run.id().clone());
+                self.swept.lock().await.insert(run.run.clone());
             }
             Err(error) => pass.failed("staging", &error, "cannot remove the scratch of a run"),
         }

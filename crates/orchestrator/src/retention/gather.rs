@@ -6,8 +6,8 @@ use export_blobs::workspace::MAX_RESULT_BYTES;
 use export_blobs::{BlobError, ResultError, Workspace};
 use export_contract::message::RunAdmitted;
 use export_contract::profile::ProfileConfig;
-use export_contract::run::{Run, RunStatus};
-use export_contract::{ProfileId, RunId, TenantId};
+use export_contract::run::{Run, RunRef, RunStatus};
+use export_contract::{Generation, ProfileId, RunId, TenantId};
 use export_runs::RunStoreError;
 
 use super::Retention;
@@ -63,15 +63,27 @@ impl Retention {
         if run.status == RunStatus::Succeeded || run.expiry.is_some() {
             return Ok(None);
         }
-        let key = Workspace::new(self.staging.clone(), run.reference()).admission_key();
-        let bytes = match self.staging.get(&key, MAX_RESULT_BYTES).await {
-            Ok(bytes) => bytes,
-            Err(BlobError::NotFound(_)) => return Ok(None),
-            Err(cause) => return Err(GatherError::Admission(ResultError::Store { key: key.to_string(), cause })),
-        };
-        let record: RunAdmitted = serde_json::from_slice(&bytes)
-            .map_err(|cause| GatherError::Admission(ResultError::Unreadable { key: key.to_string(), cause }))?;
-        let base = record.base.map(|base| base.run.run);
-        Ok(Some(base.into_iter().chain(record.previous.map(|previous| previous.run)).collect()))
+        let mut admitted = None;
+        // A replayed run may go on with what an earlier generation found.
+        for generation in (1..=run.generation.0).map(Generation) {
+            let reference = RunRef { generation, ..run.reference() };
+            if let Some(record) = self.admission(reference).await? {
+                let base = record.base.map(|base| base.run.run);
+                let named = base.into_iter().chain(record.previous.map(|previous| previous.run));
+                admitted.get_or_insert_with(Vec::new).extend(named);
+            }
+        }
+        Ok(admitted)
+    }
+
+    async fn admission(&self, run: RunRef) -> Result<Option<RunAdmitted>, GatherError> {
+        let key = Workspace::new(self.staging.clone(), run).admission_key();
+        match self.staging.get(&key, MAX_RESULT_BYTES).await {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|cause| GatherError::Admission(ResultError::Unreadable { key: key.to_string(), cause })),
+            Err(BlobError::NotFound(_)) => Ok(None),
+            Err(cause) => Err(GatherError::Admission(ResultError::Store { key: key.to_string(), cause })),
+        }
     }
 }

@@ -58,7 +58,7 @@ impl Retention {
             None if self.take(round, facts, &RetentionStep::Prune, pass).await => {
                 tracing::info!(tenant = %round.tenant, run_id = %facts.id(), "run pruned");
                 pass.pruned += 1;
-                self.swept.lock().await.remove(facts.id());
+                self.swept.lock().await.remove(&facts.run);
                 round.tell(facts, Deed::Pruned, "its retention is over".to_owned());
             }
             // Another process said so first.

@@ -7,6 +7,7 @@ mod healing;
 mod log;
 mod recording;
 mod refreshing;
+mod replaying;
 mod scheduling;
 mod stages;
 mod telling;

@@ -14,8 +14,8 @@ use export_contract::profile::{DistributionKind, Profile, ProfileKind};
 use export_contract::run::{Run, RunRef, RunStatus};
 use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_runs::{
-    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, Quotas, RetentionStep, RetentionStore, RunFilter,
-    RunPage, RunStore, RunStoreError, SlotCaps, StepOutcome, Submitted, Usage,
+    Admission, CancelOutcome, CreateOutcome, DeleteOutcome, NewEvent, Quotas, ReplayWanted, Replayed, RetentionStep,
+    RetentionStore, RunFilter, RunPage, RunStore, RunStoreError, SlotCaps, StepOutcome, Submitted, Usage,
 };
 use export_targets::{Delivery, Removal, Target, TargetError};
 use tokio::sync::{Notify, Semaphore};
@@ -233,6 +233,10 @@ impl RunStore for Fused<dyn RetentionStore> {
 
     async fn cancel(&self, tenant: &TenantId, id: &RunId, by: &str, now: Timestamp) -> Answer<CancelOutcome> {
         self.inner.cancel(tenant, id, by, now).await
+    }
+
+    async fn replay_run(&self, wanted: &ReplayWanted, quotas: &Quotas) -> Answer<Replayed> {
+        self.inner.replay_run(wanted, quotas).await
     }
 
     async fn tenants_waiting(&self) -> Answer<Vec<TenantId>> {

@@ -9,7 +9,7 @@ use export_contract::event::{EventType, RunEvent};
 use export_contract::message::{Distribution, InputRange, PolicySnapshotRef};
 use export_contract::profile::{DistributionKind, Profile, ProfileKind};
 use export_contract::retention::Expiry;
-use export_contract::run::{Phase, Run, RunBundle, RunOptions, RunProgress, RunRef, RunStatus};
+use export_contract::run::{Phase, Replay, Run, RunBundle, RunOptions, RunProgress, RunRef, RunStatus};
 use export_contract::selectors::Selectors;
 use export_contract::{
     Digest, ErrorCode, Generation, PartIndex, ProfileId, RecordKey, RecordKind, RunId, TenantId, Timestamp, Version,
@@ -40,6 +40,9 @@ pub(super) struct RunDocument {
     pub(super) fingerprint: Option<String>,
     pub(super) status: RunStatus,
     generation: Generation,
+    /// Documents from before there were replays have none.
+    #[serde(default)]
+    replay: Option<Replay>,
     phase: Option<Phase>,
     started_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
@@ -96,6 +99,7 @@ impl RunDocument {
             fingerprint: idempotency.map(|(_, fingerprint)| fingerprint.to_owned()),
             status: run.status,
             generation: run.generation,
+            replay: run.replay,
             phase: run.phase,
             started_at: run.started_at,
             completed_at: run.completed_at,
@@ -123,7 +127,8 @@ impl RunDocument {
             fingerprint: self.fingerprint.clone(),
             last_ordinal: ordinal,
             last_event_at: self.last_event_at.max(at.as_micros()),
-            unannounced: self.unannounced,
+            // The end of a new generation is to be told of, too.
+            unannounced: self.unannounced || run.generation != self.generation,
             ..Self::new(run, None)?
         })
     }
@@ -153,6 +158,7 @@ impl RunDocument {
             correlation_id: this.correlation_id,
             status: this.status,
             generation: this.generation,
+            replay: this.replay,
             phase: this.phase,
             started_at: this.started_at,
             completed_at: this.completed_at,
@@ -160,6 +166,7 @@ impl RunDocument {
             error_code: this.error_code,
             error_message: this.error_message,
             policy_snapshot_id: snapshot,
+            waiting: None,
             progress: this.progress,
             base: this.base,
             bundle,

@@ -1,6 +1,6 @@
 //! Steps of a run: committed by the insert of an event, then carried into the documents that are read.
 
-use export_contract::run::Run;
+use export_contract::run::{Replay, Run};
 use export_contract::{RunId, TenantId};
 use export_mongo::bson::{doc, to_document};
 use export_mongo::perform;
@@ -23,6 +23,8 @@ pub(super) enum Change {
     Aborted,
     /// A stage had a result.
     Applied(StepOutcome),
+    /// It was replayed.
+    Replayed(Replay),
     /// Retention took a step.
     Retained(RetentionStep),
 }
@@ -187,6 +189,10 @@ fn again(known: &Run, event: &NewEvent, change: &Change) -> Option<Run> {
         Change::Admitted => fold::admitted(known, event.at).map(|(run, _)| run),
         Change::Aborted => {
             fold::aborted(known, event.actor.as_deref().unwrap_or_default(), event.at).map(|(run, _)| run)
+        }
+        Change::Replayed(replay) => {
+            let by = event.actor.as_deref().unwrap_or_default();
+            fold::replayed(known, *replay, by, event.at).map(|(run, _)| run)
         }
         Change::Applied(outcome) => fold::applied(known, &known.reference(), event, outcome),
         Change::Retained(step) => retention::retained(known, step, event.at).map(|(run, _)| run),

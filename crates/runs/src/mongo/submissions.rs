@@ -12,6 +12,7 @@ use export_contract::{TenantId, Timestamp};
 use export_mongo::bson::doc;
 use serde::{Deserialize, Serialize};
 
+use super::replays::ReplayDocument;
 use super::rows::{RunDocument, idempotency_key};
 use super::{MongoRuns, all, insert, refused, run};
 use crate::fold;
@@ -29,10 +30,32 @@ pub(super) struct SubmissionDocument {
     /// How many runs of the day there are with this one.
     of_day: u32,
     run: RunDocument,
+    /// Where it is a replay of a run: then `run` is as it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replay: Option<ReplayDocument>,
 }
 
 impl SubmissionDocument {
-    fn tally(&self) -> Tally {
+    /// The link behind `last`.
+    pub(super) fn after(last: Option<&Self>, counted: Tally, run: RunDocument, replay: Option<ReplayDocument>) -> Self {
+        let sequence = last.map_or(1, |last| last.sequence.saturating_add(1));
+        Self {
+            _id: format!("{}/{sequence:012}", run.tenant),
+            tenant: run.tenant.clone(),
+            sequence,
+            day: counted.day.0,
+            of_day: counted.runs,
+            run,
+            replay,
+        }
+    }
+
+    /// Whether its day is before that of `counted`.
+    pub(super) fn is_before(&self, counted: Tally) -> bool {
+        self.day < counted.day.0
+    }
+
+    pub(super) fn tally(&self) -> Tally {
         Tally { day: Day(self.day), runs: self.of_day }
     }
 }
@@ -50,7 +73,7 @@ impl MongoRuns {
         loop {
             let last = self.last_submission(act, &wanted.tenant).await?;
             if let Some(last) = &last {
-                self.write_submitted(act, &last.run).await?;
+                self.bring_to_its_end(act, last).await?;
             }
             let tally = Tally::at(last.as_ref().map(SubmissionDocument::tally), wanted.requested_at);
             let told = |outcome, tally: Tally| Ok(Submitted { outcome, runs_today: tally.runs });
@@ -64,20 +87,12 @@ impl MongoRuns {
                 return told(SubmitOutcome::Refused(exceeded), tally);
             }
             let counted = tally.counted();
-            let sequence = last.as_ref().map_or(1, |last| last.sequence.saturating_add(1));
-            let submission = SubmissionDocument {
-                _id: format!("{}/{sequence:012}", wanted.tenant),
-                tenant: wanted.tenant.clone(),
-                sequence,
-                day: counted.day.0,
-                of_day: counted.runs,
-                run: document.clone(),
-            };
+            let submission = SubmissionDocument::after(last.as_ref(), counted, document.clone(), None);
             if !insert(act, &self.submissions, &submission).await? {
                 continue;
             }
             self.write_submitted(act, &document).await?;
-            if last.is_some_and(|last| last.day < counted.day.0) {
+            if last.is_some_and(|last| last.is_before(counted)) {
                 self.forget_submissions(&wanted.tenant, counted.day).await;
             }
             return match self.known(act, wanted, idempotency).await? {
@@ -111,9 +126,21 @@ impl MongoRuns {
         })
     }
 
-    async fn last_submission(&self, act: &str, tenant: &TenantId) -> Result<Option<SubmissionDocument>, RunStoreError> {
+    pub(super) async fn last_submission(
+        &self,
+        act: &str,
+        tenant: &TenantId,
+    ) -> Result<Option<SubmissionDocument>, RunStoreError> {
         let newest = self.submissions.find_one(doc! { "tenant": tenant.as_str() }).sort(doc! { "sequence": -1 });
         run(act, newest).await
+    }
+
+    /// Does what a link is of, unless that was done.
+    pub(super) async fn bring_to_its_end(&self, act: &str, link: &SubmissionDocument) -> Result<(), RunStoreError> {
+        match &link.replay {
+            Some(replay) => Box::pin(self.step_into(&link.tenant, &link.run._id, replay)).await.map(drop),
+            None => Box::pin(self.write_submitted(act, &link.run)).await,
+        }
     }
 
     /// Writes the run of a submission, unless that was done.
@@ -130,14 +157,14 @@ impl MongoRuns {
     }
 
     /// Submissions of the days before yesterday: nobody counts them any more.
-    async fn forget_submissions(&self, tenant: &TenantId, today: Day) {
+    pub(super) async fn forget_submissions(&self, tenant: &TenantId, today: Day) {
         let old = doc! { "tenant": tenant.as_str(), "day": { "$lt": today.0 - 1 } };
         if let Err(error) = run("forget old submissions", self.submissions.delete_many(old)).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "old submissions stay for now");
         }
     }
 
-    async fn exceeded(
+    pub(super) async fn exceeded(
         &self,
         tenant: &TenantId,
         quotas: &Quotas,

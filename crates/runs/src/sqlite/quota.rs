@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use export_contract::profile::ProfileKind;
-use export_contract::run::Run;
+use export_contract::run::{Run, RunRef};
 use export_contract::{TenantId, Timestamp};
 use export_sqlite::rusqlite::{Connection, OptionalExtension as _, Result, Transaction, params};
 
 use super::{from_json, runs, to_json};
+use crate::fold;
 use crate::quota::{Day, Exceeded, Quotas, SlotCaps, SubmitOutcome, Submitted, Tally, Usage};
 use crate::revision::Illegal;
-use crate::store::CreateOutcome;
+use crate::store::{CreateOutcome, ReplayOutcome, ReplayWanted, Replayed};
 
 pub(super) fn submit(
     transaction: &Transaction<'_>,
@@ -37,6 +38,33 @@ pub(super) fn submit(
         Ok(CreateOutcome::Conflict) => return told(SubmitOutcome::Conflict, tally),
         Err(illegal) => return Ok(Err(illegal)),
     };
+    told(SubmitOutcome::Created(run), count_one(transaction, &tenant, tally)?)
+}
+
+/// The next generation of a run, counted as a run of the day in the transaction that makes it.
+pub(super) fn replay(transaction: &Transaction<'_>, wanted: &ReplayWanted, quotas: &Quotas) -> Result<Replayed> {
+    let RunRef { tenant, run: id, generation } = &wanted.run;
+    let tally = tally(transaction, tenant, wanted.at)?;
+    let told = |outcome, tally: Tally| Ok(Replayed { outcome, runs_today: tally.runs });
+    let Some(before) = runs::find(transaction, tenant, id)? else { return told(ReplayOutcome::NotFound, tally) };
+    let next = fold::replayed(&before.run, wanted.replay, &wanted.by, wanted.at);
+    let Some((run, event)) = next.filter(|_| before.run.generation == *generation) else {
+        return told(ReplayOutcome::Unfit(before.run), tally);
+    };
+    if let Some(exceeded) = refusal(transaction, tenant, quotas, tally)? {
+        return told(ReplayOutcome::Refused(exceeded), tally);
+    }
+    runs::step(transaction, &before, &run, &event)?;
+    for table in ["export_inputs", "export_distributions"] {
+        // They say what the run's generation read and where its bundle is.
+        transaction.prepare_cached(&format!("DELETE FROM {table} WHERE run_id = ?1"))?.execute(params![id.as_str()])?;
+    }
+    transaction.prepare_cached("UPDATE export_runs SET announced = 0 WHERE _id = ?1")?.execute(params![id.as_str()])?;
+    told(ReplayOutcome::Replayed(run), count_one(transaction, tenant, tally)?)
+}
+
+/// Counts one run more.
+fn count_one(transaction: &Transaction<'_>, tenant: &TenantId, tally: Tally) -> Result<Tally> {
     let counted = tally.counted();
     transaction
         .prepare_cached(
@@ -47,7 +75,7 @@ pub(super) fn submit(
     transaction
         .prepare_cached("DELETE FROM export_quota_days WHERE tenant = ?1 AND day < ?2")?
         .execute(params![tenant.as_str(), counted.day.0 - 1])?;
-    told(SubmitOutcome::Created(run), counted)
+    Ok(counted)
 }
 
 fn refusal(connection: &Connection, tenant: &TenantId, quotas: &Quotas, tally: Tally) -> Result<Option<Exceeded>> {

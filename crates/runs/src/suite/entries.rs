@@ -48,6 +48,7 @@ macro_rules! entry_conformance_tests {
             webhooks: a_webhook_reads_back_whole_with_its_sealed_secret,
             webhooks: a_run_is_in_the_outbox_from_its_end_until_it_is_announced,
             webhooks: a_cancelled_run_is_in_the_outbox,
+            webhooks: a_replayed_run_is_in_the_outbox_again_once_it_ends_again,
             webhooks: a_delivery_is_written_once_and_changed_by_one_writer_at_a_time,
             webhooks: deliveries_are_listed_newest_first_and_found_when_somebody_must_see_to_them,
             webhooks: webhooks_and_deliveries_are_the_tenants_own,

@@ -1,12 +1,15 @@
 //! Webhooks, deliveries and the outbox.
 
+use export_contract::Generation;
 use export_contract::event::EventType;
-use export_contract::run::RunStatus;
+use export_contract::run::{Replay, Run, RunRef, RunStatus};
 use export_contract::webhook::{Delivery, DeliveryState};
 use futures::future::join_all;
 
 use super::entries::{EntryStores, delivery, webhook};
 use super::{at, ends, fact, running, tenant, written};
+use crate::quota::Quotas;
+use crate::store::{ReplayOutcome, ReplayWanted};
 use crate::webhook::KEPT_DAYS;
 
 /// And nothing prints the secret, sealed though it is.
@@ -53,6 +56,27 @@ pub async fn a_run_is_in_the_outbox_from_its_end_until_it_is_announced(stores: &
     assert!(!store.run_announced(&second.reference()).await.unwrap(), "one caller is told that it took it out");
     let left = store.unannounced_runs(10).await.unwrap();
     assert_eq!(left.iter().map(|run| &run.id).collect::<Vec<_>>(), [&first.id]);
+}
+
+/// Each generation has an end of its own.
+pub async fn a_replayed_run_is_in_the_outbox_again_once_it_ends_again(stores: &impl EntryStores) {
+    let (runs, store) = (stores.open().await, stores.webhooks().await);
+    let acme = tenant("acme");
+    let first = written(&*runs, &acme).await.reference();
+    runs.cancel(&acme, &first.run, "bob", at(2)).await.unwrap();
+    assert!(store.run_announced(&first).await.unwrap());
+    let replay = Replay { from: None, of: first.generation };
+    let wanted = ReplayWanted { run: first.clone(), replay, by: "bob".to_owned(), at: at(3) };
+    let replayed = runs.replay_run(&wanted, &Quotas::default()).await.unwrap();
+    assert!(matches!(replayed.outcome, ReplayOutcome::Replayed(_)), "{replayed:?}");
+    assert_eq!(store.unannounced_runs(10).await.unwrap(), [], "it has not ended");
+    runs.cancel(&acme, &first.run, "bob", at(4)).await.unwrap();
+    let second = RunRef { generation: Generation(2), ..first.clone() };
+    let outbox: Vec<_> = store.unannounced_runs(10).await.unwrap().iter().map(Run::reference).collect();
+    assert_eq!(outbox, std::slice::from_ref(&second));
+    assert!(!store.run_announced(&first).await.unwrap(), "it is another generation that ended");
+    assert!(store.run_announced(&second).await.unwrap());
+    assert_eq!(store.unannounced_runs(10).await.unwrap(), []);
 }
 
 /// Whoever ends a run, and wherever it was.

@@ -1,12 +1,15 @@
 //! Runs, and the files that they made.
 
 use export_contract::ErrorCode;
+use export_contract::dead_letter::KeptLetter;
 use export_contract::run::RunStatus;
 use serde_json::json;
 
 use super::super::operation::{Access, Answer, Operation, header, query};
 use super::{DOWNLOAD, READ, RUN, cursor, limit, link_header};
+use crate::dead_letters::LetterPage;
 use crate::links::{MadeLink, NewLink};
+use crate::replay::NewReplay;
 use crate::runs::{NewRun, RunPage, RunView};
 
 pub(super) fn runs() -> Vec<Operation> {
@@ -21,13 +24,9 @@ pub(super) fn runs() -> Vec<Operation> {
                 json!({ "type": "string", "maxLength": 128 }),
                 "Follows the run through logs and traces.",
             ))
-            .answers(
-                Answer::json::<RunView>(202, "The run, which waits for its turn.")
-                    .header("Location", "The run.")
-                    .header("X-Stella-Quota-Limit", "Runs of a day, where there is such a quota.")
-                    .header("X-Stella-Quota-Remaining", "How many are left.")
-                    .header("X-Stella-Quota-Reset", "Seconds until the next day."),
-            )
+            .answers(quota_headers(
+                Answer::json::<RunView>(202, "The run, which waits for its turn.").header("Location", "The run."),
+            ))
             .refuses(&[
                 ErrorCode::ProfileNotFound,
                 ErrorCode::ProfileUnsupported,
@@ -52,6 +51,15 @@ pub(super) fn runs() -> Vec<Operation> {
             .idempotent()
             .gives::<RunView>("The run, which is `aborted`.")
             .refuses(&[ErrorCode::RunNotFound, ErrorCode::RunConflict]),
+        Operation::post("/api/export/runs/{id}/replay", "replayRun", "A run that failed or was aborted, once more")
+            .scopes(RUN)
+            .takes::<NewReplay>(json!({ "from": "manifest" }))
+            .idempotent()
+            .answers(quota_headers(
+                Answer::json::<RunView>(202, "The run in its next generation, which waits for its turn.")
+                    .header("Location", "The run."),
+            ))
+            .refuses(&[ErrorCode::RunNotFound, ErrorCode::RunConflict, ErrorCode::Pruned, ErrorCode::ApprovalInvalid]),
         Operation::get("/api/export/runs/{id}/events", "followRun", "The timeline of a run as it grows")
             .scopes(READ)
             .with(header("Last-Event-ID", json!({ "type": "string" }), "Go on behind this event."))
@@ -65,6 +73,46 @@ pub(super) fn runs() -> Vec<Operation> {
             .refuses(&[ErrorCode::RunNotFound])
             .without_head(),
     ]
+}
+
+pub(super) fn dead_letters() -> Vec<Operation> {
+    vec![
+        Operation::get("/api/export/dead-letters", "listDeadLetters", "Commands that no stage could do, oldest first")
+            .scopes(READ)
+            .with(query("run", json!({ "type": "string" }), "Only those of this run."))
+            .with(limit())
+            .with(cursor(json!({ "type": "string" })))
+            .answers(link_header(Answer::json::<LetterPage>(200, "One page."))),
+        Operation::get("/api/export/dead-letters/{id}", "showDeadLetter", "One of them, and why it was given up")
+            .scopes(READ)
+            .gives::<KeptLetter>("The letter.")
+            .refuses(&[ErrorCode::DeadLetterNotFound]),
+        Operation::post(
+            "/api/export/dead-letters/{id}/replay",
+            "replayDeadLetter",
+            "The letter's run once more, with all results that there are",
+        )
+        .scopes(RUN)
+        .idempotent()
+        .answers(quota_headers(
+            Answer::json::<RunView>(202, "The run in its next generation, which waits for its turn.")
+                .header("Location", "The run."),
+        ))
+        .refuses(&[
+            ErrorCode::DeadLetterNotFound,
+            ErrorCode::RunNotFound,
+            ErrorCode::RunConflict,
+            ErrorCode::Pruned,
+            ErrorCode::ApprovalInvalid,
+        ]),
+    ]
+}
+
+fn quota_headers(answer: Answer) -> Answer {
+    answer
+        .header("X-Stella-Quota-Limit", "Runs of a day, where there is such a quota.")
+        .header("X-Stella-Quota-Remaining", "How many are left.")
+        .header("X-Stella-Quota-Reset", "Seconds until the next day.")
 }
 
 /// What a download can be refused with.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use export_adapt::{AdaptError, Assemble};
 use export_blobs::{BlobStore as _, Workspace};
+use export_contract::event::WaitReason;
 use export_contract::event::{ProgressStep, ProgressTick};
 use export_contract::evidence::Linkset;
 use export_contract::message::{PartAdapted, PartsResolved, RunAdapted};
@@ -114,7 +115,7 @@ async fn an_interrupted_part_goes_on_after_its_first_run_to_the_same_bytes() {
     let resolved = cut(&world, 2, 250).await;
     world.after(235, Then::Break);
     let error = world.adapt(&resolved, &resolved.parts[0], 1).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Redeliver { after: None });
+    assert_eq!(error.verdict(), Verdict::Wait { on: WaitReason::Evidence });
     let (artefacts, scratch) = world.staged(&resolved.plan.run).await;
     assert!(artefacts >= 1 && scratch == 1, "{artefacts} whole runs and a checkpoint");
     world.heal();

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use export_adapt::AdaptPart;
 use export_blobs::{BlobKey, BlobStore as _, Workspace};
 use export_contract::event::ProgressTick;
+use export_contract::event::WaitReason;
 use export_contract::message::{PartAdapted, PartsResolved};
 use export_contract::profile::Frames;
 use export_contract::run::Phase;
@@ -31,7 +32,7 @@ async fn broken_off(world: &World, run: u64) -> PartsResolved {
     let resolved = world.resolved(run, Frames::Multi).await;
     world.after(BREAK, Then::Break);
     let error = world.adapt(&resolved, &resolved.parts[0], 2).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Redeliver { after: None });
+    assert_eq!(error.verdict(), Verdict::Wait { on: WaitReason::Evidence });
     assert_eq!(world.staged(&resolved.plan.run).await, (1, 1), "one whole segment and its checkpoint");
     world.heal();
     resolved
