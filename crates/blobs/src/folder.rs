@@ -55,6 +55,23 @@ impl FolderBlobs {
         self.root.join(key.as_str())
     }
 
+    /// That something is not in a folder says nothing while the folder is not the one that was opened, but the empty mount point of a share
+    /// that is away, or nothing at all.
+    async fn is_mounted(&self) -> Result<(), BlobError> {
+        match fs::metadata(self.root.join(TEMPORARY)).await {
+            Ok(meta) if meta.is_dir() => Ok(()),
+            Ok(_) => Err(failed("find the staging folder", io::ErrorKind::NotADirectory.into())),
+            Err(cause) => Err(failed("find the staging folder", cause)),
+        }
+    }
+
+    async fn opened(&self, key: &BlobKey) -> Result<File, BlobError> {
+        match open(key, &self.path(key)).await {
+            Err(absent @ BlobError::NotFound(_)) => Err(self.is_mounted().await.err().unwrap_or(absent)),
+            outcome => outcome,
+        }
+    }
+
     fn temporary(&self) -> PathBuf {
         self.root.join(TEMPORARY).join(ulid::Ulid::generate().to_string())
     }
@@ -134,7 +151,7 @@ impl BlobStore for FolderBlobs {
     }
 
     async fn get(&self, key: &BlobKey, limit: u64) -> Result<Bytes, BlobError> {
-        let mut file = open(key, &self.path(key)).await?;
+        let mut file = self.opened(key).await?;
         let bytes = file.metadata().await.map_err(|cause| failed("measure", cause))?.len();
         if bytes > limit {
             return Err(BlobError::TooLarge { key: key.clone(), bytes, limit });
@@ -145,27 +162,28 @@ impl BlobStore for FolderBlobs {
     }
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError> {
-        let file = open(key, &self.path(key)).await?;
+        let file = self.opened(key).await?;
         let length = file.metadata().await.map_err(|cause| failed("measure", cause))?.len();
         let range = range.map_or(0..length, |range| range.start.min(length)..range.end.min(length));
         Ok(pieces(Arc::new(file.into_std().await), range))
     }
 
     async fn file(&self, key: &BlobKey) -> Result<Option<std::fs::File>, BlobError> {
-        Ok(Some(open(key, &self.path(key)).await?.into_std().await))
+        Ok(Some(self.opened(key).await?.into_std().await))
     }
 
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError> {
         match fs::metadata(self.path(key)).await {
             Ok(meta) if meta.is_file() => Ok(Some(BlobMeta { bytes: meta.len() })),
             Ok(_) => Ok(None),
-            Err(cause) if absent(&cause) => Ok(None),
+            Err(cause) if absent(&cause) => self.is_mounted().await.map(|()| None),
             Err(cause) => Err(failed("measure", cause)),
         }
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
-        remove(&self.path(key)).await
+        remove(&self.path(key)).await?;
+        self.is_mounted().await
     }
 
     async fn list(&self, prefix: &BlobKey) -> Result<Vec<BlobKey>, BlobError> {
@@ -183,6 +201,9 @@ impl BlobStore for FolderBlobs {
                 }
             }
         }
+        if keys.is_empty() {
+            self.is_mounted().await?;
+        }
         keys.sort();
         Ok(keys)
     }
@@ -195,6 +216,9 @@ impl BlobStore for FolderBlobs {
             if entry.file_type().await.map_err(|cause| failed("list", cause))?.is_dir() {
                 names.extend(name);
             }
+        }
+        if names.is_empty() {
+            self.is_mounted().await?;
         }
         names.sort();
         Ok(names)

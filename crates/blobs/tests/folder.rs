@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use export_blobs::folder::FolderBlobs;
-use export_blobs::{BlobStore as _, PutOutcome, suite};
+use export_blobs::{BlobError, BlobStore as _, PutOutcome, suite};
 
 #[tokio::test]
 async fn the_folder_driver_conforms() {
@@ -61,6 +61,42 @@ async fn of_many_processes_one_writes() {
     let outcomes = futures::future::join_all(writes).await;
     let written = outcomes.into_iter().filter(|outcome| *outcome.as_ref().unwrap() == PutOutcome::Written).count();
     assert_eq!(written, 1);
+}
+
+/// A run must not fail, and nothing count as removed, because a share is not mounted for a while.
+#[tokio::test]
+async fn what_is_not_found_in_a_folder_that_is_away_is_not_lost() {
+    let place = tempfile::tempdir().unwrap();
+    let (root, elsewhere) = (place.path().join("staging"), place.path().join("elsewhere"));
+    let blobs = FolderBlobs::open(&root).await.unwrap();
+    let (there, nowhere) = ("t/r/there".parse().unwrap(), "t/r/nowhere".parse().unwrap());
+    blobs.put(&there, Bytes::from_static(b"x")).await.unwrap();
+    assert!(matches!(blobs.get(&nowhere, 9).await, Err(BlobError::NotFound(_))));
+    std::fs::rename(&root, &elsewhere).unwrap();
+    for mount_point in ["none", "a folder", "a file"] {
+        match mount_point {
+            "a folder" => std::fs::create_dir(&root).unwrap(),
+            "a file" => std::fs::write(&root, b"").unwrap(),
+            _ => {}
+        }
+        let is_away = |outcome: Option<BlobError>, what: &str| {
+            assert!(outcome.is_some_and(|error| error.is_transient()), "{what} over {mount_point}");
+        };
+        is_away(blobs.get(&there, 9).await.err(), "get");
+        is_away(blobs.read(&there, None).await.err(), "read");
+        is_away(blobs.head(&there).await.err(), "head");
+        is_away(blobs.delete(&there).await.err(), "delete");
+        is_away(blobs.list(&"t/r".parse().unwrap()).await.err(), "list");
+        is_away(blobs.names(None).await.err(), "names");
+        is_away(blobs.put(&there, Bytes::from_static(b"y")).await.err(), "put");
+        is_away(blobs.check().await.err(), "check");
+        if mount_point == "a folder" {
+            std::fs::remove_dir_all(&root).unwrap();
+        }
+    }
+    std::fs::remove_file(&root).unwrap();
+    std::fs::rename(&elsewhere, &root).unwrap();
+    assert_eq!(blobs.get(&there, 9).await.unwrap(), Bytes::from_static(b"x"));
 }
 
 #[test]

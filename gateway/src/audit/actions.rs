@@ -49,7 +49,7 @@ fn changes(method: &Method, segments: &[&str]) -> AuditAction {
         (&Method::DELETE, ["profiles", _]) => A::ProfileDeleted,
         (&Method::POST, ["runs"]) => A::RunSubmitted,
         (&Method::POST, ["runs", _, "cancel"]) => A::RunCancelled,
-        (&Method::POST, ["runs", _, "replay"] | ["dead-letters", _, "replay"]) => A::RunReplayed,
+        (&Method::POST, ["runs" | "dead-letters", _, "replay"]) => A::RunReplayed,
         (&Method::POST, ["runs", _, "links"]) => A::LinkCreated,
         (&Method::POST, ["schedules"]) => A::ScheduleCreated,
         (&Method::PATCH | &Method::PUT, ["schedules", _]) => A::ScheduleChanged,
