@@ -129,6 +129,14 @@ pub fn suspend(pid: u32) -> anyhow::Result<()> {
     output(std::process::Command::new("kill").args(["-STOP", &pid.to_string()])).map(|_| ())
 }
 
+/// Lets a process go on that [`suspend`] stopped.
+///
+/// # Errors
+/// When there is no such process.
+pub fn resume(pid: u32) -> anyhow::Result<()> {
+    output(std::process::Command::new("kill").args(["-CONT", &pid.to_string()])).map(|_| ())
+}
+
 /// The end of a log.
 pub(crate) fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
