@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 CARGO ?= cargo
 phase := scripts/phase.sh
 
-.PHONY: help tools build demo test fmt clippy check-tests check-compose doc deny soak soak-api bench-json bench-bolt clean-data
+.PHONY: help tools build demo test fmt clippy check-tests check-compose doc deny soak soak-api chaos bench-json bench-bolt clean-data
 
 help: ## Show this
 	@printf 'Export Center: vulnerability evidence in, reproducible signed bundles out.\n\n'
@@ -63,6 +63,10 @@ soak: ## The tests of large size, whole: hours, and several GB of disk
 soak-api: ## More than 20,000 requests that schemathesis makes of the API document: an hour
 	@tools/install.sh demo test
 	EXPORT_TESTS_SOAK=1 $(CARGO) test --workspace --locked --test contract -- --nocapture judged::
+
+chaos: ## A thousand runs while 300 things fail, with three brokers: an hour; CHAOS_SEED=N repeats one
+	@tools/install.sh demo test
+	CHAOS_LONG=1 $(CARGO) test --workspace --locked --test chaos -- --nocapture nothing_is_lost
 
 bench-json: ## Our json:raw export against jq | zstd | sha256sum, and 1 against 2 adapt processes
 	@tools/install.sh demo bench

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 /// What a gate does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Passage {
+pub enum Way {
     /// Everything passes.
     Open,
     /// Nothing does, and what was under way ends.
@@ -23,7 +23,7 @@ pub enum Passage {
 #[derive(Debug)]
 pub struct Gate {
     address: String,
-    passage: Arc<watch::Sender<Passage>>,
+    way: Arc<watch::Sender<Way>>,
     accepting: AbortHandle,
 }
 
@@ -35,17 +35,17 @@ impl Gate {
     pub async fn before(server: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for a gate")?;
         let address = listener.local_addr().context("the gate has no address")?.to_string();
-        let passage = Arc::new(watch::Sender::new(Passage::Open));
-        let (server, passages) = (server.to_owned(), passage.clone());
+        let way = Arc::new(watch::Sender::new(Way::Open));
+        let (server, ways) = (server.to_owned(), way.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let passage = passages.subscribe();
-                if *passage.borrow() != Passage::Shut {
-                    tokio::spawn(pass(client, server.clone(), passage));
+                let way = ways.subscribe();
+                if *way.borrow() != Way::Shut {
+                    tokio::spawn(pass(client, server.clone(), way));
                 }
             }
         });
-        Ok(Self { address, passage, accepting: accepting.abort_handle() })
+        Ok(Self { address, way, accepting: accepting.abort_handle() })
     }
 
     /// `HOST:PORT` of the gate.
@@ -54,8 +54,8 @@ impl Gate {
     }
 
     /// Opens, shuts or changes.
-    pub fn set(&self, passage: Passage) {
-        self.passage.send_replace(passage);
+    pub fn set(&self, way: Way) {
+        self.way.send_replace(way);
     }
 }
 
@@ -66,13 +66,13 @@ impl Drop for Gate {
 }
 
 /// Passes on what comes over one connection until it ends or the gate is shut.
-async fn pass(mut client: TcpStream, server: String, mut passage: watch::Receiver<Passage>) {
+async fn pass(mut client: TcpStream, server: String, mut way: watch::Receiver<Way>) {
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     let (mut asked, mut said) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         let done = tokio::select! {
-            changed = passage.changed() => {
-                if changed.is_err() || *passage.borrow() == Passage::Shut { return }
+            changed = way.changed() => {
+                if changed.is_err() || *way.borrow() == Way::Shut { return }
                 Ok(())
             }
             read = client.read(&mut asked) => match read {
@@ -83,8 +83,8 @@ async fn pass(mut client: TcpStream, server: String, mut passage: watch::Receive
                 Ok(0) | Err(_) => return,
                 Ok(length) => {
                     let bytes = said.get_mut(..length).unwrap_or_default();
-                    let now = passage.borrow().clone();
-                    if let Passage::Changed(from, to) = now {
+                    let now = way.borrow().clone();
+                    if let Way::Changed(from, to) = now {
                         change(bytes, from.as_bytes(), to.as_bytes());
                     }
                     client.write_all(bytes).await

@@ -9,7 +9,7 @@ mod pull;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use export_contract::TenantId;
+use export_signing::keeping;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rand::Rng as _;
@@ -32,6 +33,8 @@ pub use self::pull::PullToken;
 
 /// The claim with the tenant.
 const TENANT_CLAIM: &str = "tenant";
+/// For the owner's eyes.
+const PRIVATE: u32 = 0o600;
 /// Seconds that a token is valid.
 const TOKEN_SECONDS: u64 = 900;
 /// Why the local authority cannot be opened or changed.
@@ -176,14 +179,15 @@ impl LocalAuthority {
     /// # Errors
     /// When the folder or key cannot be made, read or used.
     pub fn open(folder: &Path, issuer: &str, audience: &str) -> Result<Self, LocalAuthorityError> {
-        fs::create_dir_all(folder).map_err(|cause| file_error("create", folder, cause))?;
+        keeping::make_folder(folder).map_err(|cause| file_error("create", folder, cause))?;
         let path = folder.join("signing.p8");
         let unusable = |cause| LocalAuthorityError::Key { path: path.clone(), cause };
         if !path.exists() {
             let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| unusable(None))?;
             let document = pair.to_pkcs8v1().map_err(|_| unusable(None))?;
             // Another process may have been first: then its key stands.
-            write_private_once(&path, document.as_ref())?;
+            keeping::write_once(&path, document.as_ref(), PRIVATE)
+                .map_err(|cause| file_error("create", &path, cause))?;
         }
         let der = fs::read(&path).map_err(|cause| file_error("read", &path, cause))?;
         let key = EncodingKey::from_ec_der(&der);
@@ -245,7 +249,8 @@ impl LocalAuthority {
         let path = self.clients_path();
         let text = serde_json::to_vec_pretty(&clients)
             .map_err(|cause| LocalAuthorityError::Clients { path: path.clone(), cause })?;
-        replace_private(&path, &text)?;
+        // A secret that was handed out is known from then on, also after a power cut.
+        keeping::replace(&path, &text, PRIVATE).map_err(|cause| file_error("replace", &path, cause))?;
         Ok(ClientCredentials { client_id: client_id.to_owned(), client_secret })
     }
 
@@ -321,34 +326,4 @@ fn sha256_hex(text: &str) -> String {
 
 fn file_error(act: &'static str, path: &Path, cause: io::Error) -> LocalAuthorityError {
     LocalAuthorityError::File { act, path: path.to_owned(), cause }
-}
-
-/// Writes a file for the owner's eyes, unless there is one: a hard link of a finished temporary file, so that no
-/// reader sees half a key and of two writers one wins.
-fn write_private_once(path: &Path, bytes: &[u8]) -> Result<(), LocalAuthorityError> {
-    let temporary = write_private_temporary(path, bytes)?;
-    let linked = fs::hard_link(&temporary, path);
-    fs::remove_file(&temporary).map_err(|cause| file_error("remove", &temporary, cause))?;
-    match linked {
-        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => Err(file_error("create", path, cause)),
-        _ => Ok(()),
-    }
-}
-
-fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), LocalAuthorityError> {
-    let temporary = write_private_temporary(path, bytes)?;
-    fs::rename(&temporary, path).map_err(|cause| file_error("replace", path, cause))
-}
-
-fn write_private_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, LocalAuthorityError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let temporary = path.with_extension(format!("new-{}", random_hex().get(..16).unwrap_or("0")));
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(|cause| file_error("create", &temporary, cause))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|cause| file_error("write", &temporary, cause))?;
-    Ok(temporary)
 }

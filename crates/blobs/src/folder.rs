@@ -39,7 +39,7 @@ impl FolderBlobs {
     pub async fn open(root: &Path) -> Result<Self, BlobError> {
         let store = Self { root: root.to_owned() };
         let temporary = store.root.join(TEMPORARY);
-        fs::create_dir_all(&temporary).await.map_err(|cause| failed("create the staging folder", cause))?;
+        make_folder(&temporary).await?;
         let mut entries = fs::read_dir(&temporary).await.map_err(|cause| failed("list the staging folder", cause))?;
         while let Some(entry) = entries.next_entry().await.map_err(|cause| failed("list the staging folder", cause))? {
             let age =
@@ -345,21 +345,26 @@ async fn open(key: &BlobKey, path: &Path) -> Result<File, BlobError> {
     }
 }
 
-/// Makes the folders that `path` needs, each durable: a blob under a folder that a power failure takes away is lost.
+/// Makes the folder that `path` needs.
 async fn make_parent(path: &Path) -> Result<(), BlobError> {
-    let Some(parent) = path.parent() else {
-        return Ok(());
-    };
+    match path.parent() {
+        Some(parent) => make_folder(parent).await,
+        None => Ok(()),
+    }
+}
+
+/// Makes a folder and those above it, each durable: a blob under a folder that a power failure takes away is lost.
+async fn make_folder(folder: &Path) -> Result<(), BlobError> {
     let mut missing = Vec::new();
-    for folder in parent.ancestors() {
-        if fs::try_exists(folder).await.map_err(|cause| failed("look for a folder", cause))? {
+    for above in folder.ancestors().take_while(|above| !above.as_os_str().is_empty()) {
+        if fs::try_exists(above).await.map_err(|cause| failed("look for a folder", cause))? {
             break;
         }
-        missing.push(folder);
+        missing.push(above);
     }
-    fs::create_dir_all(parent).await.map_err(|cause| failed("create a folder", cause))?;
-    for folder in missing.iter().rev() {
-        sync_parent(folder).await?;
+    fs::create_dir_all(folder).await.map_err(|cause| failed("create a folder", cause))?;
+    for made in missing.iter().rev() {
+        sync_parent(made).await?;
     }
     Ok(())
 }
@@ -371,8 +376,10 @@ async fn already_there(path: &Path) -> Result<PutOutcome, BlobError> {
 
 /// A name is durable only once its folder is.
 async fn sync_parent(path: &Path) -> Result<(), BlobError> {
-    let Some(parent) = path.parent() else {
-        return Ok(());
+    let parent = match path.parent() {
+        None => return Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
     };
     let folder = File::open(parent).await.map_err(|cause| failed("open a folder", cause))?;
     folder.sync_all().await.map_err(|cause| failed("make a folder durable", cause))

@@ -60,6 +60,7 @@ impl fmt::Debug for StartError {
 pub struct SeaweedFs {
     child: Child,
     ports: Ports,
+    binary: PathBuf,
     folder: TempDir,
 }
 
@@ -99,6 +100,30 @@ impl SeaweedFs {
         Err(StartError::Silent { log })
     }
 
+    /// Process id of the server.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(|_| ())
+    }
+
+    /// Starts it again on its data, at the addresses that it had.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn restart(&mut self) -> Result<(), StartError> {
+        self.remove_sockets();
+        self.child = run(&self.binary, self.folder.path(), self.ports)?;
+        if self.answers(Instant::now() + PATIENCE).await { Ok(()) } else { Err(StartError::Silent { log: self.log() }) }
+    }
+
     /// Settings of a bucket of it, which is made.
     ///
     /// # Errors
@@ -131,26 +156,8 @@ impl SeaweedFs {
         );
         std::fs::write(at("s3.json"), identities).map_err(failed("write the identities of seaweedfs"))?;
         std::fs::create_dir(at("data")).map_err(failed("make a folder for seaweedfs"))?;
-        let log = std::fs::File::create(at("log")).map_err(failed("write the log of seaweedfs"))?;
-        let child = Command::new(binary)
-            .args(["-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
-            .arg(format!("-dir={}", at("data")))
-            .args(["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=40"])
-            .arg(format!("-master.port={}", ports.master))
-            .arg(format!("-volume.port={}", ports.volume))
-            .args(["-filer".to_owned(), format!("-filer.port={}", ports.filer)])
-            .arg(format!("-filer.localSocket={}", at("filer.sock")))
-            .args(["-s3".to_owned(), format!("-s3.port={}", ports.s3), format!("-s3.config={}", at("s3.json"))])
-            .arg(format!("-s3.localSocket={}", at("s3.sock")))
-            // These two have fixed ports, of which two servers would get in each other's way.
-            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(failed("start seaweedfs"))?;
-        Ok(Self { child, ports, folder })
+        let child = run(binary, folder.path(), ports)?;
+        Ok(Self { child, ports, binary: binary.to_owned(), folder })
     }
 
     /// Waits until a bucket takes a blob; `false` when the server has ended or time is up.
@@ -171,6 +178,15 @@ impl SeaweedFs {
         false
     }
 
+    /// Those that it puts outside of its folder.
+    fn remove_sockets(&self) {
+        let Ports { master, volume, filer, s3 } = self.ports;
+        for (name, port) in [("master", master), ("volume", volume), ("filer", filer), ("s3", s3)] {
+            let socket = format!("seaweedfs-{name}-grpc-{}.sock", port + GRPC);
+            drop(std::fs::remove_file(std::env::temp_dir().join(socket)));
+        }
+    }
+
     fn log(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -178,17 +194,36 @@ impl SeaweedFs {
     }
 }
 
+fn run(binary: &Path, folder: &Path, ports: Ports) -> Result<Child, StartError> {
+    let failed = |act| move |cause| StartError::Failed { act, cause };
+    let at = |name: &str| folder.join(name).display().to_string();
+    let log = std::fs::File::options().create(true).append(true).open(at("log"));
+    Command::new(binary)
+        .args(["-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
+        .arg(format!("-dir={}", at("data")))
+        .args(["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=40"])
+        .arg(format!("-master.port={}", ports.master))
+        .arg(format!("-volume.port={}", ports.volume))
+        .args(["-filer".to_owned(), format!("-filer.port={}", ports.filer)])
+        .arg(format!("-filer.localSocket={}", at("filer.sock")))
+        .args(["-s3".to_owned(), format!("-s3.port={}", ports.s3), format!("-s3.config={}", at("s3.json"))])
+        .arg(format!("-s3.localSocket={}", at("s3.sock")))
+        // These two have fixed ports, of which two servers would get in each other's way.
+        .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.map_err(failed("write the log of seaweedfs"))?)
+        .spawn()
+        .map_err(failed("start seaweedfs"))
+}
+
 impl Drop for SeaweedFs {
     fn drop(&mut self) {
         // Nothing can be done about a server that has ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
-        // Sockets that it puts outside of its folder.
-        let Ports { master, volume, filer, s3 } = self.ports;
-        for (name, port) in [("master", master), ("volume", volume), ("filer", filer), ("s3", s3)] {
-            let socket = format!("seaweedfs-{name}-grpc-{}.sock", port + GRPC);
-            drop(std::fs::remove_file(std::env::temp_dir().join(socket)));
-        }
+        self.remove_sockets();
     }
 }
 

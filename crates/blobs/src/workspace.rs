@@ -8,6 +8,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use export_canon::digesting::{Digested, Digester, sha256};
@@ -23,6 +24,16 @@ use crate::store::{BlobError, BlobKey, BlobStore, BlobWriter, ByteStream, PutOut
 
 /// Longest result record that is read: a run of 100,000 parts stays far below it.
 pub const MAX_RESULT_BYTES: u64 = 256 << 20;
+
+/// Waits before a record is read again that came spoilt, some eight seconds in all.
+const READ_AGAIN: [Duration; 6] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(700),
+    Duration::from_millis(1_500),
+    Duration::from_millis(2_500),
+    Duration::from_millis(3_000),
+];
 
 /// Pieces that may wait to be hashed.
 const PIECES_AHEAD: usize = 4;
@@ -166,7 +177,7 @@ impl Workspace {
         let bytes = Bytes::from(serde_json::to_vec(record).map_err(unreadable)?);
         let stored = match self.store.put_if_absent(key, bytes.clone()).await.map_err(store)? {
             PutOutcome::Written => bytes,
-            PutOutcome::AlreadyThere => self.store.get(key, MAX_RESULT_BYTES).await.map_err(store)?,
+            PutOutcome::AlreadyThere => self.get_sound(key, |stored| parses(key, stored)).await?,
         };
         Ok(ResultRef { key: key.to_string(), digest: digest_of(&stored) })
     }
@@ -174,10 +185,10 @@ impl Workspace {
     /// The reference of a result record that is there, `None` if the step was never done.
     pub async fn find_result(&self, phase: Phase, part: Option<PartIndex>) -> Result<Option<ResultRef>, ResultError> {
         let key = self.result_key(phase, part);
-        match self.store.get(&key, MAX_RESULT_BYTES).await {
+        match self.get_sound(&key, |bytes| parses(&key, bytes)).await {
             Ok(bytes) => Ok(Some(ResultRef { key: key.to_string(), digest: digest_of(&bytes) })),
-            Err(BlobError::NotFound(_)) => Ok(None),
-            Err(cause) => Err(ResultError::Store { key: key.to_string(), cause }),
+            Err(ResultError::Store { cause: BlobError::NotFound(_), .. }) => Ok(None),
+            Err(cause) => Err(cause),
         }
     }
 
@@ -196,24 +207,48 @@ impl Workspace {
             let cause = format!("the record is not of run `{tenant}/{run}`").into();
             return Err(refused(BlobError::Refused { act: act(), cause }));
         }
-        let bytes = self.store.get(&key, MAX_RESULT_BYTES).await.map_err(refused)?;
-        let found = digest_of(&bytes);
-        if found == result.digest {
-            Ok(bytes)
-        } else {
+        let promised = |bytes: &Bytes| {
+            let found = digest_of(bytes);
+            if found == result.digest {
+                return Ok(());
+            }
             Err(ResultError::Corrupt { key: result.key.clone(), expected: result.digest.clone(), found })
-        }
+        };
+        self.get_sound(&key, promised).await
     }
 
     /// The result record of a part, parsed.
     pub async fn part_result<T: DeserializeOwned>(&self, phase: Phase, part: PartIndex) -> Result<T, ResultError> {
         let key = self.result_key(phase, Some(part));
-        let bytes = self
-            .store
-            .get(&key, MAX_RESULT_BYTES)
-            .await
-            .map_err(|cause| ResultError::Store { key: key.to_string(), cause })?;
+        let bytes = self.get_sound(&key, |bytes| parses(&key, bytes)).await?;
         serde_json::from_slice(&bytes).map_err(|cause| ResultError::Unreadable { key: key.to_string(), cause })
+    }
+
+    /// A record whose bytes are what they should be. Bytes that are not may have been spoilt on the way and be whole in the store, so they are read
+    /// again, some times: a run must not fail over what a network did, and an event must not promise the digest of it.
+    async fn get_sound(
+        &self,
+        key: &BlobKey,
+        judge: impl Fn(&Bytes) -> Result<(), ResultError> + Send + Sync,
+    ) -> Result<Bytes, ResultError> {
+        let mut waits = READ_AGAIN.into_iter();
+        loop {
+            let bytes = self.store.get(key, MAX_RESULT_BYTES).await;
+            let bytes = bytes.map_err(|cause| ResultError::Store { key: key.to_string(), cause })?;
+            match (judge(&bytes), waits.next()) {
+                (Ok(()), _) => return Ok(bytes),
+                (Err(error), None) => return Err(error),
+                (Err(_), Some(wait)) => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+}
+
+/// A record is JSON, whatever else it is.
+fn parses(key: &BlobKey, bytes: &Bytes) -> Result<(), ResultError> {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+        Ok(_) => Ok(()),
+        Err(cause) => Err(ResultError::Unreadable { key: key.to_string(), cause }),
     }
 }
 

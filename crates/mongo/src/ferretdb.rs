@@ -42,7 +42,9 @@ pub enum StartError {
 pub struct FerretDb {
     child: Child,
     uri: String,
-    _folder: TempDir,
+    port: u16,
+    binary: PathBuf,
+    folder: TempDir,
 }
 
 impl FerretDb {
@@ -77,38 +79,55 @@ impl FerretDb {
             .and_then(|listener| listener.local_addr())
             .map_err(failed("find a free port for ferretdb"))?
             .port();
+        std::fs::create_dir(folder.path().join("data")).map_err(failed("make a folder for ferretdb"))?;
+        let child = spawn(binary, folder.path(), port)?;
         let log = folder.path().join("log");
-        let log_file = std::fs::File::create(&log).map_err(failed("write the log of ferretdb"))?;
-        let data = folder.path().join("data");
-        std::fs::create_dir(&data).map_err(failed("make a folder for ferretdb"))?;
-        let child = Command::new(binary)
-            .arg(format!("--listen-addr=127.0.0.1:{port}"))
-            .arg("--handler=sqlite")
-            // It commits each document of an update by itself; its data need not outlive a power failure.
-            .arg(format!("--sqlite-url=file:{}/?_pragma=synchronous(off)", data.display()))
-            .arg(format!("--state-dir={}", data.display()))
-            .args(["--telemetry=disable", "--debug-addr=-", "--log-level=warn"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log_file)
-            .spawn()
-            .map_err(failed("start ferretdb"))?;
-        let mut server =
-            Self { child, uri: format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=1000"), _folder: folder };
+        let uri = format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=1000");
+        let mut server = Self { child, uri, port, binary: binary.to_owned(), folder };
         let said = || std::fs::read_to_string(&log).unwrap_or_default();
-        let Ok(database) = server.database("admin").await else {
-            return Ok(Err(said()));
+        if server.answers().await { Ok(Ok(server)) } else { Ok(Err(said())) }
+    }
+
+    async fn answers(&mut self) -> bool {
+        let Ok(database) = self.database("admin").await else {
+            return false;
         };
         for _ in 0..30 {
             let answers = ping(&database).await.is_ok();
             // Whoever answers on the port of a dead child is somebody else.
-            match server.child.try_wait() {
-                Ok(None) if answers => return Ok(Ok(server)),
+            match self.child.try_wait() {
+                Ok(None) if answers => return true,
                 Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
                 _ => break,
             }
         }
-        Ok(Err(said()))
+        false
+    }
+
+    /// Process id of the server.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(|_| ())
+    }
+
+    /// Starts it again on its data, at the address that it had.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn restart(&mut self) -> Result<(), StartError> {
+        self.child = spawn(&self.binary, self.folder.path(), self.port)?;
+        if self.answers().await {
+            return Ok(());
+        }
+        Err(StartError::Silent { log: std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default() })
     }
 
     /// Its connection string, without a database.
@@ -123,6 +142,24 @@ impl FerretDb {
     pub async fn database(&self, name: &str) -> Result<Database, MongoError> {
         connect(&self.uri, name).await
     }
+}
+
+fn spawn(binary: &Path, folder: &Path, port: u16) -> Result<Child, StartError> {
+    let failed = |act| move |cause| StartError::Failed { act, cause };
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log"));
+    let data = folder.join("data");
+    Command::new(binary)
+        .arg(format!("--listen-addr=127.0.0.1:{port}"))
+        .arg("--handler=sqlite")
+        // It commits each document of an update by itself; its data need not outlive a power failure.
+        .arg(format!("--sqlite-url=file:{}/?_pragma=synchronous(off)", data.display()))
+        .arg(format!("--state-dir={}", data.display()))
+        .args(["--telemetry=disable", "--debug-addr=-", "--log-level=warn"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.map_err(failed("write the log of ferretdb"))?)
+        .spawn()
+        .map_err(failed("start ferretdb"))
 }
 
 impl Drop for FerretDb {

@@ -1,9 +1,8 @@
 //! A key in a file: cosign's encrypted private key.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -12,6 +11,7 @@ use sigstore::crypto::signing_key::{SigStoreKeyPair, SigStoreSigner};
 use sigstore::errors::SigstoreError;
 use zeroize::Zeroizing;
 
+use crate::keeping;
 use crate::key::{KeyError, PublicKey};
 use crate::signer::{SignError, Signer};
 
@@ -120,12 +120,13 @@ const TRUSTED_ROOT: &str = "{\"mediaType\":\"application/vnd.dev.sigstore.truste
 pub fn generate_key_pair(folder: &Path, password: &Password) -> Result<(), KeyFileError> {
     let key_path = folder.join("cosign.key");
     let public_path = folder.join("cosign.pub");
-    fs::create_dir_all(folder).map_err(|cause| KeyFileError::File { act: "create", path: folder.to_owned(), cause })?;
+    keeping::make_folder(folder).map_err(failed("create", folder))?;
     if !key_path.exists() {
         let unusable = |cause| KeyFileError::Key { path: key_path.clone(), cause };
         let pair = SCHEME.create_signer().and_then(|signer| signer.to_sigstore_keypair()).map_err(unusable)?;
         let pem = pair.private_key_to_encrypted_pem(&password.0).map_err(unusable)?;
-        write_once(&key_path, pem.as_bytes(), 0o600)?;
+        // A key that signed something and is gone after a power cut would be a loss for good.
+        keeping::write_once(&key_path, pem.as_bytes(), 0o600).map_err(failed("create", &key_path))?;
     }
     // The public half follows from the key that stands, whoever made it.
     let pem = FileSigner::open(&key_path, password)?.public.pem().to_owned();
@@ -138,41 +139,9 @@ fn keep(path: &Path, text: &str) -> Result<(), KeyFileError> {
     if fs::read_to_string(path).ok().as_deref() == Some(text) {
         return Ok(());
     }
-    let temporary = write_temporary(path, text.as_bytes(), 0o644)?;
-    fs::rename(&temporary, path).map_err(|cause| KeyFileError::File { act: "replace", path: path.to_owned(), cause })
+    keeping::replace(path, text.as_bytes(), 0o644).map_err(failed("replace", path))
 }
 
-fn write_once(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
-    let temporary = write_temporary(path, bytes, mode)?;
-    let linked = fs::hard_link(&temporary, path);
-    fs::remove_file(&temporary).map_err(|cause| KeyFileError::File { act: "remove", path: temporary, cause })?;
-    match linked {
-        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
-            Err(KeyFileError::File { act: "create", path: path.to_owned(), cause })
-        }
-        _ => make_durable(path),
-    }
-}
-
-/// A key that signed something and is gone after a power cut would be a loss for good: its name must be on disk too.
-fn make_durable(path: &Path) -> Result<(), KeyFileError> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| KeyFileError::File {
-        act: "make durable",
-        path: path.to_owned(),
-        cause,
-    })
-}
-
-fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> Result<PathBuf, KeyFileError> {
-    let temporary = path.with_extension(format!("new-{:016x}", rand::random::<u64>()));
-    let failed = |act, cause| KeyFileError::File { act, path: temporary.clone(), cause };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)
-        .map_err(|cause| failed("create", cause))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|cause| failed("write", cause))?;
-    Ok(temporary)
+fn failed(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
+    move |cause| KeyFileError::File { act, path: path.to_owned(), cause }
 }

@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod dsse;
 #[cfg(feature = "file")]
 mod file;
+pub mod keeping;
 mod key;
 mod signer;
 mod signers;

@@ -19,6 +19,9 @@ use crate::worker::trouble::{Decision, Trouble};
 /// How long a worker that stops tries to command anew what it could not finish.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
+/// Waits before bytes are read again that were not those that were stored.
+const READ_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
+
 impl<S: Stage> Host<S> {
     /// Ends a delivery that was not done.
     pub(crate) async fn settle(&self, run: Option<&RunRef>, trouble: &Trouble, delivery: &Delivery) -> Ending {
@@ -43,6 +46,16 @@ impl<S: Stage> Host<S> {
                 }
                 let message = format!("the {} step was tried {attempt} times; at last: {trouble}", self.step.durable());
                 self.give_up(run, trouble, delivery, (exhausted, true), message).await
+            }
+            Decision::ReadAgain { code } => {
+                match READ_AGAIN.get(usize::try_from(attempt).unwrap_or(usize::MAX).saturating_sub(1)) {
+                    Some(wait) if !delivery.is_last() => {
+                        self.log(run, trouble, delivery, None);
+                        delivery.lease.tell(AckKind::Nak(Some(*wait))).await;
+                        Ending::Redeliver
+                    }
+                    _ => self.give_up(run, trouble, delivery, (code, false), trouble.to_string()).await,
+                }
             }
             Decision::Fail { code, bury } => {
                 self.give_up(run, trouble, delivery, (code, bury), trouble.to_string()).await

@@ -38,6 +38,8 @@ pub(crate) enum Trouble {
 pub(crate) enum Decision {
     /// Try again later; after the last try the run fails with `exhausted`.
     Again { after: Option<Duration>, exhausted: ErrorCode },
+    /// What was read is not what was stored, or was spoilt on the way: read again a few times, then the run fails.
+    ReadAgain { code: ErrorCode },
     /// Hand the command back at once: nothing is wrong with it.
     HandBack,
     /// The run fails.
@@ -54,7 +56,11 @@ impl Trouble {
                 Decision::Fail { code: ErrorCode::Poisoned, bury: true }
             }
             Self::Record(cause) => judged(cause),
-            Self::Stage(cause) => judged(cause.as_ref()),
+            // Records were read again already where they came spoilt; artefacts are read as streams.
+            Self::Stage(cause) => match judged(cause.as_ref()) {
+                Decision::Fail { code: code @ ErrorCode::ArtefactCorrupt, .. } => Decision::ReadAgain { code },
+                other => other,
+            },
             Self::Panicked(_) => again(ErrorCode::Internal),
             Self::Stalled => again(ErrorCode::Exhausted),
             Self::Halted => Decision::HandBack,

@@ -50,6 +50,25 @@ async fn a_failure_that_may_pass_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_artefact_that_came_spoilt_is_read_again_some_times() {
+    let rig = Rig::new().await;
+    let (worker, calls) = failing(&rig, 2, Verdict::FailRun(ErrorCode::ArtefactCorrupt));
+    let run = rig.admit_new("x").await;
+    assert_eq!(rig.result(&run, "plan.done").await.text, "x>plan");
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+    worker.stop().await;
+
+    // One that is spoilt where it is stored fails the run with that code, and no letter is left of it.
+    let (worker, calls) = failing(&rig, u32::MAX, Verdict::FailRun(ErrorCode::ArtefactCorrupt));
+    let run = rig.admit_new("y").await;
+    assert_eq!(failure(&rig, &run).await, ErrorCode::ArtefactCorrupt);
+    assert_eq!(calls.load(Ordering::SeqCst), 4);
+    assert_eq!(rig.dead_letters().await, []);
+    worker.stop().await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_try_ends_in_a_dead_letter_and_a_failed_run() {
     let rig = Rig::new().await;
     let (worker, calls) = failing(&rig, u32::MAX, Verdict::Redeliver { after: Some(Duration::from_millis(10)) });
@@ -125,7 +144,7 @@ async fn a_poisoned_command_dies_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_record_fails_the_run_at_once() {
+async fn a_damaged_record_fails_the_run_once_it_was_read_again() {
     let rig = Rig::new().await;
     let worker = rig.work(Step::Plan, Toy::<Plan>::new(|note, _| async move { Ok(note) }));
     let run = rig.new_run();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use export_tests::{Deployment, Gate, Passage, Process, Setup, light, programs};
+use export_tests::{Deployment, Gate, Process, Setup, Way, light, programs};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -103,32 +103,32 @@ async fn a_role_is_not_ready_while_something_is_away_and_names_it_to_operators_o
         assert_eq!(names.contains(&"signer"), matches!(name, "gateway" | "sign"), "{names:?}");
         assert_eq!(names.contains(&"adapters"), matches!(name, "gateway" | "adapt"), "{names:?}");
 
-        to_bucket.set(Passage::Shut);
+        to_bucket.set(Way::Shut);
         role.wait_until_away(&["staging"]).await;
         if name == "gateway" {
             public_says_nothing(&role, 503).await;
         }
-        to_bucket.set(Passage::Open);
+        to_bucket.set(Way::Open);
         role.wait_until_away(&[]).await;
 
         if !ledgers.is_empty() {
-            to_store.set(Passage::Shut);
+            to_store.set(Way::Shut);
             role.wait_until_away(ledgers).await;
-            to_store.set(Passage::Open);
+            to_store.set(Way::Open);
             role.wait_until_away(&[]).await;
         }
 
-        to_broker.set(Passage::Shut);
+        to_broker.set(Way::Shut);
         // Without the broker nobody knows what time it is.
         role.wait_until_away(&["broker", "clock"]).await;
-        to_broker.set(Passage::Open);
+        to_broker.set(Way::Open);
         role.wait_until_away(&[]).await;
 
         // The broker is of another time.
-        to_broker.set(Passage::Changed("\"ts\":\"20", "\"ts\":\"19"));
+        to_broker.set(Way::Changed("\"ts\":\"20", "\"ts\":\"19"));
         let told = role.wait_until_away(&["clock"]).await;
         assert!(told.to_string().contains("ahead of the broker's; 5 s are allowed"), "{told:#}");
-        to_broker.set(Passage::Open);
+        to_broker.set(Way::Open);
         role.wait_until_away(&[]).await;
         if name == "gateway" {
             public_says_nothing(&role, 200).await;

@@ -1,0 +1,94 @@
+//! A network that changes bytes on their way: what is stored is whole.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use export_blobs::folder::FolderBlobs;
+use export_blobs::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStream, PutOutcome, Workspace};
+use export_contract::run::{Phase, RunRef};
+use export_contract::{Generation, PartIndex, RunId};
+
+/// A store whose next answers come with another last byte.
+#[derive(Debug)]
+struct Spoilt {
+    blobs: FolderBlobs,
+    answers: AtomicU32,
+}
+
+#[async_trait]
+impl BlobStore for Spoilt {
+    async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), BlobError> {
+        self.blobs.put(key, bytes).await
+    }
+
+    async fn put_if_absent(&self, key: &BlobKey, bytes: Bytes) -> Result<PutOutcome, BlobError> {
+        self.blobs.put_if_absent(key, bytes).await
+    }
+
+    async fn writer(&self) -> Result<Box<dyn BlobWriter>, BlobError> {
+        self.blobs.writer().await
+    }
+
+    async fn get(&self, key: &BlobKey, limit: u64) -> Result<Bytes, BlobError> {
+        let mut bytes = self.blobs.get(key, limit).await?.to_vec();
+        let left = self.answers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_ok() {
+            *bytes.last_mut().unwrap() ^= 1;
+        }
+        Ok(bytes.into())
+    }
+
+    async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<ByteStream, BlobError> {
+        self.blobs.read(key, range).await
+    }
+
+    async fn head(&self, key: &BlobKey) -> Result<Option<BlobMeta>, BlobError> {
+        self.blobs.head(key).await
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        self.blobs.delete(key).await
+    }
+
+    async fn list(&self, prefix: &BlobKey) -> Result<Vec<BlobKey>, BlobError> {
+        self.blobs.list(prefix).await
+    }
+
+    async fn names(&self, prefix: Option<&BlobKey>) -> Result<Vec<String>, BlobError> {
+        self.blobs.names(prefix).await
+    }
+
+    async fn tidy(&self, prefix: &BlobKey) -> Result<(), BlobError> {
+        self.blobs.tidy(prefix).await
+    }
+
+    async fn check(&self) -> Result<(), BlobError> {
+        self.blobs.check().await
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_comes_spoilt_is_read_again_and_promised_as_it_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = FolderBlobs::open(folder.path()).await.unwrap();
+    let store = Arc::new(Spoilt { blobs, answers: AtomicU32::new(0) });
+    let run = RunRef { tenant: "acme".parse().unwrap(), run: RunId::from_parts(1, 0), generation: Generation::FIRST };
+    let workspace = Workspace::new(store.clone(), run);
+    let part = Some(PartIndex(3));
+    let record = workspace.put_result(Phase::Adapt, part, &["stored"]).await.unwrap();
+
+    let spoil = || store.answers.store(2, Ordering::SeqCst);
+    spoil();
+    assert_eq!(workspace.find_result(Phase::Adapt, part).await.unwrap(), Some(record.clone()));
+    spoil();
+    assert_eq!(workspace.put_result(Phase::Adapt, part, &["later"]).await.unwrap(), record);
+    spoil();
+    assert_eq!(workspace.read_result(&record).await.unwrap(), r#"["stored"]"#);
+    spoil();
+    assert_eq!(workspace.part_result::<Vec<String>>(Phase::Adapt, PartIndex(3)).await.unwrap(), ["stored"]);
+}
