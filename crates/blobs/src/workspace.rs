@@ -32,7 +32,7 @@ const READ_AGAIN: [Duration; 6] = [
     Duration::from_millis(700),
     Duration::from_millis(1_500),
     Duration::from_millis(2_500),
-    Duration::from_millis(3_000),
+    Duration::from_secs(3),
 ];
 
 /// Pieces that may wait to be hashed.
