@@ -286,16 +286,6 @@ impl<S: Stage> Host<S> {
             }
         }
     }
-}
-
-/// Tells in the log that a step is done; what it is of, its span says.
-fn tell(ending: Ending, delivery: &Delivery) {
-    let subject = delivery.subject.as_str();
-    if ending == Ending::Repeated {
-        tracing::info!(event = %LogEvent::StepRepeated, subject, "a step was done before");
-    } else {
-        tracing::info!(event = %LogEvent::StepDone, subject, "a step is done");
-    }
 
     /// Where a store is away, waits until it is back, with heartbeats and without using up a delivery; says whether it was away.
     async fn outlast(
@@ -312,6 +302,16 @@ fn tell(ending: Ending, delivery: &Delivery) {
             tell(None);
         }
         Ok(was_away)
+    }
+}
+
+/// Tells in the log that a step is done; what it is of, its span says.
+fn tell(ending: Ending, delivery: &Delivery) {
+    let subject = delivery.subject.as_str();
+    if ending == Ending::Repeated {
+        tracing::info!(event = %LogEvent::StepRepeated, subject, "a step was done before");
+    } else {
+        tracing::info!(event = %LogEvent::StepDone, subject, "a step is done");
     }
 }
 

@@ -51,7 +51,8 @@ async fn a_failure_that_may_pass_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_artefact_that_came_spoilt_is_read_again_some_times() {
-    let rig = Rig::new().await;
+    let topology = Topology { ack_wait: Duration::from_secs(1), max_deliver: 6, ..Topology::default() };
+    let rig = Rig::with(topology).await;
     let (worker, calls) = failing(&rig, 2, Verdict::FailRun(ErrorCode::ArtefactCorrupt));
     let run = rig.admit_new("x").await;
     assert_eq!(rig.result(&run, "plan.done").await.text, "x>plan");

@@ -177,7 +177,7 @@ fn a_tenant_above_its_cap_is_caught_and_so_is_that_nobody_looked() {
 #[test]
 fn what_is_left_in_staging_is_caught() {
     let check = "nothing_is_left_in_staging";
-    caught(check, |history| history.staged.push("demo/01JZZZZZZZZZZZZZZZZZZZZZZZ/g1/plan.json".to_owned()));
+    caught(check, |history| history.staged.push("demo/01jzzzzzzzzzzzzzzzzzzzzzzz/g1/plan.json".to_owned()));
     caught(check, |history| {
         let run = history.runs[0].id.clone();
         history.staged.push(format!("demo/{run}/g1/scratch/part-1"));
@@ -222,7 +222,7 @@ async fn a_deployment_that_is_broken_on_purpose_is_caught() {
     assert_eq!(checks::bundles_are_those_of_an_undisturbed_run(&story.history).len(), 1);
 
     // Something lies in staging that is of no run, and no collector came.
-    let key: BlobKey = "demo/01JZZZZZZZZZZZZZZZZZZZZZZZ/g1/plan.json".parse().unwrap();
+    let key: BlobKey = "demo/01jzzzzzzzzzzzzzzzzzzzzzzz/g1/plan.json".parse().unwrap();
     blobs.put(&key, "{}".into()).await.unwrap();
     story.history.staged.push(key.to_string());
     assert_eq!(checks::nothing_is_left_in_staging(&story.history).len(), 1);

@@ -116,7 +116,7 @@ pub(crate) fn bundles_are_those_of_an_undisturbed_run(history: &History) -> Vec<
         match history.downloads.get(run.id.as_str()) {
             Some(bytes) if bytes == reference => {}
             Some(bytes) => {
-                broken.push(format!("the bytes of run {} ({}) are {bytes}, not {reference}", run.id, wanted.1))
+                broken.push(format!("the bytes of run {} ({}) are {bytes}, not {reference}", run.id, wanted.1));
             }
             None => broken.push(format!("the bundle of run {} was not downloaded", run.id)),
         }

@@ -14,6 +14,7 @@ use futures::future::try_join_all;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::time::sleep;
 
 use crate::fault::{Fault, Server, Targets};
 use crate::history::{Survivor, Vitals};
@@ -22,6 +23,8 @@ use crate::history::{Survivor, Vitals};
 const ROLES: [&str; 8] = ["gateway", "orchestrator", "plan", "resolve", "adapt", "manifest", "sign", "distribute"];
 /// Processes of each role.
 const EACH: usize = 2;
+/// How often a process is started before it is given up.
+const STARTS: u32 = 8;
 /// Room for databases that grow, where a file system can be mounted.
 const SCRATCH: &str = "24m";
 
@@ -153,12 +156,12 @@ impl Fleet {
     pub(crate) async fn start_missing(&mut self) -> anyhow::Result<()> {
         let missing: Vec<String> =
             self.members.iter().filter(|(_, member)| member.process.is_none()).map(|(name, _)| name.clone()).collect();
-        // Two at a time: the machine is small, and each reads its whole program.
+        // A few at a time: the machine is small, and each reads its whole program.
         for names in missing.chunks(4) {
             let starting = names.iter().map(|name| {
-                let command = self.command(name);
+                let command = || self.command(name);
                 let log = self.log(name);
-                async move { anyhow::Ok((name.clone(), Process::start_ready(command?, &log).await?)) }
+                async move { anyhow::Ok((name.clone(), supervised(command, &log).await?)) }
             });
             for (name, process) in try_join_all(starting).await? {
                 self.take(&name, process)?;
@@ -168,7 +171,7 @@ impl Fleet {
     }
 
     async fn start_member(&mut self, name: &str) -> anyhow::Result<()> {
-        let process = Process::start_ready(self.command(name)?, &self.log(name)).await?;
+        let process = supervised(|| self.command(name), &self.log(name)).await?;
         self.take(name, process)
     }
 
@@ -377,6 +380,18 @@ impl Drop for Fleet {
     fn drop(&mut self) {
         // A stopped process is killed all the same, but a stopped server would hold its port until then.
         drop(self.thaw());
+    }
+}
+
+/// Starts a process as a supervisor does: one that ends because brokers have not found each other yet is started again.
+async fn supervised(command: impl Fn() -> anyhow::Result<Command>, log: &Path) -> anyhow::Result<Process> {
+    let mut left = STARTS;
+    loop {
+        left -= 1;
+        match Process::start_ready(command()?, log).await {
+            Err(_) if left > 0 => sleep(CALM).await,
+            outcome => return outcome,
+        }
     }
 }
 

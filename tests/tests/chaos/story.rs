@@ -48,6 +48,11 @@ pub(crate) struct Scale {
     pub(crate) at_once: usize,
 }
 
+/// An order, and what its client saw of the run.
+type Ended = (Order, Option<Followed>);
+/// Most running runs at once by tenant, and how often that was looked at.
+type Looked = (BTreeMap<String, usize>, usize);
+
 /// A deployment with clients, evidence and the bundles that it should make.
 pub(crate) struct Story {
     pub(crate) fleet: Fleet,
@@ -124,7 +129,7 @@ impl Story {
         let rounds = schedule(&mut seed.fork(), &self.fleet.targets(), scale.faults);
         let looks = self.look();
         let orders = self.orders(&mut seed, scale.runs);
-        let ended: Arc<Mutex<Vec<(Order, Option<Followed>)>>> = Arc::default();
+        let ended: Arc<Mutex<Vec<Ended>>> = Arc::default();
         // What nobody may wait for any longer is told by the checks.
         let (calm, calmed) = tokio::sync::watch::channel(None::<Instant>);
         let load = tokio::spawn({
@@ -204,9 +209,8 @@ impl Story {
     }
 
     /// Looks again and again how many runs of each tenant run.
-    #[expect(clippy::type_complexity, reason = "a task and what it found")]
-    fn look(&self) -> (JoinHandle<()>, Arc<Mutex<(BTreeMap<String, usize>, usize)>>) {
-        let found: Arc<Mutex<(BTreeMap<String, usize>, usize)>> = Arc::default();
+    fn look(&self) -> (JoinHandle<()>, Arc<Mutex<Looked>>) {
+        let found: Arc<Mutex<Looked>> = Arc::default();
         let (clients, told) = (self.clients.clone(), Arc::clone(&found));
         let looking = tokio::spawn(async move {
             loop {

@@ -93,7 +93,9 @@ impl Recording {
     /// Nothing went past the recorder: what it wrote down gives the folder that is there.
     fn assert_complete(&self) {
         let mut disk = Disk::empty(&self.root);
-        self.changes.iter().for_each(|change| disk.take(change));
+        for change in &self.changes {
+            disk.take(change);
+        }
         let tree = disk.after_cut(Luck::All);
         let mut told = tree.paths();
         let mut folders = vec![self.root.clone()];
@@ -122,7 +124,7 @@ impl Recording {
         let mut disk = Disk::empty(&self.root);
         let (mut confirmed, mut seen, mut found) = (Vec::new(), HashSet::new(), Vec::new());
         for at in 0..=self.changes.len() {
-            for luck in self.lucks(at, lucks) {
+            for luck in lucks_of(at, lucks) {
                 let tree = disk.after_cut(luck);
                 let mut hasher = DefaultHasher::new();
                 (tree.paths(), &confirmed).hash(&mut hasher);
@@ -144,14 +146,14 @@ impl Recording {
         }
         (seen.len(), found)
     }
+}
 
-    /// The sure ones in turn and some of chance, so many for each cut.
-    fn lucks(&self, at: usize, count: usize) -> Vec<Luck> {
-        let sure = [Luck::None, Luck::All, Luck::Names, Luck::Bytes];
-        let of_chance = (0_u64..).map(|number| Luck::Some(u64::try_from(at).unwrap() * 1_000 + number));
-        let turned = sure.into_iter().cycle().skip(at % sure.len()).take(sure.len().min(count));
-        turned.chain(of_chance.take(count.saturating_sub(sure.len()).max(1))).collect()
-    }
+/// The sure ones in turn and some of chance, so many for each cut.
+fn lucks_of(at: usize, count: usize) -> Vec<Luck> {
+    let sure = [Luck::None, Luck::All, Luck::Names, Luck::Bytes];
+    let of_chance = (0_u64..).map(|number| Luck::Some(u64::try_from(at).unwrap() * 1_000 + number));
+    let turned = sure.into_iter().cycle().skip(at % sure.len()).take(sure.len().min(count));
+    turned.chain(of_chance.take(count.saturating_sub(sure.len()).max(1))).collect()
 }
 
 /// A change in a few words.

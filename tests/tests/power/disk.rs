@@ -309,7 +309,9 @@ mod tests {
 
     fn found(changes: &[Change], luck: Luck) -> BTreeMap<String, String> {
         let mut disk = Disk::empty(Path::new("/disk"));
-        changes.iter().for_each(|change| disk.take(change));
+        for change in changes {
+            disk.take(change);
+        }
         let tree = disk.after_cut(luck);
         let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or(b"/").to_vec()).unwrap();
         tree.paths().into_iter().map(|(path, bytes)| (path.display().to_string(), text(bytes))).collect()
