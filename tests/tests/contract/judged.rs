@@ -75,6 +75,11 @@ async fn judged_deployment() -> (Deployment, Value) {
     for tail in ["", "/cancel", "/events", "/download", "/manifest", "/provenance", "/files/{name}", "/links"] {
         names[format!("/api/export/runs/{{id}}{tail} id")] = json!(run);
     }
+    let client = deployment.client().unwrap();
+    let other = export_tests::start(&client, "json-raw").await.unwrap();
+    // Where its end was faster, a replay is refused, which the document says as well.
+    drop(client.cancel_run(other.id.as_str()).await);
+    names["/api/export/runs/{id}/replay id"] = json!(other.id);
     (deployment, names)
 }
 
