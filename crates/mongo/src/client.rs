@@ -66,9 +66,22 @@ pub async fn perform<T>(
     act: &str,
     operation: impl IntoFuture<Output = mongodb::error::Result<T>>,
 ) -> Result<T, MongoError> {
-    match tokio::time::timeout(OPERATION_TIMEOUT, operation.into_future()).await {
+    perform_within(OPERATION_TIMEOUT, act, operation).await
+}
+
+/// As [`perform`], for an operation of which it is known that it is short: a server that falls silent holds up what waits for it no
+/// longer than `limit`.
+///
+/// # Errors
+/// As [`perform`].
+pub async fn perform_within<T>(
+    limit: Duration,
+    act: &str,
+    operation: impl IntoFuture<Output = mongodb::error::Result<T>>,
+) -> Result<T, MongoError> {
+    match tokio::time::timeout(limit, operation.into_future()).await {
         Ok(outcome) => outcome.map_err(|cause| MongoError::failed(act, cause)),
-        Err(_) => Err(MongoError::TimedOut { act: act.to_owned(), limit: OPERATION_TIMEOUT }),
+        Err(_) => Err(MongoError::TimedOut { act: act.to_owned(), limit }),
     }
 }
 

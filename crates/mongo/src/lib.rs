@@ -7,7 +7,7 @@ mod error;
 #[cfg(feature = "testing")]
 pub mod ferretdb;
 
-pub use client::{connect, ensure_indexes, perform, perform_again, ping, servers};
+pub use client::{connect, ensure_indexes, perform, perform_again, perform_within, ping, servers};
 pub use error::MongoError;
 pub use mongodb;
 pub use mongodb::bson;

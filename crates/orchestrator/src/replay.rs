@@ -62,7 +62,15 @@ struct Move {
 impl Move {
     /// Writes a record of the old generation as one of the new, unless that has its own; `None` where there is none (that can be used).
     async fn record<T: OfRun>(&self, phase: Phase, part: Option<PartIndex>) -> Result<Option<T>, ResultError> {
-        let Some(result) = self.old.find_result(phase, part).await? else { return Ok(None) };
+        let result = match self.old.find_result(phase, part).await {
+            Ok(Some(result)) => result,
+            Ok(None) => return Ok(None),
+            Err(ResultError::Unreadable { key, .. }) => {
+                tracing::warn!(key, "a result record cannot be read, so its stage is done again");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         let bytes = match self.old.read_result(&result).await {
             Ok(bytes) => bytes,
             // It was written anew between the two looks, which nobody does to a result.
@@ -125,5 +133,9 @@ pub(crate) async fn was_taken_over(ports: &Ports, reference: &RunRef, phase: Pha
     let replay = run.filter(|run| run.generation == reference.generation).and_then(|run| run.replay);
     let Some(replay) = replay.filter(|replay| replay.keeps(phase)) else { return Ok(false) };
     let old = RunRef { generation: replay.of, ..reference.clone() };
-    Ok(ports.workspace(&old).find_result(phase, None).await?.is_some())
+    match ports.workspace(&old).find_result(phase, None).await {
+        Ok(result) => Ok(result.is_some()),
+        Err(ResultError::Unreadable { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -29,6 +29,7 @@ mod steps;
 mod submissions;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use export_contract::event::RunEvent;
@@ -38,7 +39,7 @@ use export_contract::{ProfileId, RunId, TenantId, Timestamp};
 use export_mongo::bson::{Document, doc};
 use export_mongo::mongodb::options::IndexOptions;
 use export_mongo::mongodb::{Collection, Database, IndexModel};
-use export_mongo::{MongoError, ensure_indexes, perform, ping};
+use export_mongo::{MongoError, ensure_indexes, perform_within, ping};
 use futures::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 
@@ -323,12 +324,16 @@ fn index(name: &str, keys: Document, unique: bool) -> IndexModel {
         .build()
 }
 
+/// How long one operation of the run ledger may take. All are short, and the recorder takes one event of the log at a time: what it
+/// waits for here, every run waits for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Performs an operation in the time that one may take.
 async fn run<T>(
     act: &str,
     operation: impl IntoFuture<Output = export_mongo::mongodb::error::Result<T>>,
 ) -> Result<T, RunStoreError> {
-    perform(act, operation).await.map_err(|cause| failed(act, cause))
+    perform_within(PATIENCE, act, operation).await.map_err(|cause| failed(act, cause))
 }
 
 /// Inserts a document; `false` when a unique index has it already.
@@ -337,7 +342,7 @@ async fn insert<T: serde::Serialize + Send + Sync>(
     collection: &Collection<T>,
     document: &T,
 ) -> Result<bool, RunStoreError> {
-    match perform(act, collection.insert_one(document)).await {
+    match perform_within(PATIENCE, act, collection.insert_one(document)).await {
         Ok(_) => Ok(true),
         Err(cause) if cause.is_duplicate_key() => Ok(false),
         Err(cause) => Err(failed(act, cause)),

@@ -1,6 +1,6 @@
 //! The audit log by the API.
 
-use export_tests::{Api, Deployment, light};
+use export_tests::{Api, Deployment, light, output, programs};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -117,6 +117,16 @@ async fn the_log_says_who_did_what_and_holds_no_secret() {
     for bad in ["action=run.eaten", "since=yesterday", "limit=0", "cursor=%3Cscript%3E", "colour=red"] {
         ok(api.get(&format!("/api/export/audit?{bad}")).await.unwrap(), 400);
     }
+
+    // The command shows the same, page by page where there is more than one.
+    let listed = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&programs().unwrap().exportctl);
+        command.arg("--credentials").arg(deployment.data().join("credentials.json"));
+        output(command.args(["audit", "list"]).args(arguments)).unwrap()
+    };
+    assert_eq!(serde_json::from_str::<Value>(&listed(&["-o", "json"])).unwrap(), json!(entries));
+    let table = listed(&["--action", "run.cancelled"]);
+    assert!(table.contains("ERR_EXPORT_RUN_CONFLICT") && table.lines().count() == 2, "{table}");
 
     // Another tenant's log is its own.
     let other = Api::login(&deployment.put_client("globex", "globex", &[]).unwrap()).await.unwrap();

@@ -3,11 +3,11 @@
 use export_contract::run::{Replay, Run};
 use export_contract::{RunId, TenantId};
 use export_mongo::bson::{doc, to_document};
-use export_mongo::perform;
+use export_mongo::perform_within;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{DistributionDocument, EventDocument, InputDocument, RunDocument, idempotency_key};
-use super::{MongoRuns, all, failed, insert, refused, run};
+use super::{MongoRuns, PATIENCE, all, failed, insert, refused, run};
 use crate::fold;
 use crate::retention::{self, RetentionStep};
 use crate::store::{CreateOutcome, NewEvent, RunStoreError, StepOutcome};
@@ -170,7 +170,7 @@ impl MongoRuns {
         if rows.is_empty() {
             return Ok(());
         }
-        match perform(act, collection.insert_many(rows).ordered(false)).await {
+        match perform_within(PATIENCE, act, collection.insert_many(rows).ordered(false)).await {
             Ok(_) => return Ok(()),
             Err(cause) if cause.is_duplicate_key() => {}
             Err(cause) => return Err(failed(act, cause)),
