@@ -16,6 +16,18 @@ fn told(entries: &[Value]) -> Vec<(String, String, String)> {
     entries.iter().rev().map(|entry| (text(entry, "action"), text(entry, "outcome"), text(entry, "object"))).collect()
 }
 
+/// `exportctl audit list` shows the same, as JSON and as a table.
+fn the_command_shows(deployment: &Deployment, entries: &[Value]) {
+    let listed = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&programs().unwrap().exportctl);
+        command.arg("--credentials").arg(deployment.data().join("credentials.json"));
+        output(command.args(["audit", "list"]).args(arguments)).unwrap()
+    };
+    assert_eq!(serde_json::from_str::<Value>(&listed(&["-o", "json"])).unwrap(), json!(entries));
+    let table = listed(&["--action", "run.cancelled"]);
+    assert!(table.contains("ERR_EXPORT_RUN_CONFLICT") && table.lines().count() == 2, "{table}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_says_who_did_what_and_holds_no_secret() {
     let _turn = light().await;
@@ -118,15 +130,7 @@ async fn the_log_says_who_did_what_and_holds_no_secret() {
         ok(api.get(&format!("/api/export/audit?{bad}")).await.unwrap(), 400);
     }
 
-    // The command shows the same, page by page where there is more than one.
-    let listed = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(&programs().unwrap().exportctl);
-        command.arg("--credentials").arg(deployment.data().join("credentials.json"));
-        output(command.args(["audit", "list"]).args(arguments)).unwrap()
-    };
-    assert_eq!(serde_json::from_str::<Value>(&listed(&["-o", "json"])).unwrap(), json!(entries));
-    let table = listed(&["--action", "run.cancelled"]);
-    assert!(table.contains("ERR_EXPORT_RUN_CONFLICT") && table.lines().count() == 2, "{table}");
+    the_command_shows(&deployment, &entries);
 
     // Another tenant's log is its own.
     let other = Api::login(&deployment.put_client("globex", "globex", &[]).unwrap()).await.unwrap();
