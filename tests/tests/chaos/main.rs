@@ -50,15 +50,16 @@ async fn nothing_is_lost_and_nothing_happens_twice_whatever_fails() {
     let _turn = heavy().await;
     #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
     let long = std::env::var_os("CHAOS_LONG").is_some();
-    let scale = if long { sized(seed(), 1_000, 300) } else { sized(seed(), 200, 40) };
+    // The short one is part of every build, so its schedule is always the same; `make chaos` tries another each time.
+    let scale = if long { sized(seed(), 1_000, 300) } else { sized(told("CHAOS_SEED").unwrap_or(1), 200, 40) };
     let brokers = told("CHAOS_BROKERS").map_or(if long { 3 } else { 1 }, |count| usize::try_from(count).unwrap());
     live_through(Shape { brokers, cap: 4, believed_cap: 4, served: false }, scale).await;
 }
 
 /// The same where runs and evidence are kept by a server, which fails as well (`CHAOS_SERVED=1`). The one that speaks MongoDB's protocol here looks
-/// through whole collections for every question; on a busy machine its runs do not end within the time that they have.
+/// through whole collections for every question: it wants a machine for itself.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet: the store for tests is too slow (docs/reliability.md)"]
+#[ignore = "five minutes on a machine at rest, and too slow on a busy one (docs/reliability.md)"]
 async fn nothing_is_lost_either_where_the_store_is_a_server_that_fails() {
     if told("CHAOS_SERVED").is_none() {
         return;
