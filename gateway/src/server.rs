@@ -8,6 +8,7 @@ mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -66,6 +67,7 @@ async fn serve_behind<F, R>(
 {
     let graceful = GracefulShutdown::new();
     let acceptor = certificates.map(|certificates| certificates.acceptor());
+    let service = Arc::new(Service { routes, gateway });
     loop {
         let (socket, peer) = tokio::select! {
             () = stop.cancelled() => break,
@@ -79,18 +81,17 @@ async fn serve_behind<F, R>(
                 }
             },
         };
-        let (routes, gateway, watcher, acceptor) =
-            (routes.clone(), gateway.clone(), graceful.watcher(), acceptor.clone());
+        let (service, watcher, acceptor) = (service.clone(), graceful.watcher(), acceptor.clone());
         tokio::spawn(async move {
             match acceptor {
                 None => {
                     let parts = Parts::default();
                     let io = Outgoing::new(socket, parts.clone());
-                    drive(io, Way::Kernel(parts), Service { routes, gateway, peer }, watcher).await;
+                    drive(io, Way::Kernel(parts), service, peer, watcher).await;
                 }
                 Some(acceptor) => {
                     if let Some(io) = tls::handshake(&acceptor, socket).await {
-                        drive(io, Way::Tls, Service { routes, gateway, peer }, watcher).await;
+                        drive(io, Way::Tls, service, peer, watcher).await;
                     }
                 }
             }
@@ -110,36 +111,34 @@ enum Way {
     Tls,
 }
 
-/// What answers the requests of a connection.
+/// What answers requests: one for all connections, so that an idle one costs next to nothing.
 struct Service<F> {
     routes: F,
     /// With its request rates and its audit log, where it is the API that is served.
     gateway: Option<Gateway>,
-    peer: SocketAddr,
 }
 
 /// Serves one connection to its end.
-async fn drive<I, F, R>(io: I, way: Way, service: Service<F>, watcher: Watcher)
+async fn drive<I, F, R>(io: I, way: Way, service: Arc<Service<F>>, peer: SocketAddr, watcher: Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
     R: Reply + 'static,
 {
-    let Service { routes, gateway, peer } = service;
-    let inner = TowerToHyperService::new(warp::service(routes));
-    let (way, gateway) = (&way, &gateway);
+    let (way, service) = (&way, &service);
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let inner = inner.clone();
-        async move {
-            let response = match gateway {
-                Some(gateway) => front::serve(gateway, peer, request, |request| inner.call(request)).await,
-                None => inner.call(request).await,
+        // On the heap, so that it is gone once the answer is: hyper keeps the room of a future for as long as the connection.
+        Box::pin(async move {
+            let routes = TowerToHyperService::new(warp::service(service.routes.clone()));
+            let response = match &service.gateway {
+                Some(gateway) => front::serve(gateway, peer, request, |request| routes.call(request)).await,
+                None => routes.call(request).await,
             };
             response.map(|response| match way {
                 Way::Kernel(parts) => Answer::of(response, |part| Answer::sent_by_kernel(parts, part)),
                 Way::Tls => tls::strictly(Answer::of(response, Answer::read)),
             })
-        }
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
