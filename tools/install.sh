@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what tools/tools.list names and this machine lacks: programs into .tools/bin, Python packages into .venv.
 #
-#   tools/install.sh [demo|test|bench]...      default: test
+#   tools/install.sh [demo|test|bench|stack]...      default: test
 #
 # Does nothing, and asks no network, when everything is there. Talks on standard error only. Needs no root, except for
 # packages of the system that are missing. Tools named in EXPORT_TESTS_WITHOUT (with commas) are left out.
@@ -221,9 +221,9 @@ main() {
     [ $# -gt 0 ] || set -- test
     for use in "$@"; do
         case $use in
-        demo | test | bench) uses="$uses $use" ;;
+        demo | test | bench | stack) uses="$uses $use" ;;
         -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && return 0 ;;
-        *) die "there is no use \`$use\`" "tools/install.sh [demo|test|bench]..." ;;
+        *) die "there is no use \`$use\`" "tools/install.sh [demo|test|bench|stack]..." ;;
         esac
     done
     mkdir -p "$bin" "$stamps"

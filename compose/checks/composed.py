@@ -105,6 +105,17 @@ def nats():
                 [program("nats-server"), "-t", "-c", top / "etc/nats" / name], env={**os.environ, "NATS_NAME": "nats"}, capture_output=True, text=True, check=False
             )
             expect(said.returncode == 0, f"{name}: {said.stdout}{said.stderr}")
+    holds_the_streams()
+
+
+def holds_the_streams():
+    """Streams are reserved when they are made: a broker with less than that takes none of them."""
+    limits = (HERE / "nats/jetstream.conf").read_text(encoding="utf-8")
+    streams = json.loads((HERE.parent / "jetstream/topology.json").read_text(encoding="utf-8"))["streams"]
+    for storage, unit in {"memory": ("MB", 1 << 20), "file": ("GB", 1 << 30)}.items():
+        limit = int(re.search(rf"^\s*max_{storage}_store: (\d+){unit[0]}$", limits, re.MULTILINE)[1]) * unit[1]
+        reserved = sum(stream["max_bytes"] for stream in streams if stream["storage"] == storage)
+        expect(reserved <= limit, f"nats/jetstream.conf: max_{storage}_store is {limit}, and the streams reserve {reserved}")
 
 
 def read_tagged(path):
