@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use export_client::{Client, Credentials};
+use export_contract::run::RunStatus;
 use export_signing::{Password, generate_key_pair};
-use export_tests::{Bundle, Cosign, Deployment, LOCAL_TENANT, finish, light, programs, start};
-use serde_json::json;
+use export_tests::{Bundle, Cosign, Deployment, Gate, LOCAL_TENANT, Way, finish, light, programs, start};
+use serde_json::{Value, json};
 
 use crate::vault_server::{Fault, VaultServer};
 use crate::verdicts::verdicts;
@@ -19,7 +20,7 @@ fn verify(bundle: &Path, key: &Path, more: &[&str]) -> Option<i32> {
 }
 
 /// Moves the default key to `vault`, gives tenant `two` a key of its own, and keeps the public half of the one that signed so far.
-fn change_keys(deployment: &Deployment, vault: &VaultServer, admin: u16) {
+fn change_keys(deployment: &Deployment, vault: &VaultServer, address: &str, admin: u16) {
     let former = deployment.data().join("keys-2025");
     std::fs::rename(deployment.data().join("keys"), &former).unwrap();
     let of_two = deployment.data().join("keys-two");
@@ -33,7 +34,7 @@ fn change_keys(deployment: &Deployment, vault: &VaultServer, admin: u16) {
          vault_key = \"export\"\n\n\
          [[signing.keys]]\nname = \"two\"\ntenants = [\"two\"]\nkey_file = \"{}\"\npassword_file = \"{}\"\n\n\
          [[signing.former_keys]]\nfile = \"{}\"\nnot_after = \"2026-01-01T00:00:00Z\"\n",
-        vault.address(),
+        address,
         vault.token_file().display(),
         of_two.join("cosign.key").display(),
         of_two.join("cosign.password").display(),
@@ -53,7 +54,7 @@ async fn a_key_at_a_vault_takes_over_a_tenant_has_its_own_and_the_former_one_sti
     let first = deployment.run("json-raw").await.unwrap();
     let by_former = deployment.download(&first).await.unwrap();
     deployment.stop_all().await.unwrap();
-    change_keys(&deployment, &vault, admin);
+    change_keys(&deployment, &vault, &vault.address(), admin);
     deployment.start_all().await.unwrap();
 
     // The Vault is sealed for a moment: the run waits for it, and operators see that it did.
@@ -113,5 +114,56 @@ async fn a_key_at_a_vault_takes_over_a_tenant_has_its_own_and_the_former_one_sti
     assert!(!plain.folder().join("provenance.sigstore.json").exists());
     assert_eq!(verify(plain.folder(), &keys[0], &[]), Some(0));
     assert_eq!(verify(plain.folder(), &keys[0], &["--require-attestation"]), Some(11), "11: signature missing");
+    deployment.stop_all().await.unwrap();
+}
+
+/// Waits until the process is or is not ready, and says what is away.
+async fn wait_until_ready(admin: u16, ready: bool) -> Vec<String> {
+    loop {
+        let answer = reqwest::get(format!("http://127.0.0.1:{admin}/health/ready")).await.unwrap();
+        let status = answer.status().as_u16();
+        let told: Value = answer.json().await.unwrap();
+        let away = told["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+        let away = away.map(|check| check["name"].as_str().unwrap().to_owned()).collect();
+        if (status == 200) == ready {
+            return away;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_key_is_out_of_reach_nothing_is_ready_runs_wait_and_end_once_it_is_back() {
+    let _turn = light().await;
+    let vault = VaultServer::start().await;
+    let gate = Gate::before(vault.address().trim_start_matches("http://")).await.unwrap();
+    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut deployment = Deployment::all().await.unwrap();
+    deployment.generate(LOCAL_TENANT, 5, 200).unwrap();
+    deployment.stop_all().await.unwrap();
+    change_keys(&deployment, &vault, &format!("http://{}", gate.address()), admin);
+    deployment.start_all().await.unwrap();
+    assert!(wait_until_ready(admin, true).await.is_empty());
+
+    gate.set(Way::Shut);
+    assert_eq!(wait_until_ready(admin, false).await, ["signer"], "and all else is there");
+    let client = deployment.client().unwrap();
+    let run = start(&client, "json-raw").await.unwrap();
+    // It comes as far as it can without a key.
+    loop {
+        let metrics = reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().text().await.unwrap();
+        let failures =
+            metrics.lines().find(|line| line.starts_with("exporter_signing_failures_total{kind=\"unavailable\"}"));
+        if failures.is_some_and(|line| !line.ends_with(" 0")) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert!(!client.run(run.id.as_str()).await.unwrap().status.is_terminal(), "no run fails for a key that is away");
+
+    gate.set(Way::Open);
+    assert!(wait_until_ready(admin, true).await.is_empty());
+    let finished = finish(&client, run.id.as_str()).await.unwrap();
+    assert_eq!(finished.run.status, RunStatus::Succeeded);
     deployment.stop_all().await.unwrap();
 }
