@@ -348,7 +348,8 @@ impl Deployment {
     /// When it fails.
     pub fn exportd(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = self.setup.surroundings.command(&programs()?.exportd);
-        output(command.args(arguments).arg("--config").arg(self.settings()))
+        // What it writes without being told where lies in its working folder.
+        output(command.args(arguments).arg("--config").arg(self.settings()).current_dir(self.folder()))
     }
 
     /// Imports files and folders for the local tenant; gives the summary.
