@@ -8,6 +8,7 @@ mod cancel;
 mod letters;
 mod rebuild;
 mod replay;
+mod restored;
 mod rolling;
 mod waiting;
 
