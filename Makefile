@@ -13,7 +13,7 @@ help: ## Show this
 	@printf 'Export Center: vulnerability evidence in, reproducible signed bundles out.\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\nFirst time here: make demo. Before a commit: make test. One crate: cargo test -p export-canon.\n'
-	@printf 'Settings: EVIDENCE=FOLDER and KEEP=1 for the demo; CARGO_TARGET_DIR is respected everywhere.\n'
+	@printf 'Settings: EVIDENCE=FOLDER, PROFILE=release and KEEP=1 for the demo; CARGO_TARGET_DIR is respected everywhere.\n'
 
 tools: ## Install what tests and demo need and this machine lacks (.tools, .venv)
 	@tools/install.sh demo test
