@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod folder;
+mod handover;
 pub mod s3;
 #[cfg(feature = "testing")]
 pub mod seaweed;

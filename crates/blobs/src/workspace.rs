@@ -4,6 +4,7 @@
 //! <tenant>/<run>/artefacts/sha256-<hex>          named by content, shared by the generations of the run
 //! <tenant>/<run>/g<n>/<phase>.json               result record of a stage
 //! <tenant>/<run>/g<n>/<phase>.part-<p>.json      result record of one part
+//! <tenant>/<run>/g<n>/handover/<kind>-<hex>.json where the bundle is going to be seen, written before it is
 //! <tenant>/<run>/g<n>/scratch/<name>             checkpoints and half-written things, free to lose
 //! ```
 
@@ -226,7 +227,7 @@ impl Workspace {
 
     /// A record whose bytes are what they should be. Bytes that are not may have been spoilt on the way and be whole in the store, so they are read
     /// again, some times: a run must not fail over what a network did, and an event must not promise the digest of it.
-    async fn get_sound(
+    pub(crate) async fn get_sound(
         &self,
         key: &BlobKey,
         judge: impl Fn(&Bytes) -> Result<(), ResultError> + Send + Sync,
@@ -245,7 +246,7 @@ impl Workspace {
 }
 
 /// A record is JSON, whatever else it is.
-fn parses(key: &BlobKey, bytes: &Bytes) -> Result<(), ResultError> {
+pub(crate) fn parses(key: &BlobKey, bytes: &Bytes) -> Result<(), ResultError> {
     match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
         Ok(_) => Ok(()),
         Err(cause) => Err(ResultError::Unreadable { key: key.to_string(), cause }),
@@ -306,12 +307,12 @@ impl ArtefactWriter {
     }
 }
 
-fn key(text: String) -> BlobKey {
+pub(crate) fn key(text: String) -> BlobKey {
     // Tenants, runs, phases and digests consist of legal key characters only, so this cannot fail; an impossible
     // key names a blob that is never there.
     BlobKey::assume(text)
 }
 
-fn digest_of(bytes: &[u8]) -> Digest {
+pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_bytes(*sha256(bytes).as_bytes())
 }

@@ -10,6 +10,7 @@ mod rebuild;
 mod replay;
 mod rolling;
 mod waiting;
+mod withdrawn;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
