@@ -9,6 +9,7 @@ mod letters;
 mod rebuild;
 mod replay;
 mod rolling;
+mod submitting;
 mod waiting;
 mod withdrawn;
 
