@@ -12,6 +12,7 @@ pub mod seaweed;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod suite;
+pub mod sums;
 pub mod workspace;
 
 pub use access::{AccessKey, AccessKeySource};
