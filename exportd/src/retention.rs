@@ -73,9 +73,9 @@ fn table(pass: &Pass, told: &[Told]) -> String {
             format!("{:<14} {tenant}/{run}  {profile:<16} {why}", word(*deed, pass.dry_run))
         })
         .collect();
-    let Pass { kept, expiring, waiting, spared, pruned, freed, locked, orphans, failures, .. } = pass;
+    let Pass { kept, expiring, waiting, spared, pruned, withdrawn, freed, locked, orphans, failures, .. } = pass;
     lines.push(format!(
-        "{} kept, {expiring} expiring, {waiting} waiting, {spared} spared, {pruned} pruned ({} objects, {} bytes), {locked} locked, \
+        "{} kept, {expiring} expiring, {waiting} waiting, {spared} spared, {pruned} pruned ({} objects, {} bytes), {withdrawn} withdrawn, {locked} locked, \
          {orphans} orphans, {} failures",
         kept,
         freed.objects,
@@ -89,6 +89,6 @@ fn table(pass: &Pass, told: &[Told]) -> String {
 }
 
 fn word(deed: Deed, dry_run: bool) -> String {
-    let changes = matches!(deed, Deed::Expiring | Deed::Spared | Deed::Pruned | Deed::OrphanRemoved);
+    let changes = matches!(deed, Deed::Expiring | Deed::Spared | Deed::Withdrawn | Deed::Pruned | Deed::OrphanRemoved);
     if dry_run && changes { format!("({})", deed.as_str()) } else { deed.as_str().to_owned() }
 }

@@ -11,6 +11,7 @@ pub(crate) struct RetentionMetrics {
     steps: IntCounterVec,
     objects: IntCounter,
     bytes: IntCounter,
+    withdrawn: IntCounter,
     failures: IntCounterVec,
     seen: IntGaugeVec,
     last_pass: IntGauge,
@@ -29,6 +30,10 @@ impl RetentionMetrics {
             )?,
             objects: IntCounter::new("exporter_retention_freed_objects_total", "Objects removed from staging.")?,
             bytes: IntCounter::new("exporter_retention_freed_bytes_total", "Bytes removed from staging.")?,
+            withdrawn: IntCounter::new(
+                "exporter_retention_withdrawn_total",
+                "Places of runs that did not succeed which targets have let go of.",
+            )?,
             failures: IntCounterVec::new(
                 Opts::new(
                     "exporter_retention_failures_total",
@@ -51,6 +56,7 @@ impl RetentionMetrics {
         registry.register(Box::new(metrics.steps.clone()))?;
         registry.register(Box::new(metrics.objects.clone()))?;
         registry.register(Box::new(metrics.bytes.clone()))?;
+        registry.register(Box::new(metrics.withdrawn.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.seen.clone()))?;
         registry.register(Box::new(metrics.last_pass.clone()))?;
@@ -68,11 +74,13 @@ impl RetentionMetrics {
     }
 
     fn add(&self, pass: &Pass) {
-        let Pass { dry_run, kept, expiring, waiting, spared, pruned, freed, locked, orphans, failures } = pass;
+        let Pass { dry_run, kept, expiring, waiting, spared, pruned, withdrawn, freed, locked, orphans, failures } =
+            pass;
         let done = |count: u64| if *dry_run { 0 } else { count };
         for (step, count) in [("expire", *expiring), ("spare", *spared), ("prune", *pruned)] {
             self.steps.with_label_values(&[step]).inc_by(done(count));
         }
+        self.withdrawn.inc_by(done(*withdrawn));
         let Freed { objects, bytes } = *freed;
         self.objects.inc_by(objects);
         self.bytes.inc_by(bytes);
@@ -110,6 +118,7 @@ mod tests {
             let mut lines = vec![
                 format!("freed_objects_total {freed}"),
                 format!("freed_bytes_total {}", freed * 100),
+                format!("withdrawn_total {steps}"),
                 format!("last_pass_timestamp_seconds {last}"),
             ];
             lines.extend(["expire", "spare", "prune"].map(|step| format!("runs_total{{step=\"{step}\"}} {steps}")));
@@ -129,6 +138,7 @@ mod tests {
             waiting: 5,
             spared: 3,
             pruned: 3,
+            withdrawn: 3,
             freed: Freed { objects: 2, bytes: 200 },
             locked: 5,
             orphans: 5,

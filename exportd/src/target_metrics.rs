@@ -62,6 +62,10 @@ impl Target for Measured {
         self.target.kind()
     }
 
+    async fn place(&self, delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        self.target.place(delivery).await
+    }
+
     async fn distribute(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
         let began = Instant::now();
         let outcome = self.target.distribute(delivery).await;

@@ -46,6 +46,11 @@ impl Broker {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
+    /// Its process id, until it has ended.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
     /// `kill -9`.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill().await

@@ -288,6 +288,31 @@ impl Deployment {
         broker.restart(wiped).await
     }
 
+    /// Process id of the broker.
+    ///
+    /// # Errors
+    /// When it belongs to `exportd all`.
+    pub fn broker_pid(&self) -> anyhow::Result<u32> {
+        let broker = self.broker.as_ref().context("the broker belongs to `exportd all`")?;
+        broker.pid().context("the broker has ended")
+    }
+
+    /// `kill -9` of the broker, which stays away until [`Self::restart_broker`].
+    ///
+    /// # Errors
+    /// When it cannot be killed, or belongs to `exportd all`.
+    pub async fn kill_broker(&mut self) -> anyhow::Result<()> {
+        self.broker.as_mut().context("the broker belongs to `exportd all`")?.kill().await
+    }
+
+    /// Starts the broker on its store after [`Self::kill_broker`].
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart_broker(&mut self) -> anyhow::Result<()> {
+        self.broker.as_mut().context("the broker belongs to `exportd all`")?.restart(false).await
+    }
+
     /// Process id of a role.
     ///
     /// # Errors

@@ -27,8 +27,8 @@ pub enum Weather {
     Slow(Duration),
     /// A connection is cut in the middle of its next answer.
     Cut,
-    /// One byte is another one in the body of each answer over HTTP.
-    Flipped,
+    /// One bit is another one in the body of each answer over HTTP, or of each piece of it: where, this number decides.
+    Flipped(u64),
     /// Every request over HTTP is answered 503.
     Unavailable,
 }
@@ -128,6 +128,7 @@ async fn pump(
 ) -> io::Result<()> {
     let cut = || Err(io::Error::from(io::ErrorKind::ConnectionReset));
     let mut piece = vec![0; PIECE];
+    let mut pieces = 0_u64;
     loop {
         let read = tokio::select! {
             read = from.read(&mut piece) => read?,
@@ -149,24 +150,38 @@ async fn pump(
                 to.write_all(bytes.get(..read / 2).unwrap_or_default()).await?;
                 return cut();
             }
-            (Weather::Flipped, true) => flip(bytes),
+            (Weather::Flipped(seed), true) => {
+                pieces = pieces.wrapping_add(1);
+                flip(bytes, seed.wrapping_add(pieces));
+            }
             _ => {}
         }
         to.write_all(bytes).await?;
     }
 }
 
-/// Changes the last byte of a body, or of a piece of one.
-fn flip(bytes: &mut [u8]) {
+/// Changes one bit of a body, or of a piece of one.
+fn flip(bytes: &mut [u8], seed: u64) {
     let begins_answer = bytes.starts_with(b"HTTP/");
     let body = match bytes.windows(4).position(|window| window == b"\r\n\r\n") {
         Some(at) if begins_answer => at + 4,
         None if begins_answer => bytes.len(),
         _ => 0,
     };
-    if let Some(last) = bytes.get_mut(body..).and_then(<[u8]>::last_mut) {
-        *last ^= 1;
+    let body = bytes.get_mut(body..).unwrap_or_default();
+    let chance = mixed(seed);
+    let at = usize::try_from(chance >> 8).unwrap_or_default().checked_rem(body.len());
+    if let Some(byte) = at.and_then(|at| body.get_mut(at)) {
+        *byte ^= 1 << (chance % 8);
     }
+}
+
+/// Numbers that follow each other become numbers that do not (SplitMix64).
+fn mixed(seed: u64) -> u64 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ (state >> 31)
 }
 
 #[cfg(test)]
@@ -206,8 +221,14 @@ mod tests {
     async fn each_weather_does_what_its_name_says() {
         let passage = Passage::to(server().await).await.unwrap();
         assert_eq!(answer(&passage).await, "HTTP/1.1 200 OK\r\n\r\nbody");
-        passage.set(Weather::Flipped);
-        assert_eq!(answer(&passage).await, "HTTP/1.1 200 OK\r\n\r\nbodx");
+        for seed in 0..64 {
+            passage.set(Weather::Flipped(seed));
+            let answer = answer(&passage).await;
+            let (head, body) = answer.split_at(19);
+            assert_eq!(head, "HTTP/1.1 200 OK\r\n\r\n");
+            let bits: u32 = body.bytes().zip(*b"body").map(|(found, sent)| (found ^ sent).count_ones()).sum();
+            assert!(bits == 1 || body.contains('\u{fffd}'), "{body:?}");
+        }
         passage.set(Weather::Cut);
         assert_eq!(answer(&passage).await, "HTTP/1.1 20");
         passage.set(Weather::Refused);
@@ -234,10 +255,15 @@ mod tests {
     #[test]
     fn heads_of_answers_keep_their_bytes() {
         let mut head = *b"HTTP/1.1 200 OK\r\n";
-        flip(&mut head);
+        flip(&mut head, 7);
         assert_eq!(&head, b"HTTP/1.1 200 OK\r\n");
-        let mut rest = *b"rest";
-        flip(&mut rest);
-        assert_eq!(&rest, b"resu");
+        let mut places = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let mut answer = *b"HTTP/1.1 200 OK\r\n\r\nrest";
+            flip(&mut answer, seed);
+            let other = answer.iter().zip(b"HTTP/1.1 200 OK\r\n\r\nrest").position(|(found, sent)| found != sent);
+            places.insert(other.unwrap());
+        }
+        assert_eq!(places, (19..23).collect(), "every byte of the body, and none before");
     }
 }

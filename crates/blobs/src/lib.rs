@@ -5,12 +5,14 @@
 
 pub mod access;
 pub mod folder;
+mod handover;
 pub mod s3;
 #[cfg(feature = "testing")]
 pub mod seaweed;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod suite;
+pub mod sums;
 pub mod workspace;
 
 pub use access::{AccessKey, AccessKeySource};

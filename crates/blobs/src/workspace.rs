@@ -4,9 +4,11 @@
 //! <tenant>/<run>/artefacts/sha256-<hex>          named by content, shared by the generations of the run
 //! <tenant>/<run>/g<n>/<phase>.json               result record of a stage
 //! <tenant>/<run>/g<n>/<phase>.part-<p>.json      result record of one part
+//! <tenant>/<run>/g<n>/handover/<kind>-<hex>.json where the bundle is going to be seen, written before it is
 //! <tenant>/<run>/g<n>/scratch/<name>             checkpoints and half-written things, free to lose
 //! ```
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::store::{BlobError, BlobKey, BlobStore, BlobWriter, ByteStream, PutOutcome};
+use crate::sums::{is_as_written, with_sum};
 
 /// Longest result record that is read: a run of 100,000 parts stays far below it.
 pub const MAX_RESULT_BYTES: u64 = 256 << 20;
@@ -34,6 +37,9 @@ const READ_AGAIN: [Duration; 6] = [
     Duration::from_millis(2_500),
     Duration::from_secs(3),
 ];
+
+/// How many of these an artefact is read again after: a stage whose artefact came spoilt is begun again some times as well.
+const ARTEFACT_AGAIN: usize = 2;
 
 /// Pieces that may wait to be hashed.
 const PIECES_AHEAD: usize = 4;
@@ -146,9 +152,19 @@ impl Workspace {
         Ok(ArtefactWriter::new(self.store.writer().await?, self.clone()))
     }
 
-    /// The whole artefact, at most `limit` bytes.
+    /// The whole artefact, at most `limit` bytes. What came spoilt is read again, some times.
     pub async fn get_artefact(&self, digest: &Digest, limit: u64) -> Result<Bytes, BlobError> {
-        self.store.get(&Self::artefact_key(&self.run.tenant, &self.run.run, digest), limit).await
+        let key = Self::artefact_key(&self.run.tenant, &self.run.run, digest);
+        let mut waits = READ_AGAIN.into_iter().take(ARTEFACT_AGAIN);
+        loop {
+            let bytes = self.store.get(&key, limit).await?;
+            // Bytes that are others still, after some tries, are for the caller to refuse, who knows what they are.
+            let wait = if digest_of(&bytes) == *digest { None } else { waits.next() };
+            match wait {
+                None => return Ok(bytes),
+                Some(wait) => tokio::time::sleep(wait).await,
+            }
+        }
     }
 
     /// The artefact as a stream.
@@ -174,7 +190,7 @@ impl Workspace {
     pub async fn put_record<T: Serialize + Sync>(&self, key: &BlobKey, record: &T) -> Result<ResultRef, ResultError> {
         let unreadable = |cause| ResultError::Unreadable { key: key.to_string(), cause };
         let store = |cause| ResultError::Store { key: key.to_string(), cause };
-        let bytes = Bytes::from(serde_json::to_vec(record).map_err(unreadable)?);
+        let bytes = Bytes::from(with_sum(serde_json::to_vec(record).map_err(unreadable)?));
         let stored = match self.store.put_if_absent(key, bytes.clone()).await.map_err(store)? {
             PutOutcome::Written => bytes,
             PutOutcome::AlreadyThere => self.get_sound(key, |stored| parses(key, stored)).await?,
@@ -224,9 +240,23 @@ impl Workspace {
         serde_json::from_slice(&bytes).map_err(|cause| ResultError::Unreadable { key: key.to_string(), cause })
     }
 
+    /// Any record of the run, parsed; `None` where there is none.
+    ///
+    /// # Errors
+    /// When staging fails, or the record cannot be read.
+    pub async fn find_record<T: DeserializeOwned>(&self, key: &BlobKey) -> Result<Option<T>, ResultError> {
+        match self.get_sound(key, |bytes| parses(key, bytes)).await {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|cause| ResultError::Unreadable { key: key.to_string(), cause }),
+            Err(ResultError::Store { cause: BlobError::NotFound(_), .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A record whose bytes are what they should be. Bytes that are not may have been spoilt on the way and be whole in the store, so they are read
     /// again, some times: a run must not fail over what a network did, and an event must not promise the digest of it.
-    async fn get_sound(
+    pub(crate) async fn get_sound(
         &self,
         key: &BlobKey,
         judge: impl Fn(&Bytes) -> Result<(), ResultError> + Send + Sync,
@@ -244,12 +274,15 @@ impl Workspace {
     }
 }
 
-/// A record is JSON, whatever else it is.
-fn parses(key: &BlobKey, bytes: &Bytes) -> Result<(), ResultError> {
-    match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
-        Ok(_) => Ok(()),
-        Err(cause) => Err(ResultError::Unreadable { key: key.to_string(), cause }),
+/// A record is JSON, whatever else it is, and what its sum says.
+pub(crate) fn parses(key: &BlobKey, bytes: &Bytes) -> Result<(), ResultError> {
+    let unreadable = |cause| ResultError::Unreadable { key: key.to_string(), cause };
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(unreadable)?;
+    if is_as_written(bytes) {
+        return Ok(());
     }
+    let cause = io::Error::new(io::ErrorKind::InvalidData, "it is not what was written");
+    Err(unreadable(serde_json::Error::io(cause)))
 }
 
 /// An artefact that is being written; hashes what passes through, beside the writing.
@@ -306,12 +339,12 @@ impl ArtefactWriter {
     }
 }
 
-fn key(text: String) -> BlobKey {
+pub(crate) fn key(text: String) -> BlobKey {
     // Tenants, runs, phases and digests consist of legal key characters only, so this cannot fail; an impossible
     // key names a blob that is never there.
     BlobKey::assume(text)
 }
 
-fn digest_of(bytes: &[u8]) -> Digest {
+pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_bytes(*sha256(bytes).as_bytes())
 }

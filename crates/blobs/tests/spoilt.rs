@@ -13,7 +13,7 @@ use export_blobs::{BlobError, BlobKey, BlobMeta, BlobStore, BlobWriter, ByteStre
 use export_contract::run::{Phase, RunRef};
 use export_contract::{Generation, PartIndex, RunId};
 
-/// A store whose next answers come with another last byte.
+/// A store whose next answers come with another digit in `17`, or another last byte where they have none.
 #[derive(Debug)]
 struct Spoilt {
     blobs: FolderBlobs,
@@ -38,7 +38,8 @@ impl BlobStore for Spoilt {
         let mut bytes = self.blobs.get(key, limit).await?.to_vec();
         let left = self.answers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if left.is_ok() {
-            *bytes.last_mut().unwrap() ^= 1;
+            let at = bytes.windows(2).position(|digits| digits == b"17").map_or(bytes.len() - 1, |at| at + 1);
+            bytes[at] ^= 1;
         }
         Ok(bytes.into())
     }
@@ -91,4 +92,31 @@ async fn a_record_that_comes_spoilt_is_read_again_and_promised_as_it_is_stored()
     assert_eq!(workspace.read_result(&record).await.unwrap(), r#"["stored"]"#);
     spoil();
     assert_eq!(workspace.part_result::<Vec<String>>(Phase::Adapt, PartIndex(3)).await.unwrap(), ["stored"]);
+}
+
+#[tokio::test]
+async fn a_record_that_can_be_read_and_is_not_what_was_written_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = FolderBlobs::open(folder.path()).await.unwrap();
+    let store = Arc::new(Spoilt { blobs, answers: AtomicU32::new(0) });
+    let run = RunRef { tenant: "acme".parse().unwrap(), run: RunId::from_parts(1, 0), generation: Generation::FIRST };
+    let workspace = Workspace::new(store.clone(), run);
+    let part = Some(PartIndex(3));
+    let record = workspace.put_result(Phase::Adapt, part, &serde_json::json!({ "records": 17 })).await.unwrap();
+    let spoil = || store.answers.store(2, Ordering::SeqCst);
+    spoil();
+    let read: serde_json::Value = workspace.part_result(Phase::Adapt, PartIndex(3)).await.unwrap();
+    assert_eq!(read["records"], 17);
+    spoil();
+    assert_eq!(workspace.find_result(Phase::Adapt, part).await.unwrap(), Some(record), "promised as it is stored");
+    spoil();
+    let key = workspace.result_key(Phase::Adapt, part);
+    let found: Option<serde_json::Value> = workspace.find_record(&key).await.unwrap();
+    assert_eq!(found.unwrap()["records"], 17);
+    let artefact = workspace.put_artefact(Bytes::from_static(b"17 bytes")).await.unwrap();
+    spoil();
+    assert_eq!(workspace.get_artefact(&artefact.digest, 100).await.unwrap(), "17 bytes");
+    // What is other bytes in the store itself stays so, and is refused by whoever knows what it should be.
+    store.answers.store(u32::MAX, Ordering::SeqCst);
+    assert_eq!(workspace.get_artefact(&artefact.digest, 100).await.unwrap(), "16 bytes");
 }

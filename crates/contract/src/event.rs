@@ -77,6 +77,9 @@ pub enum EventType {
     /// Retention: its bytes are being removed; there is no way back.
     #[serde(rename = "run.removing")]
     RunRemoving,
+    /// Retention: a run that did not succeed had handed over to this place.
+    #[serde(rename = "distribution.found")]
+    DistributionFound,
     /// Retention: one place has let go of it.
     #[serde(rename = "distribution.pruned")]
     DistributionPruned,
@@ -90,7 +93,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::RunPending,
         Self::RunRunning,
         Self::StageCompleted,
@@ -104,6 +107,7 @@ impl EventType {
         Self::RunExpiring,
         Self::RunSpared,
         Self::RunRemoving,
+        Self::DistributionFound,
         Self::DistributionPruned,
         Self::DistributionLocked,
         Self::RunPruned,
@@ -125,6 +129,7 @@ impl EventType {
             Self::RunExpiring => "run.expiring",
             Self::RunSpared => "run.spared",
             Self::RunRemoving => "run.removing",
+            Self::DistributionFound => "distribution.found",
             Self::DistributionPruned => "distribution.pruned",
             Self::DistributionLocked => "distribution.locked",
             Self::RunPruned => "run.pruned",
@@ -142,6 +147,7 @@ impl EventType {
             Self::RunExpiring
             | Self::RunSpared
             | Self::RunRemoving
+            | Self::DistributionFound
             | Self::DistributionPruned
             | Self::DistributionLocked
             | Self::RunPruned => true,

@@ -592,6 +592,18 @@ pub struct RunDistributed {
     pub distributions: Vec<Distribution>,
 }
 
+/// Written by distribute before a target is given anything: where the bundle is going to be seen. A run that does not succeed is taken
+/// back from there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// Schema version.
+    pub v: Version<1>,
+    /// Which run.
+    pub run: RunRef,
+    /// Where.
+    pub distribution: Distribution,
+}
+
 /// One place where a bundle can be had: a row of `export_distributions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -11,8 +11,8 @@ use export_contract::dead_letter::DeadLetter;
 use export_contract::event::{EventType, ProgressStep, ProgressTick, RunEvent};
 use export_contract::manifest::ExportManifest;
 use export_contract::message::{
-    ManifestWritten, PartAdapted, PartsResolved, RunAdapted, RunAdmitted, RunDistributed, RunPlanned, RunSigned,
-    StageEvent,
+    HandOver, ManifestWritten, PartAdapted, PartsResolved, RunAdapted, RunAdmitted, RunDistributed, RunPlanned,
+    RunSigned, StageEvent,
 };
 use export_contract::profile::Profile;
 use export_contract::refresh::RefreshPredicate;
@@ -55,6 +55,7 @@ fn frozen_samples_of_every_version_are_read_without_loss() {
     survives::<ManifestWritten>("manifest_written.v1.encrypted.json");
     survives::<RunSigned>("run_signed.v1.json");
     survives::<RunDistributed>("run_distributed.v1.json");
+    survives::<HandOver>("hand_over.v1.json");
     survives::<Profile>("profile.v1.json");
     survives::<Profile>("profile.v1.encrypted.json");
     survives::<Run>("run.v1.json");
@@ -135,6 +136,7 @@ fn members_of_a_later_build_are_ignored_wherever_processes_talk() {
     ignores_more::<ManifestWritten>("manifest_written.v1.json");
     ignores_more::<RunSigned>("run_signed.v1.json");
     ignores_more::<RunDistributed>("run_distributed.v1.json");
+    ignores_more::<HandOver>("hand_over.v1.json");
     ignores_more::<Run>("run.v1.json");
     ignores_more::<RunEvent>("run_event.json");
     ignores_more::<ProgressTick>("progress_tick.json");

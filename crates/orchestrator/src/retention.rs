@@ -12,6 +12,7 @@ mod gather;
 mod orphans;
 mod removal;
 mod report;
+mod withdrawal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -58,6 +59,8 @@ pub struct Retention {
     rules: Rules,
     /// Runs whose scratch this process saw empty, each in the generation that it had ended in.
     swept: Mutex<BTreeSet<RunRef>>,
+    /// Runs that did not succeed, and of which this process saw nothing left at any target, each in the generation that it had ended in.
+    withdrawn: Mutex<BTreeSet<RunRef>>,
 }
 
 impl fmt::Debug for Retention {
@@ -83,7 +86,7 @@ impl Retention {
         clock: Clock,
         rules: Rules,
     ) -> Self {
-        Self { ledger, staging, targets, clock, rules, swept: Mutex::default() }
+        Self { ledger, staging, targets, clock, rules, swept: Mutex::default(), withdrawn: Mutex::default() }
     }
 
     /// One pass over every tenant; `tell` hears of every run, and why it is kept or goes. A dry run changes nothing, and tells what would
@@ -150,12 +153,14 @@ impl Retention {
                 Some(Verdict::Going) | None => {}
             }
             self.sweep(round, run, pass).await;
+            // Boxed: it holds a run with all its rows, once for each that it reads.
+            Box::pin(self.withdraw(round, run, pass)).await;
         }
         let mut going: BTreeMap<&RunId, &Facts> =
             runs.iter().filter(|run| run.is_going()).map(|run| (run.id(), run)).collect();
         self.begin(round, due, &decision, &mut going, pass).await;
         for run in going.into_values() {
-            self.remove(round, run, pass).await;
+            Box::pin(self.remove(round, run, pass)).await;
         }
         runs.iter().map(|run| run.id().clone()).collect()
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use export_contract::event::EventType;
+use export_contract::message::Distribution;
 use export_contract::profile::DistributionKind;
 use export_contract::retention::Expiry;
-use export_contract::run::Run;
-use export_contract::{RunId, TenantId, Timestamp};
+use export_contract::run::{Run, RunStatus};
+use export_contract::{Generation, RunId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{NewEvent, RunStore, RunStoreError};
@@ -29,6 +30,11 @@ pub enum RetentionStep {
     Remove {
         /// When it expired.
         since: Timestamp,
+    },
+    /// It did not succeed, and handed over to this place all the same: from now on the place is one of its distributions.
+    Found {
+        /// Where.
+        distribution: Distribution,
     },
     /// A target has let go of it.
     Removed {
@@ -84,6 +90,11 @@ pub(crate) fn retained(run: &Run, step: &RetentionStep, now: Timestamp) -> Optio
     }
     // A run may expire and come back several times, each at a time of its own.
     let numbered = |name: &str| format!("retention.{name}.{}", now.as_micros());
+    // A replayed run may be at the same place once more.
+    let placed = |name: &str, kind: DistributionKind, location: &str| {
+        let of = if run.generation == Generation::FIRST { String::new() } else { format!("{}.", run.generation) };
+        format!("retention.{name}.{of}{}.{location}", kind.as_str())
+    };
     let (expiry, event_type, key, message) = match (run.expiry, step) {
         (None, RetentionStep::Expire { reason }) => {
             (Some(Expiry::began(now)), EventType::RunExpiring, numbered("expiring"), reason.clone())
@@ -96,16 +107,18 @@ pub(crate) fn retained(run: &Run, step: &RetentionStep, now: Timestamp) -> Optio
             let expiry = Expiry { removing_at: Some(now), ..expiry };
             (Some(expiry), EventType::RunRemoving, "retention.removing".to_owned(), message)
         }
-        (Some(expiry), RetentionStep::Removed { kind, location }) if removes(expiry) => {
-            let what = format!("{}.{location}", kind.as_str());
-            let message = format!("removed from {}: {location}", kind.as_str());
-            (Some(expiry), EventType::DistributionPruned, format!("retention.removed.{what}"), message)
+        (expiry, RetentionStep::Found { distribution: Distribution { kind, location, .. } }) if withdraws(run) => {
+            let message = format!("a run that did not succeed had handed over to {}: {location}", kind.as_str());
+            (expiry, EventType::DistributionFound, placed("found", *kind, location), message)
         }
-        (Some(expiry), RetentionStep::Locked { kind, location, until }) if removes(expiry) => {
+        (expiry, RetentionStep::Removed { kind, location }) if withdraws(run) => {
+            let message = format!("removed from {}: {location}", kind.as_str());
+            (expiry, EventType::DistributionPruned, placed("removed", *kind, location), message)
+        }
+        (expiry, RetentionStep::Locked { kind, location, until }) if withdraws(run) => {
             let until = until.map_or_else(|| "an unknown time".to_owned(), |until| until.to_string());
-            let key = format!("retention.locked.{}.{location}.{until}", kind.as_str());
             let message = format!("kept locked until {until} by {}: {location}", kind.as_str());
-            (Some(expiry), EventType::DistributionLocked, key, message)
+            (expiry, EventType::DistributionLocked, format!("{}.{until}", placed("locked", *kind, location)), message)
         }
         (Some(expiry), RetentionStep::Prune) if removes(expiry) => {
             let expiry = Expiry { pruned_at: Some(now), ..expiry };
@@ -121,6 +134,15 @@ pub(crate) fn retained(run: &Run, step: &RetentionStep, now: Timestamp) -> Optio
 
 /// Who takes these steps, by the timeline.
 const ACTOR: &str = "retention";
+
+/// Whether targets let go of the run: of one that succeeded when its time is over, of another one from its end on.
+fn withdraws(run: &Run) -> bool {
+    match run.expiry {
+        Some(expiry) if run.status == RunStatus::Succeeded => removes(expiry),
+        Some(expiry) => expiry.pruned_at.is_none(),
+        None => run.status != RunStatus::Succeeded,
+    }
+}
 
 fn removes(expiry: Expiry) -> bool {
     expiry.is_final() && expiry.pruned_at.is_none()

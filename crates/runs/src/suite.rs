@@ -95,6 +95,7 @@ macro_rules! conformance_tests {
             retention: runs_have_bytes_until_they_are_pruned,
             retention: steps_of_retention_are_taken_in_their_order,
             retention: a_distribution_says_what_retention_did_to_it,
+            retention: what_a_run_showed_that_did_not_succeed_has_a_row_until_it_is_let_go_of,
             retention: of_concurrent_pruners_one_takes_each_step,
             retention: a_run_is_spared_or_removed_and_never_both,
         );

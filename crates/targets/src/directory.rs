@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::delivery::{BUNDLE, Delivery};
 use crate::error::TargetError;
+use crate::generations::{is_up_to, name_of};
 use crate::port::{Removal, Target};
 
 /// Bytes that are read at once.
@@ -37,9 +38,13 @@ impl DirectoryTarget {
         Self { folder }
     }
 
-    fn place(&self, run: &RunRef) -> PathBuf {
-        let generation = if run.generation.0 > 1 { format!("-{}", run.generation) } else { String::new() };
-        self.folder.join(run.tenant.as_str()).join(format!("{}{generation}", run.run))
+    fn folder_of(&self, run: &RunRef) -> PathBuf {
+        self.folder.join(run.tenant.as_str()).join(name_of(run))
+    }
+
+    fn distribution(&self, delivery: &Delivery<'_>) -> Distribution {
+        let location = self.folder_of(delivery.run()).join(BUNDLE).display().to_string();
+        Distribution::new(self.kind(), location, delivery.tar(), delivery.expires_at)
     }
 
     async fn fill(&self, folder: &Path, delivery: &Delivery<'_>) -> Result<(), TargetError> {
@@ -57,8 +62,12 @@ impl Target for DirectoryTarget {
         DistributionKind::Directory
     }
 
+    async fn place(&self, delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        Ok(Some(self.distribution(delivery)))
+    }
+
     async fn distribute(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
-        let place = self.place(delivery.run());
+        let place = self.folder_of(delivery.run());
         let tenant = self.folder.join(delivery.run().tenant.as_str());
         if !exists(&place).await? {
             // The folder itself is the operator's to make: an unmounted share must not be filled in its stead.
@@ -88,16 +97,14 @@ impl Target for DirectoryTarget {
             confirm(&place.join(name), artefact).await?;
         }
         clear_older(&tenant, delivery.run()).await;
-        let location = place.join(BUNDLE).display().to_string();
-        Ok(Distribution::new(self.kind(), location, delivery.tar(), delivery.expires_at))
+        Ok(self.distribution(delivery))
     }
 
     async fn remove(&self, run: &RunRef, _distribution: &Distribution) -> Result<Removal, TargetError> {
         let tenant = self.folder.join(run.tenant.as_str());
         let stem = run.run.to_string();
         for name in names(&tenant).await? {
-            let of_the_run = name.strip_prefix(&stem).is_some_and(|rest| rest.is_empty() || rest.starts_with("-g"));
-            if of_the_run {
+            if name.strip_prefix(&stem).is_some_and(|rest| is_up_to(run, rest)) {
                 // Renamed first: a removal that is interrupted leaves nothing that looks like a bundle.
                 let place = tenant.join(&name);
                 let leaving = tenant.join(format!(".{stem}.{}", ulid::Ulid::generate()));

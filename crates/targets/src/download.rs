@@ -19,6 +19,11 @@ impl Target for Download {
         DistributionKind::Http
     }
 
+    /// The gateway offers bundles of runs that succeeded, and of no others.
+    async fn place(&self, _delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        Ok(None)
+    }
+
     async fn distribute(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
         let location = format!("/api/export/runs/{}/download", delivery.run().run);
         Ok(Distribution::new(self.kind(), location, delivery.tar(), delivery.expires_at))

@@ -7,6 +7,7 @@ mod delivery;
 mod directory;
 mod download;
 mod error;
+mod generations;
 #[cfg(feature = "testing")]
 pub mod liar;
 mod object;

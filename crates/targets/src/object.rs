@@ -22,9 +22,11 @@ use aws_smithy_http_client::HttpClientError;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use export_blobs::AccessKeySource;
+use export_contract::Timestamp;
 use export_contract::message::{Artefact, Distribution};
 use export_contract::profile::{DistributionKind, ObjectLock};
 use export_contract::run::RunRef;
+use export_pipeline::Cancelled;
 
 use self::upload::Upload;
 use crate::delivery::{BUNDLE, Delivery};
@@ -175,6 +177,27 @@ impl ObjectTarget {
         format!("{}{generation}/{name}", self.stem(run))
     }
 
+    async fn put(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
+        let upload = Upload { target: self, lock: lock(delivery) };
+        let run = delivery.run();
+        // A run that only confirms a bundle hands it over anew: what lies under a run's name is whole, and goes with that run alone.
+        let tar = self.key(run, BUNDLE);
+        upload.put(&tar, delivery.tar(), || delivery.read_tar()).await?;
+        let mut files: Vec<(&str, &Artefact)> = delivery.sidecars().collect();
+        files.sort_by_key(|(name, _)| *name == LAST);
+        for (name, artefact) in files {
+            upload.put(&self.key(run, name), artefact, || delivery.read_file(name, artefact)).await?;
+        }
+        Ok(self.distribution(delivery))
+    }
+
+    fn distribution(&self, delivery: &Delivery<'_>) -> Distribution {
+        let location = self.location(&self.key(delivery.run(), BUNDLE));
+        let mut distribution = Distribution::new(self.kind(), location, delivery.tar(), delivery.expires_at);
+        distribution.locked_until = lock(delivery).map(|(_, until)| until);
+        distribution
+    }
+
     fn location(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
     }
@@ -186,26 +209,27 @@ impl Target for ObjectTarget {
         DistributionKind::Object
     }
 
+    async fn place(&self, delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        Ok(Some(self.distribution(delivery)))
+    }
+
     async fn distribute(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
-        let lock = delivery.signed.manifest.plan.profile.config.object_lock.zip(delivery.expires_at);
-        let upload = Upload { target: self, lock };
-        let run = delivery.run();
-        // A run that only confirms a bundle hands it over anew: what lies under a run's name is whole, and goes with that run alone.
-        let tar = self.key(run, BUNDLE);
-        upload.put(&tar, delivery.tar(), || delivery.read_tar()).await?;
-        let mut files: Vec<(&str, &Artefact)> = delivery.sidecars().collect();
-        files.sort_by_key(|(name, _)| *name == LAST);
-        for (name, artefact) in files {
-            upload.put(&self.key(run, name), artefact, || delivery.read_file(name, artefact)).await?;
+        // Also while a server takes nothing and says nothing; what is half sent goes when the run is taken back.
+        tokio::select! {
+            biased;
+            () = delivery.cx.cancellation().cancelled() => Err(TargetError::Cancelled(Cancelled)),
+            put = self.put(delivery) => put,
         }
-        let mut distribution = Distribution::new(self.kind(), self.location(&tar), delivery.tar(), delivery.expires_at);
-        distribution.locked_until = lock.map(|(_, until)| until);
-        Ok(distribution)
     }
 
     async fn remove(&self, run: &RunRef, _distribution: &Distribution) -> Result<Removal, TargetError> {
         removal::remove(self, run).await
     }
+}
+
+/// Against whom, and until when, the objects are kept.
+fn lock(delivery: &Delivery<'_>) -> Option<(ObjectLock, Timestamp)> {
+    delivery.signed.manifest.plan.profile.config.object_lock.zip(delivery.expires_at)
 }
 
 fn lock_mode(lock: ObjectLock) -> aws_sdk_s3::types::ObjectLockMode {

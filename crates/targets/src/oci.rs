@@ -28,6 +28,7 @@ pub use self::settings::{Login, LoginSource, OciRegistry, OciSettingsError};
 use self::turns::Turns;
 use crate::delivery::Delivery;
 use crate::error::TargetError;
+use crate::generations::{name_of, run_named};
 use crate::port::{Removal, Target};
 
 /// Longest `export.json` that is read for the database that it names.
@@ -71,11 +72,9 @@ impl OciTarget {
     }
 
     async fn push(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
-        let plan = &delivery.signed.manifest.plan;
-        let registry = self.registry(plan.profile.config.oci_registry.as_deref())?;
+        let (registry, repository) = self.repository(delivery)?;
         let image = image(delivery).await?;
-        let names = [registry.settings.prefix.as_str(), plan.run.tenant.as_str(), plan.profile.id.as_str()];
-        let repository = names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join("/");
+        let distribution = self.distribution(delivery, &image)?;
         let session = Session::new(registry, repository, "pull,push").of(delivery.cx);
         for blob in blobs(delivery, &image) {
             let _turn = session.patiently(self.turns.at(&blob.artefact.digest)).await;
@@ -86,17 +85,29 @@ impl OciTarget {
         for referrer in image.referrers() {
             referrers::attach(&session, &image.main, referrer).await?;
         }
-        let moving = moving_tags(delivery);
-        manifest::tag(&session, plan.run.run.as_str(), &image.main).await?;
-        if is_newest(&session, &plan.run.run).await? {
-            for tag in &moving {
+        manifest::tag(&session, &name_of(delivery.run()), &image.main).await?;
+        if is_newest(&session, &delivery.run().run).await? {
+            for tag in &moving_tags(delivery) {
                 manifest::tag(&session, tag, &image.main).await?;
             }
         }
         drop(turn);
-        let location = format!("{}/{}@{}", registry.settings.host, session.repository, image.main.digest);
+        Ok(distribution)
+    }
+
+    /// Where the run belongs.
+    fn repository(&self, delivery: &Delivery<'_>) -> Result<(&Registry, String), TargetError> {
+        let plan = &delivery.signed.manifest.plan;
+        let registry = self.registry(plan.profile.config.oci_registry.as_deref())?;
+        let names = [registry.settings.prefix.as_str(), plan.run.tenant.as_str(), plan.profile.id.as_str()];
+        Ok((registry, names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join("/")))
+    }
+
+    fn distribution(&self, delivery: &Delivery<'_>, image: &Image) -> Result<Distribution, TargetError> {
+        let (registry, repository) = self.repository(delivery)?;
+        let location = format!("{}/{repository}@{}", registry.settings.host, image.main.digest);
         let mut distribution = Distribution::new(self.kind(), location, delivery.tar(), delivery.expires_at);
-        distribution.tags = [plan.run.run.to_string()].into_iter().chain(moving).collect();
+        distribution.tags = [name_of(delivery.run())].into_iter().chain(moving_tags(delivery)).collect();
         Ok(distribution)
     }
 }
@@ -105,6 +116,11 @@ impl OciTarget {
 impl Target for OciTarget {
     fn kind(&self) -> DistributionKind {
         DistributionKind::Oci
+    }
+
+    async fn place(&self, delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        let image = image(delivery).await?;
+        self.distribution(delivery, &image).map(Some)
     }
 
     async fn distribute(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
@@ -184,5 +200,5 @@ fn moving_tags(delivery: &Delivery<'_>) -> Vec<String> {
 /// Whether no run is tagged that came after this one, as when this one was delivered again much later.
 async fn is_newest(session: &Session<'_>, run: &RunId) -> Result<bool, TargetError> {
     let tags = manifest::tags(session).await?;
-    Ok(tags.iter().filter_map(|tag| tag.parse::<RunId>().ok()).all(|other| other <= *run))
+    Ok(tags.iter().filter_map(|tag| run_named(tag)).all(|other| other <= *run))
 }

@@ -17,6 +17,13 @@ pub trait Target: Send + Sync + fmt::Debug {
     /// Which way.
     fn kind(&self) -> DistributionKind;
 
+    /// Where the bundle is going to be, and what [`Self::distribute`] will say of it; sends nothing. `None` where nobody finds it before the
+    /// run has succeeded. Whoever hands over writes this down first: it is what [`Self::remove`] needs, however far the hand-over came.
+    ///
+    /// # Errors
+    /// See [`TargetError`].
+    async fn place(&self, delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError>;
+
     /// Hands the bundle over, looks whether what arrived is what was sent, and says where it is. Called again for the same run, after
     /// a crash at any point too, it sends only what is missing and gives the same answer.
     ///
@@ -26,7 +33,8 @@ pub trait Target: Send + Sync + fmt::Debug {
     /// See [`TargetError`].
     async fn distribute(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError>;
 
-    /// Takes back what `run` handed over to `distribution`. Bytes that another run of the same tenant handed over, too, stay.
+    /// Takes back what `run` handed over to `distribution`, in this generation and those before: all of it, a part, or nothing at all. Bytes
+    /// that another run of the same tenant handed over, too, stay, and so does what a later generation did.
     ///
     /// # Errors
     /// See [`TargetError`]; a lock is no error.

@@ -47,6 +47,7 @@ pub async fn conformance(target: &dyn Target, peer: &dyn Peer) {
     let bench = Bench::new(target.kind()).await;
     a_bundle_and_the_files_beside_it_are_handed_over(&bench, target, peer).await;
     a_repeated_call_gives_the_same_answer_and_sends_nothing(&bench, target, peer).await;
+    where_a_bundle_will_be_is_known_before_and_taking_back_what_never_came_is_no_error(&bench, target, peer).await;
     two_workers_at_once_give_the_same_answer(&bench, target, peer).await;
     what_is_taken_back_is_gone_and_taking_it_back_again_is_no_error(&bench, target, peer).await;
     if !peer.copies() {
@@ -57,6 +58,8 @@ pub async fn conformance(target: &dyn Target, peer: &dyn Peer) {
     a_worker_that_is_killed_half_way_shows_nothing_and_the_next_one_ends_it(&bench, target, peer).await;
     a_cancelled_run_shows_nothing(&bench, target, peer).await;
     two_runs_with_the_same_bundle_are_taken_back_one_by_one(&bench, target, peer).await;
+    what_was_killed_half_way_is_taken_back_by_what_was_known_before(&bench, target, peer).await;
+    a_generation_that_is_taken_back_leaves_the_next_one(&bench, target, peer).await;
     a_run_that_confirms_a_bundle_hands_over_that_bundle_and_its_statement(&bench, target, peer).await;
     of_two_runs_of_which_one_confirms_the_other_each_can_go_first(&bench, target, peer).await;
 }
@@ -108,6 +111,65 @@ async fn a_repeated_call_gives_the_same_answer_and_sends_nothing(bench: &Bench, 
     assert_eq!(peer.taken(), taken, "what is there was sent again");
     assert_eq!(peer.shown().await, shown);
     arrived(&handed, &first, peer).await;
+}
+
+async fn where_a_bundle_will_be_is_known_before_and_taking_back_what_never_came_is_no_error(
+    bench: &Bench,
+    target: &dyn Target,
+    peer: &dyn Peer,
+) {
+    let handed = bench.run().await;
+    let (before, taken) = (peer.shown().await, peer.taken());
+    let place = handed.place(target).await.expect("a place");
+    assert_eq!(place.is_some(), peer.copies(), "what is seen elsewhere has a place");
+    assert_eq!((peer.shown().await, peer.taken()), (before, taken), "nothing is sent for it");
+    let Some(place) = place else { return };
+    assert_eq!(target.remove(handed.run(), &place).await.expect("nothing to take back"), Removal::Removed);
+    assert_eq!(whole(&handed, target, peer).await, place);
+    assert_eq!(handed.place(target).await.expect("a place"), Some(place));
+}
+
+async fn what_was_killed_half_way_is_taken_back_by_what_was_known_before(
+    bench: &Bench,
+    target: &dyn Target,
+    peer: &dyn Peer,
+) {
+    for name in ["provenance.json", "bundle.tar"] {
+        let before = peer.shown().await;
+        let handed = bench.run().await;
+        let place = handed.place(target).await.expect("a place").expect("it is seen elsewhere");
+        bench.trouble(&handed, name, Trouble::Hangs);
+        tokio::select! {
+            outcome = handed.over(target) => panic!("it ended without `{name}`: {outcome:?}"),
+            () = bench.hangs() => {}
+        }
+        bench.no_trouble();
+        assert_eq!(target.remove(handed.run(), &place).await.expect("taken back"), Removal::Removed);
+        assert!(peer.files(handed.run(), &place).await.is_empty(), "{name}");
+        assert_eq!(peer.shown().await, before, "{name}");
+    }
+}
+
+async fn a_generation_that_is_taken_back_leaves_the_next_one(bench: &Bench, target: &dyn Target, peer: &dyn Peer) {
+    let before = peer.shown().await;
+    let first = bench.run().await;
+    let of_first = whole(&first, target, peer).await;
+    let with_first = peer.shown().await;
+    let again = bench.replayed(&first);
+    let of_again = again.over(target).await.expect("handed over");
+    let both = peer.shown().await;
+    for _ in 0..2 {
+        assert_eq!(target.remove(first.run(), &of_first).await.expect("taken back"), Removal::Removed);
+        let own: BTreeSet<String> = both.difference(&with_first).cloned().collect();
+        let left = peer.shown().await;
+        assert!(!own.is_empty() && own.is_subset(&left), "{own:?} went with the generation before: {left:?}");
+        assert_eq!(again.over(target).await.expect("it is there"), of_again);
+    }
+    // Whoever takes back a generation takes those before it, too.
+    first.over(target).await.expect("handed over");
+    assert_eq!(target.remove(again.run(), &of_again).await.expect("taken back"), Removal::Removed);
+    let shown = peer.shown().await;
+    assert!(shown.is_subset(&before), "left: {:?}", shown.difference(&before));
 }
 
 async fn two_workers_at_once_give_the_same_answer(bench: &Bench, target: &dyn Target, peer: &dyn Peer) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use export_blobs::{BlobError, BlobKey, Workspace};
+use export_blobs::{BlobError, BlobKey, ResultError, Workspace};
 use export_contract::message::RunSigned;
 use export_contract::run::{Phase, Run};
 use export_contract::{Digest, RunId};
@@ -89,8 +89,11 @@ async fn made(gateway: &Gateway, run: &Run) -> Result<Option<Image>, Fault> {
     };
     let workspace = Workspace::new(gateway.blobs.clone(), maker.reference());
     let key = workspace.result_key(Phase::Sign, None);
-    let record = workspace.store().get(&key, MAX_RECORD).await?;
-    let signed: RunSigned = serde_json::from_slice(&record).map_err(|error| broken(key.as_str(), &error))?;
+    let signed: RunSigned = match workspace.find_record(&key).await {
+        Ok(found) => found.ok_or(Fault::Gone)?,
+        Err(ResultError::Store { cause, .. }) => return Err(cause.into()),
+        Err(error) => return Err(broken(key.as_str(), &error)),
+    };
     let export_json = if export_oci::Image::is_a_file_of(&signed) {
         Some(workspace.get_artefact(&signed.manifest.export_json.digest, MAX_RECORD).await?)
     } else {

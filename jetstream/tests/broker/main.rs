@@ -12,6 +12,7 @@ mod hosting;
 mod joining;
 mod judging;
 mod laying_out;
+mod publishing;
 mod registering;
 mod retrying;
 mod rig;

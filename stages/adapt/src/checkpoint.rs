@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use export_blobs::sums::{is_as_written, with_sum};
 use export_blobs::{BlobError, BlobKey, Workspace};
 use export_canon::digesting::sha256;
 use export_contract::message::{AdapterRef, InputRange, Segment};
@@ -103,7 +104,7 @@ impl Checkpoint {
             Err(error) => return Err(error),
         };
         let kept = match serde_json::from_slice::<Kept>(&bytes) {
-            Ok(kept) if kept.adapter == self.adapter => kept.progress,
+            Ok(kept) if kept.adapter == self.adapter && is_as_written(&bytes) => kept.progress,
             // Of another adapter version, or damaged: it is only scratch, the part begins anew.
             Ok(_) | Err(_) => return Ok(Progress::default()),
         };
@@ -121,7 +122,7 @@ impl Checkpoint {
         let kept = Kept { adapter: self.adapter.clone(), progress: progress.clone() };
         let bytes = serde_json::to_vec(&kept)
             .map_err(|cause| BlobError::Refused { act: "write a checkpoint".to_owned(), cause: Box::new(cause) })?;
-        workspace.store().put(&self.key, Bytes::from(bytes)).await
+        workspace.store().put(&self.key, Bytes::from(with_sum(bytes))).await
     }
 
     pub(crate) async fn remove(&self, workspace: &Workspace) -> Result<(), BlobError> {

@@ -1,5 +1,6 @@
 //! How distribute fails.
 
+use export_blobs::ResultError;
 use export_contract::ErrorCode;
 use export_contract::profile::DistributionKind;
 use export_pipeline::{Cancelled, Judged, Verdict};
@@ -24,6 +25,9 @@ pub enum DistributeError {
         #[source]
         cause: TargetError,
     },
+    /// Where the bundle was going to be could not be written down.
+    #[error("cannot write down where the bundle is handed over to")]
+    Record(#[source] ResultError),
     /// The run was cancelled.
     #[error(transparent)]
     Cancelled(Cancelled),
@@ -34,6 +38,7 @@ impl Judged for DistributeError {
         match self {
             Self::NotAllowed(_) => Verdict::FailRun(ErrorCode::DistributionRefused),
             Self::Target { cause, .. } => cause.verdict(),
+            Self::Record(cause) => cause.verdict(),
             Self::Cancelled(_) => Verdict::Cancelled,
         }
     }

@@ -62,8 +62,12 @@ impl Stage for Distribute {
         for target in targets {
             cx.check().map_err(DistributeError::Cancelled)?;
             let delivery = Delivery { signed: &signed, cx, expires_at };
-            let distributed = target.distribute(&delivery).await;
-            distributions.push(distributed.map_err(|cause| DistributeError::Target { kind: target.kind(), cause })?);
+            let failed = |cause| DistributeError::Target { kind: target.kind(), cause };
+            // Before anything is seen there: whoever ends the run otherwise than well takes it back from what is on record.
+            if let Some(place) = target.place(&delivery).await.map_err(failed)? {
+                cx.workspace().put_hand_over(&place).await.map_err(DistributeError::Record)?;
+            }
+            distributions.push(target.distribute(&delivery).await.map_err(failed)?);
         }
         Ok(RunDistributed { v: Version, signed, distributions })
     }

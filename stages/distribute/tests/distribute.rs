@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use export_blobs::BlobStore;
@@ -98,6 +98,10 @@ impl Target for Counting {
         DistributionKind::Http
     }
 
+    async fn place(&self, _delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        Ok(None)
+    }
+
     async fn distribute(&self, _delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Err(TargetError::Refused { act: "count".to_owned(), cause: Box::new(io::Error::other("only counts")) })
@@ -127,6 +131,10 @@ struct Failing(fn(String, Box<io::Error>) -> TargetError);
 impl Target for Failing {
     fn kind(&self) -> DistributionKind {
         DistributionKind::Http
+    }
+
+    async fn place(&self, _delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        Ok(None)
     }
 
     async fn distribute(&self, _delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
@@ -163,4 +171,68 @@ async fn a_confirmed_bundle_is_kept_as_long_as_the_run_that_made_it() {
     let [distribution] = distributed.distributions.as_slice() else { panic!("{distributed:?}") };
     assert_eq!(distribution.location, format!("/api/export/runs/{}/download", run.run));
     assert_eq!(distribution.expires_at, Some("2026-02-15T12:00:00Z".parse().unwrap()));
+}
+
+/// Shows bundles at a place of its kind, and looks what is on record when it does.
+#[derive(Debug)]
+struct Shows {
+    kind: DistributionKind,
+    fails: bool,
+    recorded: Arc<Mutex<Vec<Vec<String>>>>,
+}
+
+impl Shows {
+    fn at(&self, delivery: &Delivery<'_>) -> Distribution {
+        let location = format!("{}://{}", self.kind.as_str(), delivery.run());
+        Distribution::new(self.kind, location, delivery.tar(), delivery.expires_at)
+    }
+}
+
+#[async_trait]
+impl Target for Shows {
+    fn kind(&self) -> DistributionKind {
+        self.kind
+    }
+
+    async fn place(&self, delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        Ok(Some(self.at(delivery)))
+    }
+
+    async fn distribute(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
+        let recorded = delivery.cx.workspace().hand_overs().await.unwrap();
+        self.recorded.lock().unwrap().push(recorded.into_iter().map(|place| place.location).collect());
+        if self.fails {
+            let cause = Box::new(io::Error::other("it does not take it"));
+            return Err(TargetError::Refused { act: "hand over".to_owned(), cause });
+        }
+        Ok(self.at(delivery))
+    }
+
+    async fn remove(&self, _run: &RunRef, _distribution: &Distribution) -> Result<Removal, TargetError> {
+        Ok(Removal::Removed)
+    }
+}
+
+#[tokio::test]
+async fn a_place_is_on_record_before_anything_is_shown_there_and_one_that_is_not_reached_is_not() {
+    let (_folder, store) = store().await;
+    let mut signed = signed();
+    let kinds = [DistributionKind::Oci, DistributionKind::Object, DistributionKind::Directory];
+    signed.manifest.plan.profile.config.distribution = BTreeSet::from(kinds);
+    let recorded: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+    let shows = |kind| {
+        let fails = kind == DistributionKind::Object;
+        Arc::new(Shows { kind, fails, recorded: recorded.clone() }) as Arc<dyn Target>
+    };
+    let stage = stage(kinds.map(shows).into());
+    let run = signed.manifest.plan.run.clone();
+    let cx = context::<Distribute>(store, run.clone(), None, 1);
+    // A second delivery finds the records of the first, and adds none.
+    for _ in 0..2 {
+        let error = stage.handle(signed.clone(), &cx).await.unwrap_err();
+        assert_eq!(error.verdict(), Verdict::FailRun(ErrorCode::DistributionFailed));
+    }
+    let [oci, object] = ["oci", "object"].map(|kind| format!("{kind}://{run}"));
+    let both = vec![object, oci.clone()];
+    assert_eq!(*recorded.lock().unwrap(), [vec![oci], both.clone(), both.clone(), both]);
 }

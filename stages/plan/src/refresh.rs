@@ -1,7 +1,6 @@
 //! Whether an earlier bundle still is what a run asks for (decision 0008).
 
-use export_blobs::workspace::MAX_RESULT_BYTES;
-use export_blobs::{BlobError, Workspace};
+use export_blobs::{BlobError, ResultError, Workspace};
 use export_contract::Timestamp;
 use export_contract::message::{Artefact, RunDistributed, RunPlanned};
 use export_contract::profile::Profile;
@@ -72,10 +71,12 @@ fn asks_the_same(earlier: &RunPlanned, plan: &RunPlanned) -> bool {
 /// What the earlier run came to, as its last stage wrote it; none where that is gone or damaged.
 async fn read(earlier: &Workspace) -> Result<Option<RunDistributed>, PlanError> {
     let key = earlier.result_key(Phase::Distribute, None);
-    match earlier.store().get(&key, MAX_RESULT_BYTES).await {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(BlobError::NotFound(_) | BlobError::TooLarge { .. }) => Ok(None),
-        Err(cause @ (BlobError::Unavailable { .. } | BlobError::Refused { .. })) => Err(PlanError::Previous(cause)),
+    match earlier.find_record(&key).await {
+        Ok(found) => Ok(found),
+        Err(ResultError::Store {
+            cause: cause @ (BlobError::Unavailable { .. } | BlobError::Refused { .. }), ..
+        }) => Err(PlanError::Previous(cause)),
+        Err(ResultError::Store { .. } | ResultError::Corrupt { .. } | ResultError::Unreadable { .. }) => Ok(None),
     }
 }
 

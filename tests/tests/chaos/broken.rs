@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use export_blobs::s3::S3Blobs;
-use export_blobs::{BlobKey, BlobStore as _};
+use export_blobs::BlobKey;
 use export_contract::event::{EventType, RunEvent};
 use export_contract::message::{Artefact, Distribution};
 use export_contract::profile::DistributionKind;
@@ -197,7 +196,8 @@ fn a_process_that_grew_is_caught() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_is_broken_on_purpose_is_caught() {
     let _turn = heavy().await;
-    let mut story = Story::begin(Shape { brokers: 1, cap: 1, believed_cap: 6, served: false }).await.unwrap();
+    let mut story =
+        Story::begin(Shape { brokers: 1, cap: 1, believed_cap: 6, served: false, in_folder: false }).await.unwrap();
     story.disturb(Scale { seed: 1, runs: 36, faults: 0, at_once: 36 }).await.unwrap();
     story.end().await.unwrap();
     assert!(!checks::no_tenant_exceeds_its_cap(&story.history).is_empty(), "{:?}", story.history.most_active);
@@ -206,7 +206,7 @@ async fn a_deployment_that_is_broken_on_purpose_is_caught() {
     }
 
     // The bundle of a run becomes another one in staging.
-    let blobs = S3Blobs::open(story.fleet.bucket()).unwrap();
+    let blobs = story.fleet.staging().await.unwrap();
     let run = story.history.runs.iter().find(|run| run.profile_id.as_str() == "chaos-raw").unwrap().clone();
     let bundle = run.bundle.clone().unwrap().digest;
     let key: BlobKey = format!("{}/{}/artefacts/sha256-{}", run.tenant, run.id, bundle.hex()).parse().unwrap();

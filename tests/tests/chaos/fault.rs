@@ -28,6 +28,29 @@ impl Server {
     }
 }
 
+/// A disk that may be full, where a small file system can be mounted in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Disk {
+    /// Where databases grow.
+    Scratch,
+    /// Of the ledgers in SQLite, and of staging where that is a folder.
+    Data,
+    /// Of the first broker.
+    Broker,
+}
+
+impl Disk {
+    pub(crate) const ALL: [Self; 3] = [Self::Scratch, Self::Data, Self::Broker];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Scratch => "scratch disk",
+            Self::Data => "disk of ledgers",
+            Self::Broker => "disk of the broker",
+        }
+    }
+}
+
 /// Something that goes wrong, until it is mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -43,8 +66,8 @@ pub(crate) enum Fault {
     FreezeServer { server: Server },
     /// Every broker is killed and loses its store.
     Wipe,
-    /// No room where databases grow.
-    DiskFull,
+    /// No room on a disk. Mended by room; a broker is started again then, as its operator has to.
+    DiskFull { disk: Disk },
 }
 
 impl Fault {
@@ -61,7 +84,7 @@ impl Fault {
                     Weather::Stalled => "silent",
                     Weather::Slow(_) => "slow",
                     Weather::Cut => "cutting answers",
-                    Weather::Flipped => "flipping bytes",
+                    Weather::Flipped(_) => "flipping bits",
                     Weather::Unavailable => "answering 503",
                 };
                 format!("{who} {} {what}", server.name())
@@ -69,7 +92,7 @@ impl Fault {
             Self::KillServer { server } => format!("{} killed", server.name()),
             Self::FreezeServer { server } => format!("{} stopped and continued", server.name()),
             Self::Wipe => "broker wiped".to_owned(),
-            Self::DiskFull => "scratch disk full".to_owned(),
+            Self::DiskFull { disk } => format!("{} full", disk.name()),
         }
     }
 
@@ -81,7 +104,8 @@ impl Fault {
                 server.name().to_owned()
             }
             Self::Wipe => Server::Broker.name().to_owned(),
-            Self::DiskFull => "disk".to_owned(),
+            Self::DiskFull { disk: Disk::Broker } => Server::Broker.name().to_owned(),
+            Self::DiskFull { disk } => disk.name().to_owned(),
         }
     }
 }
@@ -97,8 +121,8 @@ impl fmt::Display for Fault {
 pub(crate) struct Targets {
     pub(crate) members: Vec<String>,
     pub(crate) servers: Vec<Server>,
-    /// Whether the disk for scratch can be filled.
-    pub(crate) disk: bool,
+    /// The disks that can be filled.
+    pub(crate) disks: Vec<Disk>,
 }
 
 /// Faults that go together, how long they last, and how long it is quiet then.
@@ -156,13 +180,14 @@ fn shuffled(seed: &mut Seeded, targets: &Targets) -> Vec<Fault> {
         deck.push(Fault::Way { member: None, server, weather: Weather::Slow(pause) });
         deck.push(Fault::Way { member: None, server, weather: Weather::Cut });
     }
-    for weather in [Weather::Flipped, Weather::Unavailable] {
-        deck.push(Fault::Way { member: None, server: Server::Staging, weather });
+    if targets.servers.contains(&Server::Staging) {
+        let flipped = Weather::Flipped(u64::try_from(seed.below(1 << 20)).unwrap());
+        for weather in [flipped, Weather::Unavailable] {
+            deck.push(Fault::Way { member: None, server: Server::Staging, weather });
+        }
     }
     deck.push(Fault::Wipe);
-    if targets.disk {
-        deck.push(Fault::DiskFull);
-    }
+    deck.extend(targets.disks.iter().map(|disk| Fault::DiskFull { disk: *disk }));
     seed.shuffle(&mut deck);
     deck
 }
@@ -179,7 +204,7 @@ pub(crate) fn counted(rounds: &[Round]) -> BTreeMap<String, usize> {
 #[test]
 fn a_seed_repeats_its_schedule_and_another_one_makes_another() {
     let members: Vec<String> = ["plan-1", "plan-2", "sign-1"].map(str::to_owned).to_vec();
-    let targets = Targets { members, servers: Server::ALL.to_vec(), disk: true };
+    let targets = Targets { members, servers: Server::ALL.to_vec(), disks: Disk::ALL.to_vec() };
     let made = |seed| schedule(&mut Seeded::new(seed), &targets, 60);
     assert_eq!(made(7), made(7));
     assert_ne!(made(7), made(8));

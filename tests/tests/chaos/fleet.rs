@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use export_blobs::s3::S3Settings;
+use export_blobs::BlobStore;
+use export_blobs::folder::FolderBlobs;
+use export_blobs::s3::{S3Blobs, S3Settings};
 use export_blobs::seaweed::SeaweedFs;
 use export_client::{Client, Credentials};
 use export_mongo::ferretdb::FerretDb;
@@ -16,7 +18,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use crate::fault::{Fault, Server, Targets};
+use crate::fault::{Disk, Fault, Server, Targets};
 use crate::history::{Survivor, Vitals};
 
 /// The roles, in the order of a run.
@@ -27,6 +29,8 @@ const EACH: usize = 2;
 const STARTS: u32 = 8;
 /// Room for databases that grow, where a file system can be mounted.
 const SCRATCH: &str = "24m";
+/// The same for ledgers, with staging in a folder, and for a broker.
+const ROOM: &str = "256m";
 
 /// What a fleet is made of.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +43,8 @@ pub(crate) struct Shape {
     pub(crate) believed_cap: usize,
     /// Whether runs and evidence are kept by a server that speaks MongoDB's protocol, and not in SQLite files.
     pub(crate) served: bool,
+    /// Whether staging is a folder, and not a bucket.
+    pub(crate) in_folder: bool,
 }
 
 /// A running deployment. Dropping it ends every process.
@@ -49,7 +55,7 @@ pub(crate) struct Fleet {
     store: Option<FerretDb>,
     staging: SeaweedFs,
     bucket: S3Settings,
-    scratch: Option<Mounted>,
+    disks: BTreeMap<Disk, Mounted>,
     frozen: Vec<u32>,
     folder: TempDir,
 }
@@ -77,11 +83,16 @@ impl Fleet {
         };
         let staging = SeaweedFs::start().await.context("cannot start seaweedfs")?.context("seaweedfs is left out")?;
         let bucket = staging.bucket("staging").await.context("cannot make a bucket")?;
+        let mut disks = BTreeMap::new();
+        for (disk, name, room) in
+            [(Disk::Scratch, "scratch", SCRATCH), (Disk::Data, "data", ROOM), (Disk::Broker, "nats/nats-1", ROOM)]
+        {
+            disks.extend(Mounted::at(&folder.path().join(name), room)?.map(|mounted| (disk, mounted)));
+        }
         let broker = Cluster::start(folder.path().join("nats"), shape.brokers).await?;
-        let scratch = Mounted::at(&folder.path().join("scratch"))?;
         let members = BTreeMap::new();
         let frozen = Vec::new();
-        let mut fleet = Self { shape, members, broker, store, staging, bucket, scratch, frozen, folder };
+        let mut fleet = Self { shape, members, broker, store, staging, bucket, disks, frozen, folder };
         fleet.write_settings()?;
         for role in ROLES {
             for number in 1..=EACH {
@@ -125,21 +136,26 @@ impl Fleet {
             let uri = at("mongodb.uri");
             store = format!("driver = \"mongodb\"\nuri_file = \"{}\"\ndatabase = \"chaos\"", uri.display());
         }
+        let mut staging = "driver = \"folder\"".to_owned();
+        if !self.shape.in_folder {
+            staging = format!(
+                "driver = \"s3\"\nendpoint = \"{}\"\nbucket = \"{}\"\naccess_key_id = \"{}\"\nsecret_access_key_file = \"{}\"",
+                self.bucket.endpoint,
+                self.bucket.bucket,
+                self.bucket.access_key_id,
+                at("s3.secret").display(),
+            );
+        }
         // Short times, so that what waits for a dead process waits seconds.
         let text = format!(
             "data_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\n\n[nats]\nurl = \"{nats}\"\nreplicas = {replicas}\n\n\
              [store]\n{store}\n\n\
-             [staging]\ndriver = \"s3\"\nendpoint = \"{endpoint}\"\nbucket = \"{bucket}\"\naccess_key_id = \"{key}\"\n\
-             secret_access_key_file = \"{secret}\"\n\n\
+             [staging]\n{staging}\n\n\
              [workers]\nack_wait_seconds = 5\nreconcile_seconds = 2\nsilent_seconds = 6\nscratch_dir = \"{scratch}\"\n\n\
              [limits]\nactive_runs = {cap}\n\n[retention]\nenabled = false\n\n[log]\nform = \"json\"\n",
             data = at("data").display(),
             nats = self.broker.addresses().iter().map(|at| format!("nats://{at}")).collect::<Vec<_>>().join(","),
             replicas = self.shape.brokers,
-            endpoint = self.bucket.endpoint,
-            bucket = self.bucket.bucket,
-            key = self.bucket.access_key_id,
-            secret = at("s3.secret").display(),
             scratch = at("scratch").display(),
             cap = self.shape.cap,
         );
@@ -148,8 +164,17 @@ impl Fleet {
 
     /// What may go wrong here.
     pub(crate) fn targets(&self) -> Targets {
-        let servers = Server::ALL.into_iter().filter(|server| *server != Server::Store || self.shape.served).collect();
-        Targets { members: self.members.keys().cloned().collect(), servers, disk: self.scratch.is_some() }
+        let is_there = |server: &Server| match server {
+            Server::Broker => true,
+            Server::Store => self.shape.served,
+            Server::Staging => !self.shape.in_folder,
+        };
+        let servers = Server::ALL.into_iter().filter(is_there).collect();
+        Targets {
+            members: self.members.keys().cloned().collect(),
+            servers,
+            disks: self.disks.keys().copied().collect(),
+        }
     }
 
     /// Starts every process that is not there.
@@ -234,7 +259,7 @@ impl Fleet {
                 self.broker.kill(None).await?;
                 self.broker.wipe()
             }
-            Fault::DiskFull => self.scratch.as_ref().context("nothing is mounted")?.fill(),
+            Fault::DiskFull { disk } => self.disks.get(disk).context("nothing is mounted")?.fill(),
         }
     }
 
@@ -254,7 +279,14 @@ impl Fleet {
             Fault::KillServer { server: Server::Staging } => {
                 self.staging.restart().await.context("seaweedfs stays away")
             }
-            Fault::DiskFull => self.scratch.as_ref().context("nothing is mounted")?.empty(),
+            Fault::DiskFull { disk } => {
+                self.disks.get(disk).context("nothing is mounted")?.empty()?;
+                if *disk == Disk::Broker {
+                    self.broker.kill(Some(0)).await?;
+                    self.broker.restart().await?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -350,9 +382,12 @@ impl Fleet {
         Ok(clients)
     }
 
-    /// The bucket that artefacts are staged in.
-    pub(crate) fn bucket(&self) -> &S3Settings {
-        &self.bucket
+    /// Where artefacts are staged.
+    pub(crate) async fn staging(&self) -> anyhow::Result<Box<dyn BlobStore>> {
+        if self.shape.in_folder {
+            return Ok(Box::new(FolderBlobs::open(&self.folder.path().join("data/staging")).await?));
+        }
+        Ok(Box::new(S3Blobs::open(&self.bucket)?))
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -401,13 +436,13 @@ struct Mounted {
 }
 
 impl Mounted {
-    fn at(folder: &Path) -> anyhow::Result<Option<Self>> {
-        std::fs::create_dir_all(folder).context("no folder for scratch")?;
-        let size = format!("size={SCRATCH}");
+    fn at(folder: &Path, room: &str) -> anyhow::Result<Option<Self>> {
+        std::fs::create_dir_all(folder).context("no folder to mount at")?;
+        let size = format!("size={room}");
         let mounted =
             output(std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder));
         if let Err(error) = mounted {
-            eprintln!("no disk will be full, since none can be mounted: {error:#}");
+            eprintln!("the disk at {} will not be full, since none can be mounted: {error:#}", folder.display());
             return Ok(None);
         }
         Ok(Some(Self { at: folder.to_owned() }))

@@ -53,7 +53,7 @@ async fn nothing_is_lost_and_nothing_happens_twice_whatever_fails() {
     // The short one is part of every build, so its schedule is always the same; `make chaos` tries another each time.
     let scale = if long { sized(seed(), 1_000, 300) } else { sized(told("CHAOS_SEED").unwrap_or(1), 200, 40) };
     let brokers = told("CHAOS_BROKERS").map_or(if long { 3 } else { 1 }, |count| usize::try_from(count).unwrap());
-    live_through(Shape { brokers, cap: 4, believed_cap: 4, served: false }, scale).await;
+    live_through(Shape { brokers, cap: 4, believed_cap: 4, served: false, in_folder: false }, scale).await;
 }
 
 /// The same where runs and evidence are kept by a server, which fails as well (`CHAOS_SERVED=1`). The one that speaks MongoDB's protocol here looks
@@ -65,7 +65,16 @@ async fn nothing_is_lost_either_where_the_store_is_a_server_that_fails() {
         return;
     }
     let _turn = heavy().await;
-    live_through(Shape { brokers: 1, cap: 4, believed_cap: 4, served: true }, sized(seed(), 18, 12)).await;
+    live_through(Shape { brokers: 1, cap: 4, believed_cap: 4, served: true, in_folder: false }, sized(seed(), 18, 12))
+        .await;
+}
+
+/// The same where staging is a folder, on the disk of the ledgers: what is full is full for both.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_where_staging_is_a_folder_whose_disk_is_full_at_times() {
+    let _turn = heavy().await;
+    let shape = Shape { brokers: 1, cap: 4, believed_cap: 4, served: false, in_folder: true };
+    live_through(shape, Scale { seed: told("CHAOS_SEED").unwrap_or(1), runs: 45, faults: 9, at_once: 24 }).await;
 }
 
 async fn live_through(shape: Shape, scale: Scale) {

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use export_blobs::s3::S3Blobs;
-use export_blobs::{BlobKey, BlobStore as _};
+use export_blobs::BlobKey;
 use export_client::{Client, NewRun};
 use export_contract::run::{RunOptions, RunStatus};
 use export_tests::workspace;
@@ -276,7 +275,7 @@ impl Story {
     /// Runs the collector and lists what it left.
     pub(crate) async fn collect(&mut self) -> anyhow::Result<()> {
         self.fleet.exportd(&["retention", "run"]).context("the collector failed")?;
-        let blobs = S3Blobs::open(self.fleet.bucket())?;
+        let blobs = self.fleet.staging().await?;
         let mut staged = Vec::new();
         for tenant in blobs.names(None).await? {
             let prefix: BlobKey = tenant.parse().map_err(|_| anyhow::anyhow!("no key"))?;

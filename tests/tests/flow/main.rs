@@ -10,7 +10,9 @@ mod rebuild;
 mod replay;
 mod restored;
 mod rolling;
+mod submitting;
 mod waiting;
+mod withdrawn;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

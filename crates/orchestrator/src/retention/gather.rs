@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use export_blobs::workspace::MAX_RESULT_BYTES;
-use export_blobs::{BlobError, ResultError, Workspace};
+use export_blobs::{ResultError, Workspace};
 use export_contract::message::RunAdmitted;
 use export_contract::profile::ProfileConfig;
 use export_contract::run::{Run, RunRef, RunStatus};
@@ -77,13 +76,7 @@ impl Retention {
     }
 
     async fn admission(&self, run: RunRef) -> Result<Option<RunAdmitted>, GatherError> {
-        let key = Workspace::new(self.staging.clone(), run).admission_key();
-        match self.staging.get(&key, MAX_RESULT_BYTES).await {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|cause| GatherError::Admission(ResultError::Unreadable { key: key.to_string(), cause })),
-            Err(BlobError::NotFound(_)) => Ok(None),
-            Err(cause) => Err(GatherError::Admission(ResultError::Store { key: key.to_string(), cause })),
-        }
+        let workspace = Workspace::new(self.staging.clone(), run);
+        workspace.find_record(&workspace.admission_key()).await.map_err(GatherError::Admission)
     }
 }

@@ -11,7 +11,7 @@ use super::report::{Deed, Pass};
 use super::{Retention, Round, corner};
 
 /// What a target had to say.
-enum Answer {
+pub(super) enum Answer {
     Removed,
     Locked(Option<Timestamp>),
     Failed(String),
@@ -25,11 +25,12 @@ impl Retention {
             round.tell(facts, Deed::Pruned, "its retention is over".to_owned());
             return;
         }
-        let run = match self.ledger.run(round.tenant, facts.id()).await {
+        // Before its corner goes, which holds the records of where it was handed over to.
+        let run = match self.with_every_place(round, &facts.run).await {
             Ok(Some(run)) => run,
             Ok(None) => return,
             Err(error) => {
-                pass.failed("ledger", &error, "cannot read a run that is removed");
+                pass.failed(error.kind(), &error, "cannot read a run that is removed");
                 return round.tell(facts, Deed::Failed, error.to_string());
             }
         };
@@ -59,6 +60,7 @@ impl Retention {
                 tracing::info!(event = %LogEvent::RunPruned, tenant = %round.tenant, run_id = %facts.id(), "run pruned");
                 pass.pruned += 1;
                 self.swept.lock().await.remove(&facts.run);
+                self.withdrawn.lock().await.remove(&facts.run);
                 round.tell(facts, Deed::Pruned, "its retention is over".to_owned());
             }
             // Another process said so first.
@@ -66,7 +68,7 @@ impl Retention {
         }
     }
 
-    async fn take_back(
+    pub(super) async fn take_back(
         &self,
         round: &Round<'_>,
         facts: &Facts,

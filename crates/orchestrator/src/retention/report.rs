@@ -21,6 +21,8 @@ pub enum Deed {
     Waiting,
     /// It is offered again.
     Spared,
+    /// It did not succeed, and a target that it was handed over to has let go of it.
+    Withdrawn,
     /// Its bytes are gone but for what a target keeps locked.
     Locked,
     /// Nothing of it is left.
@@ -41,6 +43,7 @@ impl Deed {
             Self::Expiring => "expiring",
             Self::Waiting => "waiting",
             Self::Spared => "spared",
+            Self::Withdrawn => "withdrawn",
             Self::Locked => "locked",
             Self::Pruned => "pruned",
             Self::Failed => "failed",
@@ -99,6 +102,8 @@ pub struct Pass {
     pub spared: u64,
     /// Runs of which nothing is left.
     pub pruned: u64,
+    /// Distributions of runs that did not succeed which targets have let go of.
+    pub withdrawn: u64,
     /// What went from staging.
     pub freed: Freed,
     /// Distributions that a target keeps locked though their time is over.

@@ -45,6 +45,10 @@ impl Target for Depot {
         self.kind
     }
 
+    async fn place(&self, _delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        Ok(None)
+    }
+
     async fn distribute(&self, _delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
         Err(TargetError::Refused { act: "distribute".to_owned(), cause: "tests hand over themselves".into() })
     }

@@ -136,7 +136,9 @@ impl World {
             let names = self.staging.names(Some(&known.run.tenant.as_str().parse().unwrap())).await.unwrap();
             assert!(!names.contains(&id.to_string()), "the folder of {id} is left");
             let removals = (count("run.removing"), count("run.pruned"), count("distribution.pruned"));
-            assert_eq!(removals, (1, 1, known.handed_over.len()), "{id}");
+            let shown = usize::from(known.shown.is_some());
+            assert_eq!(removals, (1, 1, known.handed_over.len() + shown), "{id}");
+            assert_eq!((count("distribution.found"), run.distributions.len()), (shown, removals.2), "{id}");
             for place in &run.distributions {
                 assert!(place.pruned_at.is_some() && !self.bucket.holds(&place.location), "{}", place.location);
             }

@@ -79,6 +79,10 @@ impl Target for Fused<dyn Target> {
         self.inner.kind()
     }
 
+    async fn place(&self, delivery: &Delivery<'_>) -> Result<Option<Distribution>, TargetError> {
+        self.inner.place(delivery).await
+    }
+
     async fn distribute(&self, delivery: &Delivery<'_>) -> Result<Distribution, TargetError> {
         self.inner.distribute(delivery).await
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use export_contract::RunId;
+use export_contract::message::Distribution;
 use export_orchestrator::{Deed, Told};
 
 use super::world::{DAY, HOUR, Keeps, Makes, World};
@@ -199,4 +200,94 @@ async fn a_bundle_that_was_confirmed_is_the_newest_and_goes_with_its_confirmatio
     world.wait(HOUR).await;
     assert_eq!(world.pass(0).await.pruned, 2);
     world.is_whole(&second, "as the newest");
+}
+
+/// A run that gave up when the object was there already.
+async fn gave_up(world: &mut World, keeps: Keeps) -> (RunId, Distribution) {
+    world.submit(0, Makes::Raw, keeps, None, false).await;
+    let id = world.runs.keys().next_back().unwrap().clone();
+    world.admit(0, false).await;
+    world.plan(&id, false).await;
+    world.end(&id, false).await;
+    let shown = world.runs[&id].shown.clone().unwrap();
+    assert!(world.bucket.holds(&shown.location));
+    (id, shown)
+}
+
+#[tokio::test]
+async fn what_a_failed_run_showed_is_taken_back_at_its_end_and_the_rest_is_kept_for_replays() {
+    let mut world = World::new([FOR_EVER; 3]).await;
+    let (run, shown) = gave_up(&mut world, FOR_EVER).await;
+    let dry = told(&world, true).await;
+    assert!(dry.iter().any(|(id, deed, _)| *id == run && *deed == Deed::Withdrawn), "{dry:?}");
+    assert!(world.bucket.holds(&shown.location) && types(&world, &run).await.is_empty(), "by a dry run");
+    let pass = world.pass(0).await;
+    assert_eq!((pass.withdrawn, pass.kept), (1, 1));
+    assert!(!world.bucket.holds(&shown.location));
+    let says = world.ledger_says(&run).await;
+    assert_eq!((says.expiry, says.distributions.len()), (None, 1));
+    let row = &says.distributions[0];
+    assert_eq!((&row.location, row.expires_at, row.pruned_at), (&shown.location, says.completed_at, Some(world.now())));
+    world.is_whole(&run, "for a replay");
+    // Its worker was held up, and shows it once more when the ledger calls it gone.
+    world.bucket.hand_over(&shown.location, None);
+    assert_eq!(world.pass(0).await.withdrawn, 0);
+    world.wait(HOUR).await;
+    world.pass(0).await;
+    assert!(!world.bucket.holds(&shown.location), "it stays where a worker put it that was held up");
+    world.pass(1).await;
+    assert_eq!(types(&world, &run).await, ["distribution.found", "distribution.pruned"]);
+}
+
+#[tokio::test]
+async fn what_a_failed_run_showed_and_a_target_keeps_locked_has_a_row_until_the_lock_ends() {
+    let mut world = World::new([FOR_A_DAY; 3]).await;
+    let (run, shown) = gave_up(&mut world, FOR_A_DAY).await;
+    assert_eq!(world.pass(0).await.locked, 1);
+    let row = world.ledger_says(&run).await.distributions[0].clone();
+    assert_eq!((row.locked_until, row.pruned_at), (Some(world.now().plus_seconds(11 * DAY)), None));
+    // The rest of the run goes when its own time is over; the row stays.
+    world.wait(8 * DAY).await;
+    world.pass(0).await;
+    world.wait(HOUR).await;
+    assert_eq!(deed(&told(&world, false).await, &run), Deed::Locked);
+    let corner = export_blobs::Workspace::corner(&world.runs[&run].run.tenant, &run);
+    assert_eq!(world.staging.list(&corner).await.unwrap(), []);
+    assert!(world.bucket.holds(&shown.location));
+    world.wait(3 * DAY).await;
+    assert_eq!(deed(&told(&world, false).await, &run), Deed::Pruned);
+    assert!(!world.bucket.holds(&shown.location));
+}
+
+#[tokio::test]
+async fn a_target_that_is_away_when_a_run_fails_is_asked_again() {
+    let mut world = World::new([FOR_EVER; 3]).await;
+    let (run, shown) = gave_up(&mut world, FOR_EVER).await;
+    world.bucket.away.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let pass = world.pass(0).await;
+        assert_eq!((pass.withdrawn, pass.failures.get("object")), (0, Some(&1)));
+        world.wait(HOUR).await;
+    }
+    let row = world.ledger_says(&run).await.distributions[0].clone();
+    assert_eq!((row.location.as_str(), row.pruned_at), (shown.location.as_str(), None), "it is on record meanwhile");
+    world.bucket.away.store(false, Ordering::SeqCst);
+    assert_eq!(world.pass(0).await.withdrawn, 1);
+    assert!(!world.bucket.holds(&shown.location));
+}
+
+#[tokio::test]
+async fn what_a_killed_distribute_of_a_cancelled_run_had_shown_is_taken_back() {
+    let mut world = World::new([FOR_EVER; 3]).await;
+    world.submit(0, Makes::Raw, FOR_EVER, None, false).await;
+    let run = world.runs.keys().next_back().unwrap().clone();
+    world.admit(0, false).await;
+    world.plan(&run, false).await;
+    let shown = world.shows(&run).await;
+    // It is at work: whoever shows it may go on with it.
+    assert_eq!(world.pass(0).await.withdrawn, 0);
+    assert!(world.bucket.holds(&shown.location));
+    world.cancel(&run).await;
+    assert_eq!(world.pass(0).await.withdrawn, 1);
+    assert!(!world.bucket.holds(&shown.location));
 }

@@ -69,6 +69,8 @@ pub(crate) struct Known {
     pub(crate) planned: bool,
     pub(crate) artefacts: Vec<BlobKey>,
     pub(crate) handed_over: Vec<Distribution>,
+    /// Where it was seen although it did not succeed.
+    pub(crate) shown: Option<Distribution>,
 }
 
 pub(crate) struct World {
@@ -268,6 +270,7 @@ impl World {
             planned: false,
             artefacts: Vec::new(),
             handed_over: Vec::new(),
+            shown: None,
         });
         if !slow {
             self.write_drafts().await;
@@ -356,11 +359,14 @@ impl World {
         workspace.put_result(Phase::Distribute, None, &"what was done").await.unwrap();
         self.runs.get_mut(id).unwrap().artefacts = artefacts;
         if !succeeds {
+            // Distribute had come to one of two places when it gave up.
+            self.shows(id).await;
             let outcome = StepOutcome { terminal: Some(RunStatus::Failed), ..StepOutcome::default() };
             assert!(self.record(id, "sign.failed", EventType::RunFailed, &outcome).await);
             return;
         }
         let distributions = self.hand_over(&known);
+        workspace.put_hand_over(&distributions[1]).await.unwrap();
         let maker = known.confirms.as_ref().unwrap_or(id);
         let bundle = RunBundle {
             digest: digest(maker, 1),
@@ -383,6 +389,16 @@ impl World {
         };
         assert!(self.record(id, "distribute.done", EventType::RunSucceeded, &outcome).await);
         self.runs.get_mut(id).unwrap().handed_over = distributions;
+    }
+
+    /// Distribute writes down where the object will be, and puts it there.
+    pub(crate) async fn shows(&mut self, id: &RunId) -> Distribution {
+        let known = self.runs[id].clone();
+        let object = self.hand_over(&known).remove(1);
+        let workspace = Workspace::new(self.staging.clone(), known.run.reference());
+        workspace.put_hand_over(&object).await.unwrap();
+        self.runs.get_mut(id).unwrap().shown = Some(object.clone());
+        object
     }
 
     fn hand_over(&self, known: &Known) -> Vec<Distribution> {

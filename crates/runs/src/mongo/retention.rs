@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use export_contract::message::Distribution;
-use export_contract::run::Run;
+use export_contract::run::{Run, RunStatus};
 use export_contract::{RunId, TenantId, Timestamp};
 use export_mongo::bson::{Document, doc, from_bson};
 
@@ -81,18 +81,25 @@ impl MongoRuns {
     /// Writes into the distributions of `runs` what retention did to them.
     pub(super) async fn overlay_removals(&self, runs: &mut [Run]) -> Result<(), RunStoreError> {
         let act = "read what retention removed";
-        let touched: Vec<&Run> = runs.iter().filter(|run| run.expiry.is_some_and(|expiry| expiry.is_final())).collect();
+        let is_touched = |run: &&Run| {
+            matches!(run.status, RunStatus::Failed | RunStatus::Aborted) && !run.distributions.is_empty()
+                || run.expiry.is_some_and(|expiry| expiry.is_final())
+        };
+        let touched: Vec<&Run> = runs.iter().filter(is_touched).collect();
         if touched.is_empty() {
             return Ok(());
         }
         let mut query = of_runs(touched);
-        query.insert("event_type", doc! { "$in": ["distribution.pruned", "distribution.locked"] });
+        query.insert("event_type", doc! { "$in": ["distribution.pruned", "distribution.locked", "run.replayed"] });
         let rows: Vec<EventDocument> = all(act, self.events.find(query).sort(doc! { "_id": 1 })).await?;
         let mut by_run: BTreeMap<RunId, Vec<(RetentionStep, Timestamp)>> = BTreeMap::new();
         for row in rows {
             let (event, change) = row.fact().map_err(|cause| refused(act, cause))?;
-            if let Change::Retained(step) = change {
-                by_run.entry(row.entry().run_id).or_default().push((step, event.at));
+            match change {
+                Change::Retained(step) => by_run.entry(row.entry().run_id).or_default().push((step, event.at)),
+                // What was said before is of an earlier generation, which had rows of its own.
+                Change::Replayed(_) => _ = by_run.remove(&row.entry().run_id),
+                _ => {}
             }
         }
         for run in runs {

@@ -144,8 +144,12 @@ impl MongoRuns {
         change: &Change,
     ) -> Result<RunDocument, RunStoreError> {
         let act = "write what a step changed";
+        let reference = state.reference();
+        if let Change::Retained(RetentionStep::Found { distribution }) = change {
+            self.insert_missing(act, &self.distributions, &[DistributionDocument::new(&reference, distribution)])
+                .await?;
+        }
         if let Change::Applied(outcome) = change {
-            let reference = state.reference();
             let inputs: Vec<_> = outcome.inputs.iter().map(|input| InputDocument::new(&reference, input)).collect();
             self.insert_missing(act, &self.inputs, &inputs).await?;
             let rows = outcome.distributions.iter();

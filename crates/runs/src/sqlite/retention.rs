@@ -82,6 +82,9 @@ fn take(
     }
     runs::step(transaction, &before, &run, &event)?;
     match step {
+        RetentionStep::Found { distribution } => {
+            timeline::put_distributions(transaction, id, std::slice::from_ref(distribution))?;
+        }
         RetentionStep::Removed { kind, location } => {
             mark(transaction, id, "pruned_at", (kind.as_str(), location), Some(now))?;
         }

@@ -4,13 +4,14 @@ use export_contract::event::EventType;
 use export_contract::message::Distribution;
 use export_contract::profile::DistributionKind;
 use export_contract::retention::Expiry;
-use export_contract::run::{Run, RunStatus};
+use export_contract::run::{Replay, Run, RunStatus};
 use export_contract::{Digest, RunId};
 use futures::future::join_all;
 
 use super::{Stores, at, ends, fact, running, tenant, types, written};
+use crate::quota::Quotas;
 use crate::retention::{RetentionStep, RetentionStore};
-use crate::store::{RunFilter, StepOutcome};
+use crate::store::{CancelOutcome, ReplayOutcome, ReplayWanted, RunFilter, StepOutcome};
 
 fn place(kind: DistributionKind, location: &str) -> Distribution {
     Distribution {
@@ -183,6 +184,70 @@ pub async fn a_distribution_says_what_retention_did_to_it(stores: &impl Stores) 
     assert!(take(&*store, &run, &locked(Some(90)), 51).await, "the lock was extended");
     assert!(take(&*store, &run, &removed(DistributionKind::Object, "s3://bucket/key"), 91).await);
     assert_eq!(there().await, [(None, Some(at(14))), (Some(at(90)), Some(at(91)))]);
+}
+
+/// A place at which a run was seen that did not succeed is one of its distributions, from when it is found, and is let go of without
+/// waiting for the end of the run's time. A replay begins without it, and may come to the same place.
+pub async fn what_a_run_showed_that_did_not_succeed_has_a_row_until_it_is_let_go_of(stores: &impl Stores) {
+    let store = stores.retention().await;
+    let found = |kind, location: &str| RetentionStep::Found { distribution: place(kind, location) };
+    let (folder, oci) =
+        (found(DistributionKind::Directory, "/share/run"), found(DistributionKind::Oci, "host/x@sha256:1"));
+    let let_go = removed(DistributionKind::Oci, "host/x@sha256:1");
+    let until = Some(at(50));
+    let locked = RetentionStep::Locked { kind: DistributionKind::Directory, location: "/share/run".to_owned(), until };
+    let well = succeeded(&*store, "acme").await;
+    let run = running(&*store, &well.tenant, 1).await;
+    for (run, why) in [(&well, "it succeeded"), (&run, "it is at work")] {
+        for step in [&folder, &let_go, &locked] {
+            assert!(!take(&*store, run, step, 3).await, "{why}: {step:?}");
+        }
+    }
+    let there = async || {
+        let whole = stores.retention().await.run(&run.tenant, &run.id).await.unwrap().unwrap();
+        let listed = store.runs_with_bytes(&run.tenant, None, 10).await.unwrap();
+        let listed = listed.into_iter().find(|listed| listed.id == run.id).unwrap();
+        assert_eq!(listed.distributions, whole.distributions);
+        let rows = whole.distributions.into_iter();
+        rows.map(|row| (row.kind, row.locked_until, row.pruned_at)).collect::<Vec<_>>()
+    };
+    let end = fact("g1.distribute.failed", EventType::RunFailed, 2);
+    assert!(store.record(&run.reference(), &end, &ends(RunStatus::Failed)).await.unwrap());
+    for step in [&folder, &oci] {
+        assert!(take(&*store, &run, step, 4).await, "{step:?}");
+        assert!(!take(&*store, &run, step, 5).await, "it was found before: {step:?}");
+    }
+    assert!(take(&*store, &run, &let_go, 6).await);
+    assert!(!take(&*store, &run, &let_go, 7).await);
+    assert!(take(&*store, &run, &locked, 8).await);
+    assert_eq!(there().await, [(DistributionKind::Oci, None, Some(at(6))), (DistributionKind::Directory, until, None)]);
+    // The next generation may show the same artefact at the same place, whatever became of the first.
+    let replay = ReplayWanted {
+        run: run.reference(),
+        replay: Replay { from: None, of: run.generation },
+        by: "bob".to_owned(),
+        at: at(9),
+    };
+    let ReplayOutcome::Replayed(again) = store.replay_run(&replay, &Quotas::default()).await.unwrap().outcome else {
+        panic!("it was not replayed")
+    };
+    assert_eq!(there().await, []);
+    assert!(!take(&*store, &run, &oci, 10).await, "it is at work again");
+    assert!(matches!(
+        store.cancel(&again.tenant, &again.id, "bob", at(11)).await.unwrap(),
+        CancelOutcome::Cancelled(_)
+    ));
+    assert!(take(&*store, &run, &oci, 12).await);
+    assert_eq!(there().await, [(DistributionKind::Oci, None, None)]);
+    assert!(take(&*store, &run, &let_go, 13).await);
+    assert_eq!(there().await, [(DistributionKind::Oci, None, Some(at(13)))]);
+    // It is let go of until the ledger says that nothing is left of the run.
+    assert!(take(&*store, &run, &expire(), 14).await);
+    assert!(take(&*store, &run, &folder, 15).await);
+    assert!(take(&*store, &run, &remove(14), 16).await);
+    assert!(take(&*store, &run, &removed(DistributionKind::Directory, "/share/run"), 17).await);
+    assert!(take(&*store, &run, &RetentionStep::Prune, 18).await);
+    assert!(!take(&*store, &run, &found(DistributionKind::Object, "s3://bucket/key"), 19).await);
 }
 
 /// Eight pruners at the same run: each step is one's, and is told once.

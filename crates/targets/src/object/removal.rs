@@ -7,6 +7,7 @@ use export_contract::run::RunRef;
 use super::error::{failed, status};
 use super::{LAST, ObjectTarget};
 use crate::error::TargetError;
+use crate::generations::is_up_to;
 use crate::port::Removal;
 
 /// A version of an object.
@@ -16,9 +17,10 @@ struct Version {
     id: Option<String>,
 }
 
-/// Removes every version of every object of a run, whatever its generation: first what says that it is whole. What is locked stays.
+/// Removes every version of every object of a run, of its generation and those before: first what says that it is whole. What is locked stays.
 pub(super) async fn remove(target: &ObjectTarget, run: &RunRef) -> Result<Removal, TargetError> {
     let ObjectTarget { client, bucket, .. } = target;
+    abandon(target, run).await?;
     let mut versions = versions(target, run).await?;
     versions.sort_by_key(|version| !version.key.ends_with(&format!("/{LAST}")));
     let mut locked = Removal::Removed;
@@ -56,6 +58,42 @@ fn code<E: aws_sdk_s3::error::ProvideErrorMetadata>(
     error.as_service_error().and_then(aws_sdk_s3::error::ProvideErrorMetadata::code)
 }
 
+/// Ends every upload of the run that nobody finished.
+async fn abandon(target: &ObjectTarget, run: &RunRef) -> Result<(), TargetError> {
+    let ObjectTarget { client, bucket, .. } = target;
+    let stem = target.stem(run);
+    let found = client
+        .list_multipart_uploads()
+        .bucket(bucket)
+        .prefix(&stem)
+        .send()
+        .await
+        .map_err(|error| failed(format!("look for unfinished uploads of `{stem}`"), error))?;
+    for upload in found.uploads() {
+        let key = upload.key().unwrap_or_default();
+        if !is_of(target, run, key) {
+            continue;
+        }
+        let ended = client
+            .abort_multipart_upload()
+            .bucket(bucket)
+            .key(key)
+            .set_upload_id(upload.upload_id().map(str::to_owned));
+        match ended.send().await {
+            Ok(_) => {}
+            Err(error) if status(&error) == Some(404) => {}
+            Err(error) => return Err(failed(format!("end the upload of `{key}`"), error)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether an object is of the run: of its generation or of one before.
+fn is_of(target: &ObjectTarget, run: &RunRef, key: &str) -> bool {
+    let rest = key.strip_prefix(&target.stem(run)).and_then(|rest| rest.split_once('/'));
+    rest.is_some_and(|(generation, _)| is_up_to(run, generation))
+}
+
 /// Every version of every object of the run. Markers of deletions are not among them: they hold nothing.
 async fn versions(target: &ObjectTarget, run: &RunRef) -> Result<Vec<Version>, TargetError> {
     let ObjectTarget { client, bucket, .. } = target;
@@ -74,8 +112,7 @@ async fn versions(target: &ObjectTarget, run: &RunRef) -> Result<Vec<Version>, T
             .map_err(|error| failed(format!("list `{stem}`"), error))?;
         for version in page.versions() {
             let key = version.key().unwrap_or_default();
-            let rest = key.strip_prefix(&stem).unwrap_or_default();
-            if rest.starts_with('/') || rest.starts_with("-g") {
+            if is_of(target, run, key) {
                 found.push(Version { key: key.to_owned(), id: version.version_id().map(str::to_owned) });
             }
         }

@@ -10,10 +10,11 @@ use export_oci::{MANIFEST, REFRESH, SIGNATURES, empty_config};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 
-use super::manifest::{delete, digest_of, tagged, tags, write};
+use super::manifest::{delete, digest_of, read, tagged, tags, write};
 use super::referrers::{listed, noted, strike};
 use super::session::{Session, refused};
 use crate::error::TargetError;
+use crate::generations::{is_up_to, run_named};
 
 /// Tags that are looked up at once.
 const AT_ONCE: usize = 8;
@@ -25,25 +26,49 @@ pub(super) async fn remove(
     digest: &Digest,
     own: &[String],
 ) -> Result<(), TargetError> {
-    let run_tag = run.run.to_string();
-    let others: Vec<String> =
-        tags(session).await?.into_iter().filter(|tag| *tag != run_tag && !own.contains(tag)).collect();
-    let named: Vec<Option<Digest>> = stream::iter(others)
-        .map(async |tag| tagged(session, &tag).await)
+    let is_of_run = |tag: &str| tag.strip_prefix(run.run.as_str()).is_some_and(|rest| is_up_to(run, rest));
+    let (of_run, others): (Vec<String>, Vec<String>) = tags(session).await?.into_iter().partition(|tag| is_of_run(tag));
+    let others: Vec<String> = others.into_iter().filter(|tag| !own.contains(tag)).collect();
+    let named: Vec<(String, Option<Digest>)> = stream::iter(others)
+        .map(async |tag| tagged(session, &tag).await.map(|named| (tag, named)))
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
-    if named.iter().flatten().any(|other| other == digest) {
-        return untag(session, &run_tag, digest).await;
+    if named.iter().any(|(_, other)| other.as_ref() == Some(digest)) {
+        for tag in &of_run {
+            untag(session, tag, digest).await?;
+        }
+        return Ok(());
+    }
+    let newest = named.into_iter().filter_map(|(tag, named)| Some((run_named(&tag)?, named?))).max();
+    if let Some((_, newest)) = newest {
+        let moving = own.iter().filter(|tag| run_named(tag).is_none());
+        hand_on(session, digest, moving, &newest).await?;
     }
     delete(session, digest.as_str()).await?;
     // Where tags are kept apart from what they name, they are left.
-    for tag in own.iter().chain([&run_tag]) {
+    for tag in own.iter().chain(&of_run) {
         if tagged(session, tag).await?.as_ref() == Some(digest) {
             delete(session, tag).await?;
         }
     }
     forget_referrers(session, digest).await
+}
+
+/// Leads the tags that the newest run has to what is the newest when `digest` is gone: nobody who follows them is left without.
+async fn hand_on(
+    session: &Session<'_>,
+    digest: &Digest,
+    moving: impl Iterator<Item = &String>,
+    newest: &Digest,
+) -> Result<(), TargetError> {
+    let Some(bytes) = read(session, newest.as_str()).await? else { return Ok(()) };
+    for tag in moving {
+        if tagged(session, tag).await?.as_ref() == Some(digest) {
+            write(session, tag, MANIFEST, bytes.clone(), newest).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes a tag away and leaves what it names.

@@ -91,6 +91,17 @@ impl Bench {
         self.staged(signed, bundle, &seed).await
     }
 
+    /// The same run in its next generation, with the same bytes.
+    ///
+    /// # Panics
+    /// When there are too many.
+    pub fn replayed(&self, earlier: &Handed) -> Handed {
+        let mut signed = earlier.signed.clone();
+        let run = &mut signed.manifest.plan.run;
+        run.generation = export_contract::Generation(run.generation.0.checked_add(1).expect("one more"));
+        self.handed(signed, earlier.files.clone())
+    }
+
     /// A run that only confirms the bundle of `earlier`: the tar lies in that run's corner, the files beside it in both.
     ///
     /// # Panics
@@ -241,9 +252,22 @@ impl Handed {
     /// # Errors
     /// As the target.
     pub async fn over(&self, target: &dyn Target) -> Result<Distribution, TargetError> {
-        let workspace = Workspace::new(self.store.clone(), self.run().clone());
-        let cx = StageContext::new(workspace, Phase::Distribute, None, 1, self.cancel.clone(), Arc::new(Silent));
+        let cx = self.context();
         target.distribute(&Delivery { signed: &self.signed, cx: &cx, expires_at: Some(self.expires_at) }).await
+    }
+
+    /// Where it will be.
+    ///
+    /// # Errors
+    /// As the target.
+    pub async fn place(&self, target: &dyn Target) -> Result<Option<Distribution>, TargetError> {
+        let cx = self.context();
+        target.place(&Delivery { signed: &self.signed, cx: &cx, expires_at: Some(self.expires_at) }).await
+    }
+
+    fn context(&self) -> StageContext {
+        let workspace = Workspace::new(self.store.clone(), self.run().clone());
+        StageContext::new(workspace, Phase::Distribute, None, 1, self.cancel.clone(), Arc::new(Silent))
     }
 }
 
