@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 CARGO ?= cargo
 phase := scripts/phase.sh
 
-.PHONY: help tools build demo test fmt clippy check-tests check-compose doc deny soak soak-api chaos stack bench-json bench-bolt clean-data
+.PHONY: help tools build demo test fmt clippy check-tests check-compose doc deny soak soak-api chaos chaos-served stack bench-json bench-bolt clean-data
 
 help: ## Show this
 	@printf 'Export Center: vulnerability evidence in, reproducible signed bundles out.\n\n'
@@ -67,6 +67,10 @@ soak-api: ## More than 20,000 requests that schemathesis makes of the API docume
 chaos: ## A thousand runs while 300 things fail, with three brokers: an hour; CHAOS_SEED=N repeats one
 	@tools/install.sh demo test
 	CHAOS_LONG=1 $(CARGO) test --workspace --locked --test chaos -- --nocapture nothing_is_lost
+
+chaos-served: ## A hundred runs over a server that speaks MongoDB's protocol while 40 things fail, that server among them; CHAOS_SEED=N repeats one
+	@tools/install.sh demo test
+	CHAOS_SERVED=1 $(CARGO) test --workspace --locked --test chaos -- --ignored --nocapture nothing_is_lost_either
 
 stack: build ## The compose deployment in containers, whole (Debian, as root): five minutes
 	@tools/install.sh test stack

@@ -6,12 +6,18 @@ use export_contract::event::RunEvent;
 use export_contract::run::{Run, RunStatus};
 use export_contract::{RunId, TenantId, Timestamp};
 use export_mongo::bson::{Document, doc, from_bson};
+use futures::future::try_join_all;
 
 use super::rows::{RunDocument, event_id};
 use super::steps::Settled;
 use super::{MongoRuns, all, refused, run};
 use crate::fold::{sort_distributions, sort_inputs};
 use crate::store::{RunFilter, RunPage, RunStoreError};
+
+/// Events that are asked for one by one, by their names, where there are no more to be expected.
+const FEW: u64 = 4;
+/// Runs whose next event is asked for in the same way.
+const FEW_RUNS: usize = 16;
 
 impl MongoRuns {
     pub(super) async fn whole_run(&self, tenant: &TenantId, id: &RunId) -> Result<Option<Run>, RunStoreError> {
@@ -35,14 +41,26 @@ impl MongoRuns {
         limit: u32,
     ) -> Result<Vec<RunEvent>, RunStoreError> {
         let act = "read the timeline of a run";
-        let filter = doc! { "_id": id.as_str(), "tenant": tenant.as_str() };
-        let Some(document) = run(act, self.runs.find_one(filter)).await? else { return Ok(Vec::new()) };
-        if document.last_ordinal == 0 {
-            self.settle(document).await?;
+        let Some(document) = self.document(act, tenant, id).await? else { return Ok(Vec::new()) };
+        let mut known = document.last_ordinal;
+        if known == 0 {
+            known = self.settle(document).await?.document.last_ordinal;
         }
         // No limit is what a limit of 0 means to the server.
         if limit == 0 {
             return Ok(Vec::new());
+        }
+        if known.saturating_sub(after) <= FEW {
+            // Whoever follows a run has nearly all of it. Behind what the document knows there may be more.
+            let mut rows = Vec::new();
+            while rows.len() < limit as usize {
+                let next = after.saturating_add(rows.len() as u64).saturating_add(1);
+                match self.event(act, id, next).await? {
+                    Some(row) => rows.push(row.entry()),
+                    None => break,
+                }
+            }
+            return Ok(rows);
         }
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let find = self
@@ -141,11 +159,14 @@ impl MongoRuns {
 
     async fn stale(&self, documents: &[RunDocument]) -> Result<BTreeSet<RunId>, RunStoreError> {
         // A run that is pruned takes no step any more.
-        let open = documents.iter().filter(|document| !document.pruned);
-        let next: Vec<String> = open.map(|document| event_id(&document._id, document.last_ordinal + 1)).collect();
-        if next.is_empty() {
-            return Ok(BTreeSet::new());
+        let open: Vec<&RunDocument> = documents.iter().filter(|document| !document.pruned).collect();
+        if open.len() <= FEW_RUNS {
+            let looks = open.iter().map(|document| self.event("find events", &document._id, document.last_ordinal + 1));
+            let found = try_join_all(looks).await?;
+            return Ok(found.into_iter().flatten().map(|row| row.entry().run_id).collect());
         }
+        let next: Vec<String> =
+            open.iter().map(|document| event_id(&document._id, document.last_ordinal + 1)).collect();
         let found = all("find events", self.events.find(doc! { "_id": { "$in": next } })).await?;
         Ok(found.into_iter().map(|row| row.entry().run_id).collect())
     }

@@ -6,8 +6,8 @@ use export_mongo::bson::{doc, to_document};
 use export_mongo::perform_within;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{DistributionDocument, EventDocument, InputDocument, RunDocument, idempotency_key};
-use super::{MongoRuns, PATIENCE, all, failed, insert, refused, run};
+use super::rows::{DistributionDocument, EventDocument, InputDocument, RunDocument, event_id, idempotency_key};
+use super::{MongoRuns, PATIENCE, failed, insert, refused, run};
 use crate::fold;
 use crate::retention::{self, RetentionStep};
 use crate::store::{CreateOutcome, NewEvent, RunStoreError, StepOutcome};
@@ -103,11 +103,22 @@ impl MongoRuns {
 
     /// A run of the tenant with its documents brought up to its newest event.
     pub(super) async fn settled(&self, tenant: &TenantId, id: &RunId) -> Result<Option<Settled>, RunStoreError> {
-        let filter = doc! { "_id": id.as_str(), "tenant": tenant.as_str() };
-        match run("read a run", self.runs.find_one(filter)).await? {
+        match self.document("read a run", tenant, id).await? {
             Some(document) => self.settle(document).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The document of a run of the tenant. It is asked for by its name alone: there are servers (FerretDB on SQLite) that look through the whole
+    /// collection for any other question.
+    pub(super) async fn document(
+        &self,
+        act: &str,
+        tenant: &TenantId,
+        id: &RunId,
+    ) -> Result<Option<RunDocument>, RunStoreError> {
+        let found = run(act, self.runs.find_one(doc! { "_id": id.as_str() })).await?;
+        Ok(found.filter(|document| document.tenant == *tenant))
     }
 
     /// Brings the documents of a run up to its newest event: what a writer that stopped half way left to do.
@@ -121,9 +132,8 @@ impl MongoRuns {
             insert(act, &self.events, &row).await?;
             document = self.carry(&document, &run, 1, &event, &Change::Written).await?;
         }
-        let after = i64::try_from(document.last_ordinal).map_err(|cause| refused(act, cause))?;
-        let filter = doc! { "run_id": run.id.as_str(), "ordinal": { "$gt": after } };
-        for row in all(act, self.events.find(filter).sort(doc! { "ordinal": 1 })).await? {
+        // By its name, since there is none nearly always: every step and every look asks this.
+        while let Some(row) = self.event(act, &run.id, document.last_ordinal + 1).await? {
             let (event, change) = row.fact().map_err(|cause| refused(act, cause))?;
             if let Some(next) = again(&run, &event, &change) {
                 run = next;
@@ -131,6 +141,16 @@ impl MongoRuns {
             document = self.carry(&document, &run, row.ordinal, &event, &change).await?;
         }
         Ok(Settled { document, run })
+    }
+
+    /// The event of a run with this number.
+    pub(super) async fn event(
+        &self,
+        act: &str,
+        id: &RunId,
+        ordinal: u64,
+    ) -> Result<Option<EventDocument>, RunStoreError> {
+        run(act, self.events.find_one(doc! { "_id": event_id(id, ordinal) })).await
     }
 
     /// Carries a committed step into the documents that are read: rows first, then the run's document, whose ordinal
