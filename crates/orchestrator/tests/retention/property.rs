@@ -24,10 +24,10 @@ fn nothing_that_a_live_run_delta_or_lock_needs_is_ever_pruned_and_everything_els
             let mut world = World::new(keeps).await;
             for deed in &deeds {
                 let before = world.look().await;
-                world.does(deed, &keeps).await;
+                Box::pin(world.does(deed, &keeps)).await;
                 world.assert_nothing_needed_is_gone(&before).await;
             }
-            world.comes_to_rest().await;
+            Box::pin(world.comes_to_rest()).await;
             world.assert_everything_else_is_gone_once().await;
         });
         Ok(())
