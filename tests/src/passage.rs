@@ -176,7 +176,7 @@ fn flip(bytes: &mut [u8], seed: u64) {
     }
 }
 
-/// Numbers that follow each other become numbers that do not (SplitMix64).
+/// Numbers that follow each other become numbers that do not (`SplitMix64`).
 fn mixed(seed: u64) -> u64 {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

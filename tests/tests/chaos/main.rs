@@ -8,6 +8,7 @@
 mod broken;
 mod checks;
 mod client;
+mod disk;
 mod fault;
 mod fleet;
 mod history;
@@ -59,13 +60,13 @@ async fn nothing_is_lost_and_nothing_happens_twice_whatever_fails() {
 /// The same where runs and evidence are kept by a server that speaks MongoDB's protocol, which fails as well (`CHAOS_SERVED=1`). The one that tests
 /// can install looks through whole collections for most questions and is done with one processor: fewer runs are followed at once.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "ten minutes; `make chaos-served` runs it (docs/reliability.md)"]
+#[ignore = "some six minutes; `make chaos-served` runs it (docs/reliability.md)"]
 async fn nothing_is_lost_either_where_the_store_is_a_server_that_fails() {
     if told("CHAOS_SERVED").is_none() {
         return;
     }
     let _turn = heavy().await;
-    let scale = Scale { at_once: 12, ..sized(seed(), 100, 40) };
+    let scale = Scale { at_once: 12, ..sized(seed(), 60, 30) };
     live_through(Shape { brokers: 1, cap: 4, believed_cap: 4, served: true, in_folder: false }, scale).await;
 }
 
