@@ -15,7 +15,7 @@ use crate::checks::{self, CHECKS};
 use crate::client;
 use crate::fleet::Shape;
 use crate::history::{Followed, History, Order, Survivor, Vitals};
-use crate::story::{Scale, Story};
+use crate::story::{CALMED_WITHIN, Scale, Story};
 
 fn digest(byte: u8) -> Digest {
     Digest::from_bytes([byte; 32])
@@ -198,7 +198,7 @@ async fn a_deployment_that_is_broken_on_purpose_is_caught() {
     let _turn = heavy().await;
     let mut story =
         Story::begin(Shape { brokers: 1, cap: 1, believed_cap: 6, served: false, in_folder: false }).await.unwrap();
-    story.disturb(Scale { seed: 1, runs: 36, faults: 0, at_once: 36 }).await.unwrap();
+    story.disturb(Scale { seed: 1, runs: 36, faults: 0, at_once: 36, calmed_within: CALMED_WITHIN }).await.unwrap();
     story.end().await.unwrap();
     assert!(!checks::no_tenant_exceeds_its_cap(&story.history).is_empty(), "{:?}", story.history.most_active);
     for (name, check) in CHECKS.iter().filter(|(name, _)| *name != "no_tenant_exceeds_its_cap") {

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::sleep;
 
+use crate::disk::Mounted;
 use crate::fault::{Disk, Fault, Server, Targets};
 use crate::history::{Survivor, Vitals};
 
@@ -27,11 +28,6 @@ const ROLES: [&str; 8] = ["gateway", "orchestrator", "plan", "resolve", "adapt",
 const EACH: usize = 2;
 /// How often a process is started before it is given up.
 const STARTS: u32 = 8;
-/// Room for databases that grow, where a file system can be mounted.
-const SCRATCH: &str = "24m";
-/// The same for ledgers, with staging in a folder, and for a broker.
-const ROOM: &str = "256m";
-
 /// What a fleet is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -83,12 +79,7 @@ impl Fleet {
         };
         let staging = SeaweedFs::start().await.context("cannot start seaweedfs")?.context("seaweedfs is left out")?;
         let bucket = staging.bucket("staging").await.context("cannot make a bucket")?;
-        let mut disks = BTreeMap::new();
-        for (disk, name, room) in
-            [(Disk::Scratch, "scratch", SCRATCH), (Disk::Data, "data", ROOM), (Disk::Broker, "nats/nats-1", ROOM)]
-        {
-            disks.extend(Mounted::at(&folder.path().join(name), room)?.map(|mounted| (disk, mounted)));
-        }
+        let disks = Mounted::all(folder.path())?;
         let broker = Cluster::start(folder.path().join("nats"), shape.brokers).await?;
         let members = BTreeMap::new();
         let frozen = Vec::new();
@@ -427,43 +418,6 @@ async fn supervised(command: impl Fn() -> anyhow::Result<Command>, log: &Path) -
             Err(_) if left > 0 => sleep(CALM).await,
             outcome => return outcome,
         }
-    }
-}
-
-/// A small file system of its own, where this may be mounted.
-struct Mounted {
-    at: PathBuf,
-}
-
-impl Mounted {
-    fn at(folder: &Path, room: &str) -> anyhow::Result<Option<Self>> {
-        std::fs::create_dir_all(folder).context("no folder to mount at")?;
-        let size = format!("size={room}");
-        let mounted =
-            output(std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder));
-        if let Err(error) = mounted {
-            eprintln!("the disk at {} will not be full, since none can be mounted: {error:#}", folder.display());
-            return Ok(None);
-        }
-        Ok(Some(Self { at: folder.to_owned() }))
-    }
-
-    fn fill(&self) -> anyhow::Result<()> {
-        use std::io::Write as _;
-        let mut file = std::fs::File::create(self.at.join("filler")).context("cannot fill the disk")?;
-        let piece = vec![0; 64 << 10];
-        while file.write_all(&piece).is_ok() {}
-        Ok(())
-    }
-
-    fn empty(&self) -> anyhow::Result<()> {
-        std::fs::remove_file(self.at.join("filler")).context("cannot make room again")
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        drop(std::process::Command::new("umount").arg("-l").arg(&self.at).status());
     }
 }
 

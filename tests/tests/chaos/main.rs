@@ -8,6 +8,7 @@
 mod broken;
 mod checks;
 mod client;
+mod disk;
 mod fault;
 mod fleet;
 mod history;
@@ -24,7 +25,7 @@ use crate::checks::CHECKS;
 use crate::fault::{Round, counted};
 use crate::fleet::Shape;
 use crate::history::History;
-use crate::story::{Scale, Story};
+use crate::story::{CALMED_WITHIN, Scale, Story};
 
 /// A number of the environment.
 fn told(name: &str) -> Option<u64> {
@@ -36,7 +37,13 @@ fn told(name: &str) -> Option<u64> {
 /// The usual size, or what the environment says.
 fn sized(seed: u64, runs: usize, faults: usize) -> Scale {
     let size = |name, usual| told(name).map_or(usual, |value| usize::try_from(value).unwrap());
-    Scale { seed, runs: size("CHAOS_RUNS", runs), faults: size("CHAOS_FAULTS", faults), at_once: 24 }
+    Scale {
+        seed,
+        runs: size("CHAOS_RUNS", runs),
+        faults: size("CHAOS_FAULTS", faults),
+        at_once: 24,
+        calmed_within: CALMED_WITHIN,
+    }
 }
 
 /// The seed that the environment names, or one of chance.
@@ -59,13 +66,13 @@ async fn nothing_is_lost_and_nothing_happens_twice_whatever_fails() {
 /// The same where runs and evidence are kept by a server that speaks MongoDB's protocol, which fails as well (`CHAOS_SERVED=1`). The one that tests
 /// can install looks through whole collections for most questions and is done with one processor: fewer runs are followed at once.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "ten minutes; `make chaos-served` runs it (docs/reliability.md)"]
+#[ignore = "some six minutes; `make chaos-served` runs it (docs/reliability.md)"]
 async fn nothing_is_lost_either_where_the_store_is_a_server_that_fails() {
     if told("CHAOS_SERVED").is_none() {
         return;
     }
     let _turn = heavy().await;
-    let scale = Scale { at_once: 12, ..sized(seed(), 100, 40) };
+    let scale = Scale { at_once: 12, calmed_within: CALMED_WITHIN * 4, ..sized(seed(), 60, 30) };
     live_through(Shape { brokers: 1, cap: 4, believed_cap: 4, served: true, in_folder: false }, scale).await;
 }
 
@@ -74,7 +81,11 @@ async fn nothing_is_lost_either_where_the_store_is_a_server_that_fails() {
 async fn nothing_is_lost_where_staging_is_a_folder_whose_disk_is_full_at_times() {
     let _turn = heavy().await;
     let shape = Shape { brokers: 1, cap: 4, believed_cap: 4, served: false, in_folder: true };
-    live_through(shape, Scale { seed: told("CHAOS_SEED").unwrap_or(1), runs: 45, faults: 9, at_once: 24 }).await;
+    live_through(
+        shape,
+        Scale { seed: told("CHAOS_SEED").unwrap_or(1), runs: 45, faults: 9, at_once: 24, calmed_within: CALMED_WITHIN },
+    )
+    .await;
 }
 
 async fn live_through(shape: Shape, scale: Scale) {

@@ -34,8 +34,8 @@ const PROFILES: [(&str, usize); 6] = [
 ];
 /// Synthetic documents of a tenant; half of them come after the base of its deltas.
 const DOCUMENTS: u64 = 80;
-/// Longest that runs may take once nothing goes wrong any more.
-const CALMED_WITHIN: Duration = Duration::from_mins(4);
+/// Longest that runs may take once nothing goes wrong any more, but over a server that is slow in itself.
+pub(crate) const CALMED_WITHIN: Duration = Duration::from_mins(4);
 
 /// How much is to happen.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,8 @@ pub(crate) struct Scale {
     pub(crate) faults: usize,
     /// Runs that are ordered and not ended, at most: what is ordered later meets what happens later.
     pub(crate) at_once: usize,
+    /// Longest that runs may take once nothing goes wrong any more.
+    pub(crate) calmed_within: Duration,
 }
 
 /// An order, and what its client saw of the run.
@@ -166,7 +168,7 @@ impl Story {
             eprintln!("{:>5} s, for {:?}: {}", began.elapsed().as_secs(), round.lasts, faults.join(", "));
             self.live_through(round).await?;
         }
-        calm.send_replace(Some(Instant::now() + CALMED_WITHIN));
+        calm.send_replace(Some(Instant::now() + scale.calmed_within));
         load.await.context("the load panicked")?;
         for (order, followed) in ended.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             self.history.orders.push(order);

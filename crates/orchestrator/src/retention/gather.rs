@@ -66,7 +66,7 @@ impl Retention {
         // A replayed run may go on with what an earlier generation found.
         for generation in (1..=run.generation.0).map(Generation) {
             let reference = RunRef { generation, ..run.reference() };
-            if let Some(record) = self.admission(reference).await? {
+            if let Some(record) = Box::pin(self.admission(reference)).await? {
                 let base = record.base.map(|base| base.run.run);
                 let named = base.into_iter().chain(record.previous.map(|previous| previous.run));
                 admitted.get_or_insert_with(Vec::new).extend(named);
