@@ -68,7 +68,7 @@ chaos: ## A thousand runs while 300 things fail, with three brokers: an hour; CH
 	@tools/install.sh demo test
 	CHAOS_LONG=1 $(CARGO) test --workspace --locked --test chaos -- --nocapture nothing_is_lost
 
-chaos-served: ## Sixty runs over a server that speaks MongoDB's protocol while 30 things fail, that server among them; CHAOS_SEED=N repeats one
+chaos-served: ## Thirty runs over a server that speaks MongoDB's protocol while 30 things fail, that server among them; CHAOS_SEED=N repeats one
 	@tools/install.sh demo test
 	CHAOS_SERVED=1 $(CARGO) test --workspace --locked --test chaos -- --ignored --nocapture nothing_is_lost_either
 

@@ -72,7 +72,7 @@ async fn nothing_is_lost_either_where_the_store_is_a_server_that_fails() {
         return;
     }
     let _turn = heavy().await;
-    let scale = Scale { at_once: 12, calmed_within: CALMED_WITHIN * 4, ..sized(seed(), 60, 30) };
+    let scale = Scale { at_once: 12, calmed_within: CALMED_WITHIN * 4, ..sized(seed(), 30, 30) };
     live_through(Shape { brokers: 1, cap: 4, believed_cap: 4, served: true, in_folder: false }, scale).await;
 }
 
