@@ -5,7 +5,7 @@
 #   EVIDENCE=FOLDER ...        imports that folder instead
 #   KEEP=1 ...                 leaves the server running and says how to stop it
 #   DEMO_DATA=FOLDER ...       puts the data there instead of in demo-data/<time>
-#   PROFILE=release ...        builds for speed, which takes three times as long: for much evidence
+#   PROFILE=release ...        builds for speed: for much evidence
 #   DEMO_BIN=FOLDER ...        uses the exportd and exportctl of that folder instead of building them
 #
 # Each demo has a fresh folder, so that nothing of an earlier one can help it; `make clean-data` removes them.
@@ -99,7 +99,7 @@ profile_folder() { case ${PROFILE:-dev} in dev) echo debug ;; *) echo "$PROFILE"
 programs() {
     if [ -z "${DEMO_BIN:-}" ]; then
         say "building (the first time takes some minutes)"
-        # Unless told otherwise as `make test` does, which so builds it once for both; what is hot is optimised in any case.
+        # As `make test` does, unless told otherwise: whoever runs both builds everything once. What is hot is optimised in any case.
         (cd "$root" && cargo build --profile "${PROFILE:-dev}" --locked -p exportd -p exportctl >&2)
         (cd "$root" && cargo metadata --no-deps --locked --format-version 1) >"$data/metadata.json"
         DEMO_BIN=$(member "$data/metadata.json" target_directory)/$(profile_folder)
