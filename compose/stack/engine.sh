@@ -3,7 +3,7 @@
 start_engine() {
     [ "$(id -u)" -eq 0 ] || { say "needs root, to start a container engine"; exit 1; }
     local program
-    for program in dockerd docker-compose iptables busybox nats-server weed ferretdb docker-registry prometheus; do
+    for program in dockerd docker docker-compose iptables busybox nats-server weed ferretdb docker-registry prometheus; do
         command -v "$program" >/dev/null || { say "found no $program: tools/install.sh stack"; exit 1; }
     done
     [ -d /sys/class/net/docker0 ] && own_bridge='' || own_bridge=yes

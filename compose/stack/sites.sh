@@ -99,7 +99,7 @@ site_core() {
     compose unpause resolve >/dev/null 2>&1
     exportctl run watch "$run" >/dev/null || fail "the run under kills"
     until_true 120 is_settled || fail "not all came back"
-    say "backup and restore of volumes: all down and up again, with what was there"
+    say "all down and up again, with what was there"
     compose down >/dev/null 2>&1
     up
     exportctl bundle download "$run" --dir "$work/bundles/again" >/dev/null || fail "the bundle is gone"
