@@ -1,5 +1,6 @@
 //! `exportctl bundle`.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,7 @@ async fn download(global: &Global, client: &Client, run: &Run, dir: &Path) -> Re
     };
     let written = |path: &Path, cause| Failure::File { act: "write", path: path.to_owned(), cause };
     std::fs::create_dir_all(dir).map_err(|cause| written(dir, cause))?;
+    let _ours = alone_in(dir)?;
     let mut files = vec!["bundle.tar".to_owned()];
     for name in bundle.sidecars.keys() {
         // The names come from the server: one that is not a plain file name must not leave the folder.
@@ -107,6 +109,17 @@ async fn download(global: &Global, client: &Client, run: &Run, dir: &Path) -> Re
         digest: done.digest.to_string(),
         files,
     })
+}
+
+/// Keeps a folder for one download at a time, until it is dropped or its process ends: files of two runs would be of no bundle. Where a
+/// file system knows no locks there is none, and only the digest tells.
+fn alone_in(dir: &Path) -> Result<Option<File>, Failure> {
+    let Ok(folder) = File::open(dir) else { return Ok(None) };
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Err(Failure::FolderBusy(dir.to_owned())),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Verifies or inspects; never touches the network.

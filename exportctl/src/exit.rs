@@ -71,6 +71,8 @@ pub(crate) enum Failure {
     RunEnded { run: String, status: RunStatus, reason: String },
     #[error("run {run} is `{status}` and has no bundle")]
     NoBundle { run: String, status: RunStatus },
+    #[error("another download writes into `{}`: wait for its end, or name another folder with --dir", .0.display())]
+    FolderBusy(PathBuf),
     #[error("nothing was applied")]
     Site(#[source] export_site::SiteError),
     #[error("cannot keep the site's key")]
@@ -104,6 +106,7 @@ impl Failure {
             Self::File { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
             Self::File { .. } => Exit::Unexpected,
             Self::NoBundle { .. } => Exit::NotFound,
+            Self::FolderBusy(_) => Exit::Busy,
             Self::Verify { code, .. } => Exit::Verify(*code),
             Self::Site(fault) => Exit::Verify(fault.exit_code()),
             Self::SiteKey(_) | Self::SigningKey(_) | Self::Approval(_) | Self::Receipt(_) => Exit::Unexpected,

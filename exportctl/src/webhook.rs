@@ -1,5 +1,6 @@
 //! `exportctl webhook`.
 
+use export_client::MadeWebhook;
 use export_contract::webhook::{Delivery, Webhook};
 use serde_json::json;
 
@@ -25,8 +26,7 @@ pub(crate) async fn webhook(global: &Global, command: WebhookCommand) -> Result<
                 members.extend(profile.map(|profile| ("profileId".to_owned(), profile.into())));
             }
             let made = client.create_webhook(&wanted).await.map_err(Failure::Client)?;
-            output::note(global, "keep the secret now: it is not shown again");
-            output::document(global, &made, |made| format!("{}\nsecret    {}", facts(&made.webhook), made.secret));
+            show_secret(global, &made);
         }
         WebhookCommand::Enable { webhook } => {
             let shown = client.update_webhook(&webhook, &json!({ "enabled": true })).await.map_err(Failure::Client)?;
@@ -35,6 +35,9 @@ pub(crate) async fn webhook(global: &Global, command: WebhookCommand) -> Result<
         WebhookCommand::Disable { webhook } => {
             let shown = client.update_webhook(&webhook, &json!({ "enabled": false })).await.map_err(Failure::Client)?;
             output::document(global, &shown, facts);
+        }
+        WebhookCommand::Rotate { webhook, overlap } => {
+            show_secret(global, &client.rotate_webhook_secret(&webhook, overlap).await.map_err(Failure::Client)?);
         }
         WebhookCommand::Delete { webhook } => {
             client.delete_webhook(&webhook).await.map_err(Failure::Client)?;
@@ -55,6 +58,11 @@ pub(crate) async fn webhook(global: &Global, command: WebhookCommand) -> Result<
         }
     }
     Ok(Exit::Ok)
+}
+
+fn show_secret(global: &Global, made: &MadeWebhook) {
+    output::note(global, "keep the secret now: it is not shown again");
+    output::document(global, made, |made| format!("{}\nsecret    {}", facts(&made.webhook), made.secret));
 }
 
 fn events(webhook: &Webhook) -> String {
@@ -79,6 +87,7 @@ fn facts(webhook: &Webhook) -> String {
         ("enabled", webhook.enabled.to_string()),
         ("created", format!("{} by {}", webhook.created_at, webhook.created_by)),
     ];
+    facts.extend(webhook.former_secret_until.map(|until| ("former", format!("secret signs as well until {until}"))));
     facts.extend(webhook.disabled_because.clone().map(|reason| ("because", reason)));
     output::facts(&facts)
 }

@@ -6,6 +6,7 @@ use export_authority::{
 use export_contract::{ErrorCode, TenantId};
 use http::HeaderValue;
 use http::header::{HeaderName, WWW_AUTHENTICATE};
+use warp::reply::Response;
 
 use crate::front;
 use crate::problem::Problem;
@@ -113,6 +114,13 @@ fn unproven(gateway: &Gateway, error: ProofRefused) -> Problem {
 pub(crate) fn unavailable(cause: &RegisterUnavailable) -> Problem {
     tracing::warn!(error = cause as &dyn std::error::Error, "proofs cannot be told from repeated ones");
     Problem::new(ErrorCode::Unavailable, "proofs cannot be checked at the moment, try again with a new one")
+}
+
+/// Whether an answer refuses nothing but the lack of a nonce (RFC 9449 section 9). The header of the nonce alone does not say so: where
+/// nonces are required, every answer has one.
+pub(crate) fn is_nonce_asked(response: &Response) -> bool {
+    let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+    challenge.is_some_and(|challenge| challenge.contains("error=\"use_dpop_nonce\""))
 }
 
 /// With the challenge of RFC 9449 section 7.1.

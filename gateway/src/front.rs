@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use warp::reply::Response;
 
 use crate::audit;
-use crate::authenticate::Session;
+use crate::authenticate::{Session, is_nonce_asked};
 use crate::metrics::route;
 use crate::problem::{Problem, TRACE};
 use crate::request::Incoming;
@@ -64,8 +64,10 @@ where
     request.extensions_mut().insert(visit.clone());
     let response = inner(request).await?;
     let code = response.extensions().get::<ErrorCode>().copied();
+    // Whoever is asked for a nonce showed a token of ours, and guesses nothing.
+    let is_challenge = is_nonce_asked(&response);
     let is_wrong = response.status() == StatusCode::UNAUTHORIZED || code == Some(ErrorCode::LinkInvalid);
-    if visit.has_credentials && is_wrong {
+    if visit.has_credentials && is_wrong && !is_challenge {
         gateway.rates.guessed(peer.ip());
     }
     let mut response = match audit::ended(gateway, visit, &response, code).await {

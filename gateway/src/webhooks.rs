@@ -1,14 +1,17 @@
 //! `/api/export/webhooks`.
 
+mod deliveries;
+mod secrets;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use export_authority::Scope;
-use export_contract::webhook::{Delivery, DeliveryState, Webhook, WebhookEvent};
+use export_contract::webhook::{Webhook, WebhookEvent};
 use export_contract::{ErrorCode, LogEvent, ProfileId, Version, WebhookId};
 use export_runs::webhook::MAX_WEBHOOKS;
 use export_runs::{KeptWebhook, WebhookStore};
-use export_webhooks::{AddressRules, SecretKeeper, WebhookSecret};
+use export_webhooks::{AddressRules, SecretKeeper};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,8 +24,10 @@ use crate::idempotency::{Asked, Repeated, once};
 use crate::problem::{FieldError, Problem};
 use crate::request::{Incoming, parse_json};
 use crate::routes::{answer, call, created, item, json_response, path, reading, state};
-use crate::runs::next_page;
 use crate::state::{Gateway, new_id, now};
+
+pub(crate) use deliveries::DeliveryPage;
+pub(crate) use secrets::{MadeWebhook, SecretChange};
 
 /// Who may change webhooks: they decide who is told of runs.
 const TO_CHANGE: [Scope; 2] = [Scope::Run, Scope::ProfileManage];
@@ -65,28 +70,10 @@ pub(crate) struct WebhookChange {
     description: Option<String>,
 }
 
-/// The only answer that has the secret.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "MadeWebhook")]
-pub(crate) struct MadeWebhook<'a> {
-    #[serde(flatten)]
-    webhook: &'a Webhook,
-    secret: String,
-}
-
 /// The webhooks of a tenant.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct WebhookList {
     webhooks: Vec<Webhook>,
-}
-
-/// One page of deliveries.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DeliveryPage {
-    deliveries: Vec<Delivery>,
-    /// Begins the next page; absent at the end.
-    next_cursor: Option<String>,
 }
 
 /// The paths of webhooks.
@@ -107,25 +94,10 @@ pub(crate) fn routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
         .and(warp::delete())
         .and(state(gateway))
         .then(|id: String, g: Gateway, r: Incoming| async move { answer(delete(&g, &id, r).await) });
-    let test = item("webhooks", "test")
+    let rotate = item("webhooks", "secret")
         .and(warp::post())
         .and(state(gateway))
-        .then(|id: String, g: Gateway, r: Incoming| async move { answer(test(&g, &id, r).await) });
-    let deliveries = item("webhooks", "deliveries")
-        .and(reading())
-        .and(state(gateway))
-        .then(|id: String, g: Gateway, r: Incoming| async move { answer(deliveries(&g, &id, r).await) });
-    let replay = path(&["api", "export", "webhooks"])
-        .and(warp::path::param())
-        .and(warp::path("deliveries"))
-        .and(warp::path::param())
-        .and(warp::path("replay"))
-        .and(warp::path::end())
-        .and(warp::post())
-        .and(state(gateway))
-        .then(|id: String, delivery: String, g: Gateway, r: Incoming| async move {
-            answer(replay(&g, &id, &delivery, r).await)
-        });
+        .then(|id: String, g: Gateway, r: Incoming| async move { answer(secrets::rotate(&g, &id, r).await) });
     list.or(create)
         .unify()
         .or(show)
@@ -134,11 +106,9 @@ pub(crate) fn routes(gateway: &Gateway) -> BoxedFilter<(Response,)> {
         .unify()
         .or(delete)
         .unify()
-        .or(test)
+        .or(rotate)
         .unify()
-        .or(deliveries)
-        .unify()
-        .or(replay)
+        .or(deliveries::routes(gateway))
         .unify()
         .boxed()
 }
@@ -181,11 +151,7 @@ async fn make(gateway: &Gateway, session: &Session, body: &[u8]) -> Result<Respo
     }
     let id: WebhookId =
         new_id().as_str().parse().map_err(|_| Problem::new(ErrorCode::Internal, "the webhook cannot be named"))?;
-    let secret = WebhookSecret::random();
-    let sealed_secret = gateway.webhooks.secrets.seal(&secret, tenant.as_str(), id.as_str()).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "webhook not made");
-        Problem::new(ErrorCode::Internal, "the secret of the webhook cannot be kept")
-    })?;
+    let (secret, sealed_secret) = secrets::new(gateway, &tenant, &id)?;
     let webhook = Webhook {
         v: Version,
         id,
@@ -196,16 +162,18 @@ async fn make(gateway: &Gateway, session: &Session, body: &[u8]) -> Result<Respo
         description: wanted.description,
         enabled: true,
         disabled_because: None,
+        former_secret_until: None,
         created_by: caller.subject,
         created_at: now(),
         revision: 1,
     };
-    let Some(made) = gateway.webhooks.store.create_webhook(&KeptWebhook { webhook, sealed_secret }).await? else {
+    let kept = KeptWebhook { webhook, sealed_secret, former_sealed_secret: None };
+    let Some(made) = gateway.webhooks.store.create_webhook(&kept).await? else {
         return Err(Problem::new(ErrorCode::WebhookConflict, "the id of the webhook is taken; try again"));
     };
     tracing::info!(event = %LogEvent::WebhookMade, tenant = %made.webhook.tenant, webhook = %made.webhook.id, "webhook made");
     let path = format!("/api/export/webhooks/{}", made.webhook.id);
-    Ok(created(&path, &MadeWebhook { webhook: &made.webhook, secret: secret.shown() }))
+    Ok(created(&path, &MadeWebhook::new(&made.webhook, &secret)))
 }
 
 async fn update(gateway: &Gateway, id: &str, mut request: Incoming) -> Result<Response, Problem> {
@@ -245,88 +213,6 @@ async fn delete(gateway: &Gateway, id: &str, request: Incoming) -> Result<Respon
     let mut response = Response::new(bytes::Bytes::new().into());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
-}
-
-/// Has a message sent that says nothing.
-async fn test(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
-    let session = session_with(gateway, &request, &TO_CHANGE).await?;
-    request.query(&[])?;
-    let asked = Asked { operation: "testWebhook", target: id, body: &[] };
-    once(gateway, &session, &request, asked, Repeated::Same, send_test(gateway, &session, id)).await
-}
-
-async fn send_test(gateway: &Gateway, session: &Session, id: &str) -> Result<Response, Problem> {
-    let webhook = find(gateway, session, id).await?.webhook;
-    let now = now();
-    let body = serde_json::json!({
-        "type": WebhookEvent::Test, "timestamp": now, "data": { "tenant": webhook.tenant, "webhookId": webhook.id },
-    });
-    let delivery = Delivery {
-        v: Version,
-        id: format!("msg_{}_test_{}", new_id(), webhook.id),
-        tenant: webhook.tenant,
-        webhook: webhook.id,
-        event: WebhookEvent::Test,
-        run: None,
-        state: DeliveryState::Pending,
-        created_at: now,
-        next_attempt_at: Some(now),
-        tries: 0,
-        replays: 0,
-        attempts: Vec::new(),
-        body: body.to_string(),
-        revision: 1,
-    };
-    gateway.webhooks.store.create_delivery(&delivery).await?;
-    Ok(json_response(StatusCode::ACCEPTED, &delivery))
-}
-
-async fn deliveries(gateway: &Gateway, id: &str, request: Incoming) -> Result<Response, Problem> {
-    let session = session(gateway, &request, Scope::Read).await?;
-    let query = request.query(&["cursor", "limit"])?;
-    let limit = Incoming::page_limit(&query)?;
-    let webhook = find(gateway, &session, id).await?.webhook;
-    let before = query.get("cursor").map(String::as_str);
-    let page = gateway.webhooks.store.deliveries(&session.tenant, &webhook.id, before, limit).await?;
-    let next = page.deliveries.last().filter(|_| page.more).map(|delivery| delivery.id.clone());
-    let page = DeliveryPage { deliveries: page.deliveries, next_cursor: next.clone() };
-    let mut response = json_response(StatusCode::OK, &page);
-    if let Some(next) = next {
-        next_page(&mut response, &format!("/api/export/webhooks/{id}/deliveries?cursor={next}&limit={limit}"));
-    }
-    Ok(response)
-}
-
-/// Has a message sent again, from the first attempt on.
-async fn replay(gateway: &Gateway, id: &str, delivery: &str, request: Incoming) -> Result<Response, Problem> {
-    let session = session_with(gateway, &request, &TO_CHANGE).await?;
-    request.query(&[])?;
-    let target = format!("{id}/{delivery}");
-    let asked = Asked { operation: "replayDelivery", target: &target, body: &[] };
-    once(gateway, &session, &request, asked, Repeated::Same, send_again(gateway, &session, id, delivery)).await
-}
-
-async fn send_again(gateway: &Gateway, session: &Session, id: &str, delivery: &str) -> Result<Response, Problem> {
-    let webhook = find(gateway, session, id).await?.webhook;
-    if !webhook.enabled {
-        return Err(Problem::new(ErrorCode::WebhookConflict, format!("webhook `{id}` is disabled; enable it first")));
-    }
-    let known = gateway.webhooks.store.delivery(&session.tenant, delivery).await?;
-    let known = known.filter(|known| known.webhook == webhook.id).ok_or_else(|| {
-        Problem::new(ErrorCode::WebhookNotFound, format!("no delivery `{delivery}` to webhook `{id}`"))
-    })?;
-    let again = Delivery {
-        state: DeliveryState::Pending,
-        next_attempt_at: Some(now()),
-        tries: 0,
-        replays: known.replays.saturating_add(1),
-        revision: known.revision.saturating_add(1),
-        ..known
-    };
-    if !gateway.webhooks.store.update_delivery(&again).await? {
-        return Err(changed());
-    }
-    Ok(json_response(StatusCode::ACCEPTED, &again))
 }
 
 fn check(events: &BTreeSet<WebhookEvent>, description: &str) -> Result<(), Problem> {

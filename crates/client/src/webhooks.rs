@@ -76,6 +76,15 @@ impl Client {
         self.call("change a webhook", Method::PATCH, &format!("{ALL}/{id}"), Some(change)).await
     }
 
+    /// Gives a webhook another secret; the former one signs as well for `overlap_seconds`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rotate_webhook_secret(&self, id: &str, overlap_seconds: u32) -> Result<MadeWebhook, ClientError> {
+        let change = serde_json::json!({ "overlapSeconds": overlap_seconds });
+        self.call("rotate a webhook's secret", Method::POST, &format!("{ALL}/{id}/secret"), Some(&change)).await
+    }
+
     /// Deletes a webhook.
     ///
     /// # Errors

@@ -82,6 +82,8 @@ events! {
         "A webhook said that it is gone.",
     WebhookMade = "webhook.made" ["tenant", "webhook"]
         "A webhook was made.",
+    WebhookSecretRotated = "webhook.secret_rotated" ["tenant", "webhook", "overlap_seconds"]
+        "A webhook was given another secret; for so long the former one signs as well.",
     WebhookDeleted = "webhook.deleted" ["tenant", "webhook"]
         "A webhook was deleted.",
     ScheduleMade = "schedule.made" ["tenant", "schedule"]

@@ -82,6 +82,9 @@ pub struct Webhook {
     /// Why it is not, where nobody asked for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_because: Option<String>,
+    /// Until when messages are signed with the former secret too; absent where it was never rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_secret_until: Option<Timestamp>,
     /// Who made it.
     pub created_by: String,
     /// When; runs that ended before are not told of.

@@ -199,7 +199,7 @@ impl Dispatcher {
                 tenant: &leased.tenant,
                 webhook: &leased.webhook,
                 url: &webhook.webhook.url,
-                sealed_secret: &webhook.sealed_secret,
+                sealed_secrets: &webhook.signing_at(now),
                 id: &leased.id,
                 at: now,
                 body: &leased.body,

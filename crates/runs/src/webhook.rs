@@ -24,6 +24,18 @@ pub struct KeptWebhook {
     pub webhook: Webhook,
     /// The secret as it is kept: encrypted, in the form that whoever sends and makes secrets agrees on.
     pub sealed_secret: String,
+    /// The one before it, kept likewise; it signs as well until [`Webhook::former_secret_until`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_sealed_secret: Option<String>,
+}
+
+impl KeptWebhook {
+    /// The sealed secrets that sign what is sent at `at`, the newest first.
+    pub fn signing_at(&self, at: Timestamp) -> Vec<&str> {
+        let overlaps = self.webhook.former_secret_until.is_some_and(|until| at < until);
+        let former = self.former_sealed_secret.as_deref().filter(|_| overlaps);
+        std::iter::once(self.sealed_secret.as_str()).chain(former).collect()
+    }
 }
 
 impl fmt::Debug for KeptWebhook {

@@ -15,8 +15,8 @@ pub struct Parcel<'a> {
     pub webhook: &'a WebhookId,
     /// Where to.
     pub url: &'a str,
-    /// The webhook's secret as it is kept.
-    pub sealed_secret: &'a str,
+    /// The webhook's secrets as they are kept: each signs.
+    pub sealed_secrets: &'a [&'a str],
     /// `webhook-id`, the same in every attempt.
     pub id: &'a str,
     /// `webhook-timestamp`: when this attempt is made.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::address::{AddressRefused, AddressRules};
 use crate::courier::{Courier, Parcel, Sent};
-use crate::secret::SecretKeeper;
+use crate::secret::{SealedSecretError, SecretKeeper};
 use crate::signature::signature;
 
 /// Looks names up.
@@ -101,18 +101,22 @@ impl HttpCourier {
     }
 
     async fn attempt(&self, parcel: Parcel<'_>) -> Result<Sent, String> {
-        let Parcel { tenant, webhook, url, sealed_secret, id, at, body } = parcel;
+        let Parcel { tenant, webhook, url, sealed_secrets, id, at, body } = parcel;
         let url = self.rules.judged(url).map_err(|error| error.to_string())?;
-        let secret =
-            self.secrets.open(sealed_secret, tenant.as_str(), webhook.as_str()).map_err(|error| error.to_string())?;
         let seconds = at.as_seconds();
+        let signed = |sealed: &&str| {
+            let secret = self.secrets.open(sealed, tenant.as_str(), webhook.as_str())?;
+            Ok(signature(&secret, id, seconds, body))
+        };
+        let signatures: Result<Vec<String>, SealedSecretError> = sealed_secrets.iter().map(signed).collect();
+        let signatures = signatures.map_err(|error| error.to_string())?.join(" ");
         let answer = self
             .client
             .post(url)
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", seconds.to_string())
-            .header("webhook-signature", signature(&secret, id, seconds, body))
+            .header("webhook-signature", signatures)
             .body(body.to_owned())
             .send()
             .await

@@ -59,7 +59,7 @@ async fn send(courier: &HttpCourier, url: &str) -> (Sent, String) {
     let sealed = keeper().seal(&secret, "acme", "hook").unwrap();
     let at: Timestamp = "2026-05-01T12:00:00.25Z".parse().unwrap();
     let parcel =
-        Parcel { tenant: &tenant, webhook: &webhook, url, sealed_secret: &sealed, id: "msg_1", at, body: BODY };
+        Parcel { tenant: &tenant, webhook: &webhook, url, sealed_secrets: &[&sealed], id: "msg_1", at, body: BODY };
     (courier.send(parcel).await, secret.shown())
 }
 

@@ -30,6 +30,14 @@ pub(crate) enum WebhookCommand {
         /// Its id.
         webhook: String,
     },
+    /// Give a webhook another secret; it is printed this once.
+    Rotate {
+        /// Its id.
+        webhook: String,
+        /// Seconds for which messages are signed with the former secret too; 0 if others know it.
+        #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(..=604_800))]
+        overlap: u32,
+    },
     /// Delete a webhook.
     Delete {
         /// Its id.

@@ -57,6 +57,7 @@ fn changes(method: &Method, segments: &[&str]) -> AuditAction {
         (&Method::POST, ["webhooks"]) => A::WebhookCreated,
         (&Method::PATCH | &Method::PUT, ["webhooks", _]) => A::WebhookChanged,
         (&Method::DELETE, ["webhooks", _]) => A::WebhookDeleted,
+        (&Method::POST, ["webhooks", _, "secret"]) => A::WebhookChanged,
         (&Method::POST, ["webhooks", _, "test"] | ["webhooks", _, "deliveries", _, "replay"]) => A::WebhookSent,
         _ => A::RequestMade,
     }

@@ -179,6 +179,24 @@ async fn nonces_are_asked_for_followed_by_clients_and_refused_when_stale() {
     .await;
 }
 
+/// Two attempts a minute are not enough for anybody whose every nonce is out of date; a wrong token is a guess all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_asked_for_a_nonce_guessed_nothing() {
+    let _turn = light().await;
+    let sections = "[authority]\nrequire_nonce = true\n[limits]\nfailures_per_second = 1\nfailure_burst = 2\n";
+    let deployment = Deployment::start_with(Setup::together(), "", sections).await.unwrap();
+    let api = deployment.api().await.unwrap();
+    let bare = |number: usize| {
+        let proof = api.key().sign(&header(&api), &claims(&api, &format!("n{number}"))).unwrap();
+        with_proof(&api, &proof).send()
+    };
+    let asked = futures::future::join_all((0..40).map(bare)).await;
+    assert!(asked.into_iter().all(|answer| answer.unwrap().status() == 401), "nobody is held");
+    let wrong = |_| api.anonymous(Method::GET, RUNS).header("authorization", "DPoP not.a.token").send();
+    let held = futures::future::join_all((0..40).map(wrong)).await;
+    assert!(held.into_iter().any(|answer| answer.unwrap().status() == 429), "whoever guesses is");
+}
+
 /// A gateway that knows its own address does not believe `Host`: proofs for a server that lures clients are no good here.
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_public_address_proofs_must_be_for_that() {

@@ -64,6 +64,7 @@ pub(crate) async fn check(deployment: &mut Deployment) {
     check_contents(&finished, &bundle, &originals);
     check_signature(deployment, &api, &finished, &bundle).await;
     check_exportctl(deployment, &bundle);
+    check_one_download_at_a_time(deployment, &finished);
 }
 
 fn check_timeline(finished: &Finished) {
@@ -282,6 +283,25 @@ async fn check_signature(deployment: &Deployment, api: &Api, finished: &Finished
     std::fs::write(bundle.folder().join("export.json"), text).unwrap();
     let provenance = api.json(&format!("/api/export/runs/{}/provenance", finished.run.id)).await.unwrap();
     assert_eq!(provenance["_type"], "https://in-toto.io/Statement/v1");
+}
+
+/// A folder that another download writes into is left alone, and is free once that one has ended, however it did.
+fn check_one_download_at_a_time(deployment: &Deployment, finished: &Finished) {
+    let folder = deployment.folder().join("shared");
+    std::fs::create_dir(&folder).unwrap();
+    let download = || {
+        let mut command = Command::new(&programs().unwrap().exportctl);
+        command.arg("--credentials").arg(deployment.data().join("credentials.json"));
+        command.args(["bundle", "download", finished.run.id.as_str(), "--dir"]).arg(&folder).output().unwrap()
+    };
+    let other = std::fs::File::open(&folder).unwrap();
+    other.lock().unwrap();
+    let refused = download();
+    assert_eq!(refused.status.code(), Some(6), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--dir"), "{refused:?}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing was written");
+    drop(other);
+    assert_eq!(download().status.code(), Some(0));
 }
 
 /// `exportctl bundle verify` takes the bundle and refuses changed ones with the code for what was changed.

@@ -284,3 +284,40 @@ async fn refusals(deployment: &Deployment, api: &Api) {
     assert_eq!(key.json(&json!({ "profileId": "json:raw" })).send().await.unwrap().status(), 400);
     assert_eq!(api.json(SCHEDULES).await.unwrap()["schedules"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_secret_signs_beside_the_former_one_for_as_long_as_was_asked_for() {
+    let _turn = light().await;
+    let deployment = Deployment::all().await.unwrap();
+    let client = deployment.client().unwrap();
+    let receiver = Receiver::start([]).await;
+    let first = webhook(&client, &receiver).await;
+    let id = first.webhook.id.as_str();
+    let sent = async || {
+        let before = receiver.received().len();
+        client.test_webhook(id).await.unwrap();
+        receiver.wait_for(before + 1).await;
+        receiver.received().pop().unwrap()
+    };
+    let second = client.rotate_webhook_secret(id, 3_600).await.unwrap();
+    let until = second.webhook.former_secret_until.expect("for an hour both sign");
+    assert_ne!(second.secret, first.secret);
+    let both = sent().await;
+    assert!(both.is_signed_by(&first.secret) && both.is_signed_by(&second.secret));
+    assert_eq!(
+        judged(std::slice::from_ref(&both), &first),
+        ["webhook.test"],
+        "a receiver that was not told yet takes it"
+    );
+    assert_eq!(judged(&[both], &second), ["webhook.test"]);
+    // What others know is over at once.
+    let third = client.rotate_webhook_secret(id, 0).await.unwrap();
+    assert_eq!(third.webhook.former_secret_until, None);
+    let one = sent().await;
+    assert!(one.is_signed_by(&third.secret) && !one.is_signed_by(&second.secret));
+    let refused = client.rotate_webhook_secret(id, 604_801).await.unwrap_err().to_string();
+    assert!(refused.contains("the webhook is not valid"), "{refused}");
+    let audit = deployment.api().await.unwrap().json("/api/export/audit?action=webhook.changed").await.unwrap();
+    assert_eq!(audit["entries"].as_array().unwrap().len(), 3, "{audit}");
+    assert!(until > second.webhook.created_at);
+}

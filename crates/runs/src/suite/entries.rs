@@ -105,11 +105,13 @@ pub fn webhook(tenant: &TenantId, id: &str) -> KeptWebhook {
             description: String::new(),
             enabled: true,
             disabled_because: None,
+            former_secret_until: None,
             created_by: "alice".to_owned(),
             created_at: at(0),
             revision: 1,
         },
         sealed_secret: "sealed".to_owned(),
+        former_sealed_secret: None,
     }
 }
 

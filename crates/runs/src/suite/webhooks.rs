@@ -25,6 +25,8 @@ pub async fn a_webhook_reads_back_whole_with_its_sealed_secret(stores: &impl Ent
     let mut off = kept.clone();
     off.webhook.enabled = false;
     off.webhook.disabled_because = Some("410".to_owned());
+    off.webhook.former_secret_until = Some(at(60));
+    off.former_sealed_secret = Some(std::mem::replace(&mut off.sealed_secret, "sealed anew".to_owned()));
     off.webhook.revision += 1;
     assert!(store.update_webhook(&off).await.unwrap());
     assert!(!store.update_webhook(&off).await.unwrap());

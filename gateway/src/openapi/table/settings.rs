@@ -8,7 +8,7 @@ use super::super::operation::{Answer, Operation, header, query};
 use super::{MANAGE, READ, RUN_AND_MANAGE, cursor, limit, link_header};
 use crate::profiles::{NewProfile, ProfileChange, ProfilePage, ProfileView, RevisionPage};
 use crate::schedules::{NewSchedule, ScheduleChange, ScheduleList, ScheduleView};
-use crate::webhooks::{DeliveryPage, MadeWebhook, NewWebhook, WebhookChange, WebhookList};
+use crate::webhooks::{DeliveryPage, MadeWebhook, NewWebhook, SecretChange, WebhookChange, WebhookList};
 
 pub(super) fn profiles() -> Vec<Operation> {
     let tagged = |answer: Answer| answer.header("ETag", "Names this state of the profile, for `If-Match`.");
@@ -139,6 +139,16 @@ pub(super) fn webhooks() -> Vec<Operation> {
             .scopes(RUN_AND_MANAGE)
             .takes::<WebhookChange>(json!({ "enabled": true }))
             .gives::<Webhook>("The webhook as it is now.")
+            .refuses(&absent)
+            .refuses(&[ErrorCode::InvalidWebhook, ErrorCode::WebhookConflict]),
+        Operation::post("/api/export/webhooks/{id}/secret", "rotateWebhookSecret", "Another secret for what is sent")
+            .scopes(RUN_AND_MANAGE)
+            .takes::<SecretChange>(json!({ "overlapSeconds": 86400 }))
+            .idempotent()
+            .answers(Answer::json::<MadeWebhook<'_>>(
+                200,
+                "The webhook with its new secret, which no other answer has.",
+            ))
             .refuses(&absent)
             .refuses(&[ErrorCode::InvalidWebhook, ErrorCode::WebhookConflict]),
         Operation::delete("/api/export/webhooks/{id}", "deleteWebhook", "Nobody is told any more")
