@@ -104,6 +104,7 @@ pub(crate) fn policy(arguments: &VerifyArguments) -> Result<Policy, Failure> {
         now: Some(Timestamp::from(SystemTime::now())),
         max_age_seconds: arguments.max_age.as_deref().map(parse_age).transpose()?,
         identities: arguments.identity.as_deref().map(read_identities).transpose()?,
+        keeper: None,
     })
 }
 

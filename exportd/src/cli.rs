@@ -77,6 +77,11 @@ pub(crate) enum Command {
         #[arg(value_name = "RUN")]
         run: RunId,
     },
+    /// Verify an encrypted bundle and write it as a plain one, with a key that AWS KMS or a Vault keeps.
+    ///
+    /// For whoever receives bundles: the configuration needs no more than the access under `[encryption]` (`kms`, or `vault_address`).
+    /// Nothing is asked of a keeper before the signatures hold. For age identities there is `exportctl bundle decrypt`.
+    Decrypt(DecryptArguments),
     /// Let go of runs whose time is over.
     #[command(subcommand)]
     Retention(RetentionCommand),
@@ -86,6 +91,19 @@ pub(crate) enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+/// What to decrypt, whose it must be, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct DecryptArguments {
+    /// The folder that `bundle download` wrote, the bundle's tar in it, a tar or tar.zst of all its files, or an OCI image layout.
+    pub(crate) path: PathBuf,
+    /// Folder to write; it must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Public key that may have signed the bundle; give it again for each key that is accepted.
+    #[arg(long, value_name = "PEM", required = true)]
+    pub(crate) key: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod cli;
 mod clients;
 mod config;
+mod decrypt;
 mod evidence;
 mod log_handler;
 mod memory;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // The log may not be set up yet, and an operator at a terminal wants the reason, not a record.
             let _closed = writeln!(std::io::stderr(), "exportd: {error:#}");
-            ExitCode::FAILURE
+            decrypt::exit_code(&error).map_or(ExitCode::FAILURE, ExitCode::from)
         }
     }
 }
@@ -91,6 +92,7 @@ async fn act(command: Command, config: Config, told: &Telemetry) -> anyhow::Resu
         Command::Prove { tenant, out, run, .. } => {
             Box::pin(prove::prove(&config, prove::Wanted { tenant, run, out })).await
         }
+        Command::Decrypt(arguments) => decrypt::decrypt(&config, arguments).await,
         Command::Retention(command) => retention::retention(&config, command).await,
         Command::All { .. } => Box::pin(roles::all(config, told)).await,
         Command::Gateway => one(config, roles::Role::Gateway).await,

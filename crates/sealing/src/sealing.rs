@@ -134,10 +134,10 @@ impl Sealing {
     /// Unwraps a run's key where its keeper is reached; age recipients are passed over.
     ///
     /// # Errors
-    /// [`WrapError`] of the last keeper that was asked, or [`OpenError::NotForUs`] inside [`WrapError::Refused`] where there is none.
+    /// [`WrapError`] of the last keeper that was asked, or [`WrapError::NoKeeper`].
     pub async fn opener(&self, encrypted: &Encrypted, context: &Context) -> Result<Opener, WrapError> {
         let refused = |error: OpenError| WrapError::Refused(Box::new(error));
-        let mut last = refused(OpenError::NotForUs);
+        let mut last = WrapError::NoKeeper;
         for wrapped in &encrypted.recipients {
             let recipient: Recipient =
                 wrapped.recipient.parse().map_err(|error| WrapError::Refused(Box::new(error)))?;

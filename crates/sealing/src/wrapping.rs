@@ -40,6 +40,9 @@ pub enum WrapError {
     /// Only whoever holds the private half can unwrap.
     #[error("the private half of the key is not here")]
     NoPrivateHalf,
+    /// Nobody but people with age identities was given the key.
+    #[error("the key was given to age recipients only; they decrypt with `exportctl bundle decrypt --identity FILE`")]
+    NoKeeper,
     /// What was unwrapped is no key of a run.
     #[error("what was unwrapped is no key of a run")]
     NotAKey,

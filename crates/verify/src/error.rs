@@ -141,6 +141,9 @@ pub enum VerifyError {
     /// Encrypted, and to nobody whose key was given.
     #[error("`{0}` is encrypted to other recipients than the identities given")]
     NotForUs(String),
+    /// Encrypted, and the keeper of its key does not unwrap it.
+    #[error("the key of the bundle cannot be unwrapped")]
+    Keeper(#[source] export_sealing::WrapError),
     /// Encrypted, and no identity was given, where its plain bytes are needed.
     #[error("`{0}` is encrypted; name the file with your age identity: --identity FILE")]
     Closed(String),
@@ -230,7 +233,8 @@ impl VerifyError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Read { .. } | Self::Write { .. } => 1,
-            Self::NotForUs(_) => 3,
+            Self::Keeper(export_sealing::WrapError::Unavailable(_)) => 6,
+            Self::NotForUs(_) | Self::Keeper(_) => 3,
             Self::NoKey | Self::Order | Self::Closed(_) => 2,
             Self::NotFound(_) => 4,
             Self::SignatureInvalid { .. } => 10,

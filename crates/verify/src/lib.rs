@@ -36,7 +36,7 @@ pub use export_sealing::{Identities, IdentityError, MAX_IDENTITY_FILE};
 pub use export_signing::PublicKey;
 pub use inspect::{Inspection, inspect};
 pub use members::Members;
-pub use policy::Policy;
+pub use policy::{Keeper, Policy};
 pub use report::{AbsentSource, Base, EncryptionFacts, Report};
 pub use unpack::Unpack;
 

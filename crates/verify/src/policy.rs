@@ -1,8 +1,21 @@
 //! What the caller asks of a bundle.
 
+use std::fmt;
+use std::sync::Arc;
+
 use export_contract::Timestamp;
-use export_sealing::Identities;
+use export_contract::encryption::Encrypted;
+use export_sealing::{Context, Identities, Opener, WrapError};
 use export_signing::PublicKey;
+
+/// Has the keys of runs unwrapped where they are kept, such as at a KMS. This crate reaches no network; whoever does brings one.
+pub trait Keeper: Send + Sync + fmt::Debug {
+    /// What opens the files of a run. `encrypted` stands in provenance that a trusted key signed.
+    ///
+    /// # Errors
+    /// When no keeper of it unwraps the key.
+    fn opener(&self, encrypted: &Encrypted, context: &Context) -> Result<Opener, WrapError>;
+}
 
 /// What must hold for a bundle to pass. The default passes nothing, because it has no key.
 #[derive(Clone, Debug, Default)]
@@ -23,4 +36,6 @@ pub struct Policy {
     pub max_age_seconds: Option<i64>,
     /// Private keys for encrypted files; without, only their encrypted bytes are proven.
     pub identities: Option<Identities>,
+    /// Asked for the key where there are no identities.
+    pub keeper: Option<Arc<dyn Keeper>>,
 }

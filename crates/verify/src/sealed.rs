@@ -11,7 +11,7 @@ use export_canon::digesting::DigestingReader;
 use export_contract::Digest;
 use export_contract::encryption::{Encrypted, EncryptedFile, ManifestEncryption};
 use export_contract::manifest::{ExportManifest, ManifestContent};
-use export_sealing::{OpenError, Opened, Opener};
+use export_sealing::{Context, OpenError, Opened, Opener};
 
 use crate::attestation;
 use crate::container::{ATTESTATION, BUNDLE, Container, PROVENANCE};
@@ -53,14 +53,16 @@ pub(crate) fn prepare(
     policy: &Policy,
 ) -> Result<Option<Unsealing>, VerifyError> {
     let Some(how) = manifest.encryption else { return Ok(None) };
-    let Some(identities) = &policy.identities else { return Ok(Some(Unsealing { how, key: Key::None })) };
+    if policy.identities.is_none() && policy.keeper.is_none() {
+        return Ok(Some(Unsealing { how, key: Key::None }));
+    }
     let key = match attestation::signed(container, policy)? {
         None => Err(missing(container)),
         Some(signed) => match signed.encrypted()? {
             None => Err(VerifyError::rule(ATTESTATION, SILENT)),
-            Some(encrypted) => Opener::with_identities(&encrypted, signed.run(), identities)
-                .map(|opener| (opener, promised(encrypted)))
-                .map_err(|error| of_open(ATTESTATION, error)),
+            Some(encrypted) => {
+                opener(&encrypted, manifest, signed.run(), policy).map(|opener| (opener, promised(encrypted)))
+            }
         },
     };
     let key = match key {
@@ -68,6 +70,19 @@ pub(crate) fn prepare(
         Err(fault) => Key::Missing(RefCell::new(Some(fault))),
     };
     Ok(Some(Unsealing { how, key }))
+}
+
+fn opener(encrypted: &Encrypted, manifest: &ExportManifest, run: &str, policy: &Policy) -> Result<Opener, VerifyError> {
+    match (&policy.identities, &policy.keeper) {
+        (Some(identities), _) => {
+            Opener::with_identities(encrypted, run, identities).map_err(|error| of_open(ATTESTATION, error))
+        }
+        (None, Some(keeper)) => {
+            let context = Context { tenant: manifest.tenant.to_string(), run: run.to_owned() };
+            keeper.opener(encrypted, &context).map_err(VerifyError::Keeper)
+        }
+        (None, None) => Err(VerifyError::Closed(shown(ATTESTATION))),
+    }
 }
 
 const SILENT: &str = "it does not say what the encrypted files are";

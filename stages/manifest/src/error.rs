@@ -85,7 +85,12 @@ fn sealing(cause: &SealingError) -> Verdict {
         | SealingError::TooMany(_)
         | SealingError::Text(_)
         | SealingError::Recipient {
-            cause: WrapError::Refused(_) | WrapError::NotConfigured(..) | WrapError::NoPrivateHalf | WrapError::NotAKey,
+            cause:
+                WrapError::Refused(_)
+                | WrapError::NotConfigured(..)
+                | WrapError::NoPrivateHalf
+                | WrapError::NoKeeper
+                | WrapError::NotAKey,
             ..
         } => Verdict::FailRun(ErrorCode::EncryptionFailed),
         SealingError::Key(_) => Verdict::FailRun(ErrorCode::Internal),

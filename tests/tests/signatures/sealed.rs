@@ -202,8 +202,10 @@ async fn recipients_of_the_deployment_are_added_and_those_that_cannot_be_reached
     assert_eq!((recipients.len(), &recipients[1]["recipient"]), (2, &json!(kms)), "{recipients:?}");
     assert!(recipients[1]["keyId"].as_str().unwrap().starts_with("arn:aws:kms:"));
 
-    let (_, bundle) = made(&mut deployment, "none").await;
     let key = deployment.data().join("keys/cosign.pub");
+    what_a_kms_keeps_is_decrypted_where_it_is_reached(&deployment, &at_kms, &key);
+
+    let (_, bundle) = made(&mut deployment, "none").await;
     report(&verified(&key, bundle.folder(), &["--identity", ours.to_str().unwrap()]));
 
     // The run's key is what age unwraps; nothing that the deployment wrote holds it.
@@ -225,6 +227,42 @@ async fn recipients_of_the_deployment_are_added_and_those_that_cannot_be_reached
         bytes.windows(32).any(|window| window == unwrapped.stdout)
     });
     assert_eq!(found, None, "the run's key lies in the clear");
+}
+
+/// No age identity is at hand: the key comes from the KMS, once the signatures hold. Whoever does not reach one, or comes with a bundle
+/// that was touched, gets nothing.
+fn what_a_kms_keeps_is_decrypted_where_it_is_reached(deployment: &Deployment, bundle: &Bundle, key: &Path) {
+    let folder = deployment.folder();
+    let out = folder.join("from-kms");
+    let decrypt = |settings: &Path, bundle: &Path| {
+        let mut command = Command::new(&programs().unwrap().exportd);
+        command.arg("decrypt").arg(bundle).arg("--key").arg(key).arg("--out").arg(&out);
+        command.arg("--config").arg(settings).output().unwrap()
+    };
+    let settings = folder.join("export.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let receiver = folder.join("receiver.toml");
+    let begin = text.find("[encryption]").unwrap();
+    let end = text.find("[[encryption.tenants]]").unwrap();
+    std::fs::write(&receiver, &text[begin..end]).unwrap();
+    let nobody = folder.join("nobody.toml");
+    std::fs::write(&nobody, "").unwrap();
+    let refused = decrypt(&nobody, bundle.folder());
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("set `kms = true` in `[encryption]`"), "{refused:?}");
+    let spoilt = folder.join("spoilt");
+    output(Command::new("cp").arg("-r").arg(bundle.folder()).arg(&spoilt)).unwrap();
+    let attestation = spoilt.join("provenance.sigstore.json");
+    let mut bytes = std::fs::read(&attestation).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&attestation, bytes).unwrap();
+    assert!(matches!(decrypt(&receiver, &spoilt).status.code(), Some(10..=14)));
+    assert!(!out.exists());
+    let done = decrypt(&receiver, bundle.folder());
+    assert!(done.status.success(), "{done:?}");
+    let told = report(&verified(key, &out, &[]));
+    assert_eq!((&told["encryption"]["decrypted"], &told["encryption"]["contentsProven"]), (&json!(true), &json!(true)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
