@@ -242,9 +242,9 @@ fn what_a_kms_keeps_is_decrypted_where_it_is_reached(deployment: &Deployment, bu
     let settings = folder.join("export.toml");
     let text = std::fs::read_to_string(&settings).unwrap();
     let receiver = folder.join("receiver.toml");
-    let begin = text.find("[encryption]").unwrap();
-    let end = text.find("[[encryption.tenants]]").unwrap();
-    std::fs::write(&receiver, &text[begin..end]).unwrap();
+    let (_, access) = text.split_once("[encryption]").unwrap();
+    let (access, _) = access.split_once("[[encryption.tenants]]").unwrap();
+    std::fs::write(&receiver, format!("[encryption]{access}")).unwrap();
     let nobody = folder.join("nobody.toml");
     std::fs::write(&nobody, "").unwrap();
     let refused = decrypt(&nobody, bundle.folder());
