@@ -31,6 +31,8 @@ pub enum Weather {
     Flipped(u64),
     /// Every request over HTTP is answered 503.
     Unavailable,
+    /// In answers, each text of the first kind becomes one of the second, which is as long.
+    Changed(&'static str, &'static str),
 }
 
 /// Bytes that are passed on at a time.
@@ -154,9 +156,21 @@ async fn pump(
                 pieces = pieces.wrapping_add(1);
                 flip(bytes, seed.wrapping_add(pieces));
             }
+            (Weather::Changed(text, other), true) => change(bytes, text.as_bytes(), other.as_bytes()),
             _ => {}
         }
         to.write_all(bytes).await?;
+    }
+}
+
+/// Texts that are cut by the end of a piece stay as they are: whoever asks again hears the change then.
+fn change(bytes: &mut [u8], text: &[u8], other: &[u8]) {
+    let mut at = 0;
+    while let Some(window) = bytes.get_mut(at..at + text.len()) {
+        if window == text {
+            window.copy_from_slice(other);
+        }
+        at += 1;
     }
 }
 
@@ -229,6 +243,8 @@ mod tests {
             let bits: u32 = body.bytes().zip(*b"body").map(|(found, sent)| (found ^ sent).count_ones()).sum();
             assert!(bits == 1 || body.contains('\u{fffd}'), "{body:?}");
         }
+        passage.set(Weather::Changed("body", "else"));
+        assert_eq!(answer(&passage).await, "HTTP/1.1 200 OK\r\n\r\nelse");
         passage.set(Weather::Cut);
         assert_eq!(answer(&passage).await, "HTTP/1.1 20");
         passage.set(Weather::Refused);

@@ -8,7 +8,7 @@ use export_contract::message::{Distribution, HandOver};
 use export_contract::{Digest, Version};
 
 use crate::store::BlobKey;
-use crate::workspace::{ResultError, Workspace, digest_of, key, parses};
+use crate::workspace::{ResultError, Workspace, digest_of, key};
 
 impl Workspace {
     /// Writes down that the run is going to be seen at a place. Saying so again is no error and changes nothing.
@@ -31,13 +31,11 @@ impl Workspace {
         keys.sort();
         let mut places = Vec::new();
         for key in keys {
-            let bytes = self.get_sound(&key, |bytes| parses(&key, bytes)).await?;
-            let unreadable = |cause| ResultError::Unreadable { key: key.to_string(), cause };
-            let record: HandOver = serde_json::from_slice(&bytes).map_err(unreadable)?;
+            let record: HandOver = self.record(&key).await?;
             // A record that was spoilt on its way may still be JSON, and must lead to no place but the one that it was written for.
             if record.run != *self.run() || self.hand_over_key(&record.distribution) != key {
                 let cause = io::Error::other("it is of another run or place than its key says");
-                return Err(unreadable(serde_json::Error::io(cause)));
+                return Err(ResultError::Unreadable { key: key.to_string(), cause: serde_json::Error::io(cause) });
             }
             places.push(record.distribution);
         }

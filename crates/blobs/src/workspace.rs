@@ -235,9 +235,7 @@ impl Workspace {
 
     /// The result record of a part, parsed.
     pub async fn part_result<T: DeserializeOwned>(&self, phase: Phase, part: PartIndex) -> Result<T, ResultError> {
-        let key = self.result_key(phase, Some(part));
-        let bytes = self.get_sound(&key, |bytes| parses(&key, bytes)).await?;
-        serde_json::from_slice(&bytes).map_err(|cause| ResultError::Unreadable { key: key.to_string(), cause })
+        self.record(&self.result_key(phase, Some(part))).await
     }
 
     /// Any record of the run, parsed; `None` where there is none.
@@ -245,13 +243,17 @@ impl Workspace {
     /// # Errors
     /// When staging fails, or the record cannot be read.
     pub async fn find_record<T: DeserializeOwned>(&self, key: &BlobKey) -> Result<Option<T>, ResultError> {
-        match self.get_sound(key, |bytes| parses(key, bytes)).await {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|cause| ResultError::Unreadable { key: key.to_string(), cause }),
+        match self.record(key).await {
+            Ok(record) => Ok(Some(record)),
             Err(ResultError::Store { cause: BlobError::NotFound(_), .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// A record that must be there, parsed.
+    pub(crate) async fn record<T: DeserializeOwned>(&self, key: &BlobKey) -> Result<T, ResultError> {
+        let bytes = self.get_sound(key, |bytes| parses(key, bytes)).await?;
+        serde_json::from_slice(&bytes).map_err(|cause| ResultError::Unreadable { key: key.to_string(), cause })
     }
 
     /// A record whose bytes are what they should be. Bytes that are not may have been spoilt on the way and be whole in the store, so they are read

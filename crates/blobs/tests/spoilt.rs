@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -73,13 +74,18 @@ impl BlobStore for Spoilt {
     }
 }
 
+/// Such a store in a folder, and the workspace of a run on it.
+async fn spoilt(folder: &Path) -> (Arc<Spoilt>, Workspace) {
+    let blobs = FolderBlobs::open(folder).await.unwrap();
+    let store = Arc::new(Spoilt { blobs, answers: AtomicU32::new(0) });
+    let run = RunRef { tenant: "acme".parse().unwrap(), run: RunId::from_parts(1, 0), generation: Generation::FIRST };
+    (store.clone(), Workspace::new(store, run))
+}
+
 #[tokio::test]
 async fn a_record_that_comes_spoilt_is_read_again_and_promised_as_it_is_stored() {
     let folder = tempfile::tempdir().unwrap();
-    let blobs = FolderBlobs::open(folder.path()).await.unwrap();
-    let store = Arc::new(Spoilt { blobs, answers: AtomicU32::new(0) });
-    let run = RunRef { tenant: "acme".parse().unwrap(), run: RunId::from_parts(1, 0), generation: Generation::FIRST };
-    let workspace = Workspace::new(store.clone(), run);
+    let (store, workspace) = spoilt(folder.path()).await;
     let part = Some(PartIndex(3));
     let record = workspace.put_result(Phase::Adapt, part, &["stored"]).await.unwrap();
 
@@ -97,10 +103,7 @@ async fn a_record_that_comes_spoilt_is_read_again_and_promised_as_it_is_stored()
 #[tokio::test]
 async fn a_record_that_can_be_read_and_is_not_what_was_written_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();
-    let blobs = FolderBlobs::open(folder.path()).await.unwrap();
-    let store = Arc::new(Spoilt { blobs, answers: AtomicU32::new(0) });
-    let run = RunRef { tenant: "acme".parse().unwrap(), run: RunId::from_parts(1, 0), generation: Generation::FIRST };
-    let workspace = Workspace::new(store.clone(), run);
+    let (store, workspace) = spoilt(folder.path()).await;
     let part = Some(PartIndex(3));
     let record = workspace.put_result(Phase::Adapt, part, &serde_json::json!({ "records": 17 })).await.unwrap();
     let spoil = || store.answers.store(2, Ordering::SeqCst);

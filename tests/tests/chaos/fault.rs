@@ -86,6 +86,7 @@ impl Fault {
                     Weather::Cut => "cutting answers",
                     Weather::Flipped(_) => "flipping bits",
                     Weather::Unavailable => "answering 503",
+                    Weather::Changed(..) => "changing words",
                 };
                 format!("{who} {} {what}", server.name())
             }

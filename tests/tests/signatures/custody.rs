@@ -7,7 +7,7 @@ use std::process::Command;
 use export_client::{Client, Credentials};
 use export_contract::run::RunStatus;
 use export_signing::{Password, generate_key_pair};
-use export_tests::{Bundle, Cosign, Deployment, Gate, LOCAL_TENANT, Way, finish, light, programs, start};
+use export_tests::{Bundle, Cosign, Deployment, LOCAL_TENANT, Passage, Weather, finish, light, programs, start};
 use serde_json::{Value, json};
 
 use crate::vault_server::{Fault, VaultServer};
@@ -136,16 +136,16 @@ async fn wait_until_ready(admin: u16, ready: bool) -> Vec<String> {
 async fn while_the_key_is_out_of_reach_nothing_is_ready_runs_wait_and_end_once_it_is_back() {
     let _turn = light().await;
     let vault = VaultServer::start().await;
-    let gate = Gate::before(vault.address().trim_start_matches("http://")).await.unwrap();
+    let passage = Passage::to(vault.address().trim_start_matches("http://").to_owned()).await.unwrap();
     let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut deployment = Deployment::all().await.unwrap();
     deployment.generate(LOCAL_TENANT, 5, 200).unwrap();
     deployment.stop_all().await.unwrap();
-    change_keys(&deployment, &vault, &format!("http://{}", gate.address()), admin);
+    change_keys(&deployment, &vault, &format!("http://{}", passage.address()), admin);
     deployment.start_all().await.unwrap();
     assert!(wait_until_ready(admin, true).await.is_empty());
 
-    gate.set(Way::Shut);
+    passage.set(Weather::Refused);
     assert_eq!(wait_until_ready(admin, false).await, ["signer"], "and all else is there");
     let client = deployment.client().unwrap();
     let run = start(&client, "json-raw").await.unwrap();
@@ -161,7 +161,7 @@ async fn while_the_key_is_out_of_reach_nothing_is_ready_runs_wait_and_end_once_i
     }
     assert!(!client.run(run.id.as_str()).await.unwrap().status.is_terminal(), "no run fails for a key that is away");
 
-    gate.set(Way::Open);
+    passage.set(Weather::Clear);
     assert!(wait_until_ready(admin, true).await.is_empty());
     let finished = finish(&client, run.id.as_str()).await.unwrap();
     assert_eq!(finished.run.status, RunStatus::Succeeded);

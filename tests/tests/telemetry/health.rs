@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use export_tests::{Deployment, Gate, Process, Setup, Way, light, programs};
+use export_tests::{Deployment, Passage, Process, Setup, Weather, light, programs};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 /// Longest that a role may take to see a change.
 const WITHIN: Duration = Duration::from_mins(1);
 
-/// A role beside those of a deployment, behind gates of its own.
+/// A role beside those of a deployment, behind passages of its own.
 struct Role {
     process: Process,
 }
@@ -22,7 +22,8 @@ impl Role {
         std::fs::write(&path, settings).unwrap();
         let mut command = tokio::process::Command::new(&programs().unwrap().exportd);
         command.arg(name).arg("--config").arg(path);
-        let process = Process::start_ready(command, &folder.join(format!("logs/{name}-behind-gates"))).await.unwrap();
+        let process =
+            Process::start_ready(command, &folder.join(format!("logs/{name}-behind-passages"))).await.unwrap();
         Self { process }
     }
 
@@ -77,17 +78,17 @@ async fn a_role_is_not_ready_while_something_is_away_and_names_it_to_operators_o
         .find(|part| part.contains(':'))
         .unwrap()
         .to_owned();
-    let gates = [
-        Gate::before(&broker).await.unwrap(),
-        Gate::before(&bucket).await.unwrap(),
-        Gate::before(&store).await.unwrap(),
+    let passages = [
+        Passage::to(broker.clone()).await.unwrap(),
+        Passage::to(bucket.clone()).await.unwrap(),
+        Passage::to(store.clone()).await.unwrap(),
     ];
-    let [to_broker, to_bucket, to_store] = &gates;
+    let [to_broker, to_bucket, to_store] = &passages;
     let behind = deployment.folder().join("behind.uri");
-    std::fs::write(&behind, uri.replace(&store, to_store.address())).unwrap();
+    std::fs::write(&behind, uri.replace(&store, &to_store.address())).unwrap();
     let settings = settings
-        .replace(&broker, to_broker.address())
-        .replace(&bucket, to_bucket.address())
+        .replace(&broker, &to_broker.address())
+        .replace(&bucket, &to_bucket.address())
         .replace("mongodb.uri", "behind.uri");
 
     for (name, ledgers) in [
@@ -103,32 +104,32 @@ async fn a_role_is_not_ready_while_something_is_away_and_names_it_to_operators_o
         assert_eq!(names.contains(&"signer"), matches!(name, "gateway" | "sign"), "{names:?}");
         assert_eq!(names.contains(&"adapters"), matches!(name, "gateway" | "adapt"), "{names:?}");
 
-        to_bucket.set(Way::Shut);
+        to_bucket.set(Weather::Refused);
         role.wait_until_away(&["staging"]).await;
         if name == "gateway" {
             public_says_nothing(&role, 503).await;
         }
-        to_bucket.set(Way::Open);
+        to_bucket.set(Weather::Clear);
         role.wait_until_away(&[]).await;
 
         if !ledgers.is_empty() {
-            to_store.set(Way::Shut);
+            to_store.set(Weather::Refused);
             role.wait_until_away(ledgers).await;
-            to_store.set(Way::Open);
+            to_store.set(Weather::Clear);
             role.wait_until_away(&[]).await;
         }
 
-        to_broker.set(Way::Shut);
+        to_broker.set(Weather::Refused);
         // Without the broker nobody knows what time it is.
         role.wait_until_away(&["broker", "clock"]).await;
-        to_broker.set(Way::Open);
+        to_broker.set(Weather::Clear);
         role.wait_until_away(&[]).await;
 
         // The broker is of another time.
-        to_broker.set(Way::Changed("\"ts\":\"20", "\"ts\":\"19"));
+        to_broker.set(Weather::Changed("\"ts\":\"20", "\"ts\":\"19"));
         let told = role.wait_until_away(&["clock"]).await;
         assert!(told.to_string().contains("ahead of the broker's; 5 s are allowed"), "{told:#}");
-        to_broker.set(Way::Open);
+        to_broker.set(Weather::Clear);
         role.wait_until_away(&[]).await;
         if name == "gateway" {
             public_says_nothing(&role, 200).await;
