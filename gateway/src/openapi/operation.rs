@@ -241,8 +241,9 @@ impl Operation {
 
     /// Whether the path of a request is one of this operation.
     pub(crate) fn is_at(&self, path: &str) -> bool {
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let (mut wanted, mut given) = (self.path.split('/'), path.split('/'));
+        let bare = |path: &'_ str| path.strip_suffix('/').unwrap_or(path).to_owned();
+        let (own, path) = (bare(self.path), bare(path));
+        let (mut wanted, mut given) = (own.split('/'), path.split('/'));
         loop {
             match (wanted.next(), given.next()) {
                 (None, None) => return true,

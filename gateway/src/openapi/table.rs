@@ -53,7 +53,16 @@ fn others() -> Vec<Operation> {
     let unchanged = || Answer::empty(304, "It is what `If-None-Match` names.");
     let of_authority = |status, description| Answer::json::<TokenRefusal>(status, description);
     let of_registry = |status, description| Answer::json::<RegistryRefusal>(status, description);
+    let files = &["text/javascript", "text/css", "image/svg+xml", "text/html"];
     vec![
+        Operation::get("/", "showConsole", "The console: a page for people")
+            .answers(tagged(Answer::bytes(200, &["text/html"], "The page.")))
+            .answers(unchanged())
+            .refuses(&[ErrorCode::NotFound]),
+        Operation::get("/console/{name}", "showConsoleFile", "What the page is made of")
+            .answers(tagged(Answer::bytes(200, files, "The file.")))
+            .answers(unchanged())
+            .refuses(&[ErrorCode::NotFound]),
         Operation::get("/openapi.json", "showApi", "This document")
             .answers(tagged(Answer::bytes(200, &["application/json"], "OpenAPI 3.1.")))
             .answers(unchanged()),
