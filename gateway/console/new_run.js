@@ -13,7 +13,7 @@ export async function show({ view, query, go }) {
     return;
   }
   const { profiles } = await call("GET", at("profiles"), { query: { limit: "200" } });
-  const option = (one) => el("option", { value: one.id, disabled: !one.supported, selected: one.id === query.profile },
+  const option = (one) => el("option", { value: one.id, disabled: !one.supported, selected: one.id === (query.profile ?? "json-raw") },
     `${one.id}: ${one.name}${one.supported ? "" : " (not made here)"}`);
   const profile = el("select", { required: true }, profiles.map(option));
   const base = el("input", { autocomplete: "off", spellcheck: "false" });

@@ -162,7 +162,7 @@ function about(run) {
     ["Base", run.base ? el("a", { href: `#/runs/${encodeURIComponent(run.base)}` }, run.base) : null],
     ["Policy snapshot", run.policySnapshotId?.id],
     ["Inputs", run.inputs?.length ? `${number(run.inputs.reduce((sum, input) => sum + input.count, 0))} records in ${run.inputs.length} ranges` : null],
-    ["Written so far", run.progress?.bytesDone ? bytes(run.progress.bytesDone) : null],
+    ["Written", run.progress?.bytesDone ? bytes(run.progress.bytesDone) : null],
     ["Retention", expiry ? ["its time is over since ", time(expiry.since), expiry.prunedAt ? ["; removed ", time(expiry.prunedAt)] : null] : null],
     ["Correlation id", el("code", {}, run.correlationId)]));
 }
