@@ -53,7 +53,7 @@ export function empty(title, ...next) {
 
 /** Names and values below each other. */
 export function facts(...pairs) {
-  const shown = pairs.filter((pair) => pair && pair[1] !== null && pair[1] !== undefined && pair[1] !== "");
+  const shown = pairs.filter((pair) => pair && pair[1] !== null && pair[1] !== undefined && pair[1] !== "" && !(Array.isArray(pair[1]) && pair[1].length === 0));
   return el("dl", { class: "facts" }, shown.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 

@@ -29,7 +29,7 @@ function profileRow(profile) {
     el("a", { href: `#/profiles/${encodeURIComponent(profile.id)}` }, profile.id),
     [el("span", { class: "breaks" }, profile.name), profile.description ? el("div", { class: "quiet breaks" }, profile.description) : null],
     [profile.kind, profile.supported ? null : el("span", { class: "quiet" }, " (not made here)")],
-    String(profile.revision), [time(profile.createdAt), el("span", { class: "quiet" }, ` by ${profile.createdBy}`)], start,
+    String(profile.revision), profile.createdBy === "system" ? el("span", { class: "quiet" }, "built in") : [time(profile.createdAt), el("span", { class: "quiet" }, ` by ${profile.createdBy}`)], start,
   ]);
 }
 

@@ -2,7 +2,7 @@
 
 import { at, call } from "./api.js";
 import { el, heading, row, table } from "./dom.js";
-import { number, time } from "./format.js";
+import { bytes, number, time } from "./format.js";
 
 const COLUMNS = ["Quota", "Used", "Limit", "Left", ""];
 
@@ -20,8 +20,14 @@ export async function show({ view, signal }) {
 function quotaRow(quota) {
   const isBound = Number.isInteger(quota.limit) && quota.limit > 0;
   const bar = isBound ? el("meter", { min: "0", max: String(quota.limit), high: String(quota.limit * 0.9), value: quota.used, "aria-label": `${quota.name}: ${quota.used} of ${quota.limit} used` }) : null;
+  const shown = quota.name.startsWith("bytes") ? bytes : number;
   return row(COLUMNS, [
-    quota.name, number(quota.used), isBound ? number(quota.limit) : "none", Number.isInteger(quota.remaining) ? number(quota.remaining) : "",
+    inWords(quota.name), shown(quota.used), isBound ? shown(quota.limit) : "none", Number.isInteger(quota.remaining) ? shown(quota.remaining) : "",
     [bar, quota.resetsAt ? el("div", { class: "quiet" }, "begins anew ", time(quota.resetsAt)) : null],
   ]);
+}
+
+/** `runsPerDay` as runs per day. */
+function inWords(name) {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }

@@ -56,7 +56,7 @@ async function checkEnd(file, at) {
 }
 
 function parse(head, at) {
-  if (text(head, 257, 5) !== "ustar") throw new Told(at === 0 ? "This is no tar." : "A head in the tar is not one of ustar.");
+  if (String.fromCharCode(...head.subarray(257, 262)) !== "ustar") throw new Told(at === 0 ? "This is no tar." : "A head in the tar is not one of ustar.");
   let sum = 0;
   for (let index = 0; index < BLOCK; index += 1) sum += index >= 148 && index < 156 ? 32 : head[index];
   if (integer(text(head, 148, 8), 8) !== sum) throw new Told("A head in the tar does not have its checksum.");

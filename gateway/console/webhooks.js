@@ -38,19 +38,29 @@ function card(webhook, load) {
     }
   };
   const turn = () => act(() => call("PATCH", at("webhooks", webhook.id), { body: { enabled: !webhook.enabled } }), webhook.enabled ? "Switched off" : "Switched on");
-  const test = () => act(() => call("POST", at("webhooks", webhook.id, "test"), { headers: { "Idempotency-Key": newKey() } }), "A message is on its way");
+  const test = async () => {
+    try {
+      await call("POST", at("webhooks", webhook.id, "test"), { headers: { "Idempotency-Key": newKey() } });
+      say("A message is on its way");
+      if (folded.open) await deliveries(webhook, messages);
+      else folded.open = true;
+    } catch (error) {
+      fill(trouble, problemBox(error, "Nothing was sent"));
+    }
+  };
   const remove = async () => {
     if (await confirmed("Delete this webhook?", { detail: webhook.url, yes: "Delete it" })) await act(() => call("DELETE", at("webhooks", webhook.id)), "Deleted");
   };
   const actions = may(...CHANGES)
     ? [button("Send a test", test), button(webhook.enabled ? "Switch off" : "Switch on", turn), button("Delete", remove, { class: "danger" })]
     : [];
+  const folded = el("details", { ontoggle: (event) => event.target.open && deliveries(webhook, messages) }, el("summary", {}, "Messages"), messages);
   return el("section", { class: "card" },
     el("div", { class: "heading" }, el("h2", { class: "breaks" }, webhook.url, " ", badge(webhook.enabled ? "active" : "off")), el("div", { class: "actions" }, actions)),
     trouble,
     facts(["Description", webhook.description], ["Told of", webhook.events.join(", ")], ["Only of", webhook.profileId],
       ["Off because", webhook.disabledBecause], ["Made", [time(webhook.createdAt), ` by ${webhook.createdBy}`]]),
-    el("details", { ontoggle: (event) => event.target.open && deliveries(webhook, messages) }, el("summary", {}, "Messages"), messages));
+    folded);
 }
 
 async function deliveries(webhook, place) {
