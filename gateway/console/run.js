@@ -38,9 +38,27 @@ export async function show({ view, names, signal }) {
     });
   }
 
+  let asked = 0;
+  let shown = 0;
+  /** Answers may overtake each other: an older one never takes the place of a newer one. */
   async function refresh() {
-    run = await call("GET", at("runs", id), { signal });
+    const turn = (asked += 1);
+    const found = await call("GET", at("runs", id), { signal });
+    if (turn < shown) return;
+    shown = turn;
+    run = found;
     draw();
+  }
+
+  let isPlanned = false;
+  /** Ticks may come by the hundred: stages are drawn once a frame. */
+  function drawSoon() {
+    if (isPlanned) return;
+    isPlanned = true;
+    requestAnimationFrame(() => {
+      isPlanned = false;
+      drawStages();
+    });
   }
 
   function draw() {
@@ -48,7 +66,6 @@ export async function show({ view, names, signal }) {
     fill(place.head, heading(["Run ", badge(run.status)], actions(run, isOver, act)),
       el("p", { class: "digest" }, el("code", { class: "whole" }, run.id), copyButton(run.id, "run id")));
     fill(place.trouble, trouble(run));
-    if (isOver) known.end ??= run.status;
     drawStages();
     fill(place.result, run.status === "succeeded" ? result(run) : null);
     fill(place.about, about(run));
@@ -97,7 +114,7 @@ export async function show({ view, names, signal }) {
     } else if (Number.isInteger(event.part)) {
       parts.set(event.part, event.records);
     }
-    drawStages();
+    drawSoon();
   }
 
   function said(event) {
