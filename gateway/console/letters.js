@@ -3,7 +3,6 @@
 import { at, call } from "./api.js";
 import { button, el, empty, facts, heading, say } from "./dom.js";
 import { time } from "./format.js";
-import { fromBase64, fromUtf8 } from "./encoding.js";
 import { listing } from "./listing.js";
 import { problemBox } from "./problem.js";
 import { may, newKey } from "./session.js";
@@ -30,11 +29,10 @@ function card({ id, runId, generation, phase, part, letter }, go) {
       trouble.replaceChildren(problemBox(error, "It was not replayed"));
     }
   };
-  const text = fromUtf8(fromBase64(letter.payload) ?? new Uint8Array());
   return el("section", { class: "card" },
     el("div", { class: "heading" }, el("h2", {}, `${phase ?? letter.consumer}${Number.isInteger(part) ? `, part ${part}` : ""}`),
       el("div", { class: "actions" }, may("export:run") ? button("Replay its run", replay, { class: "primary" }) : null)), trouble,
     facts(["Run", el("a", { href: `#/runs/${encodeURIComponent(runId)}` }, runId)], ["Generation", String(generation)], ["When", time(letter.at)],
       ["Why", letter.reason], ["Code", el("code", {}, letter.code)], ["Tried", `${letter.deliveries} times`], ["Subject", el("code", { class: "breaks" }, letter.subject)]),
-    el("details", {}, el("summary", {}, "What it said"), el("pre", { tabindex: "0" }, (text || letter.payload).slice(0, 20_000))));
+    el("details", {}, el("summary", {}, "What it said"), el("pre", { tabindex: "0" }, letter.payload.slice(0, 20_000))));
 }

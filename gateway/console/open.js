@@ -68,7 +68,7 @@ function readable(error) {
 function shown({ manifest, findings, contents, digest: ownDigest }) {
   const isWrong = findings.some((finding) => finding.state === "wrong");
   const isOpen = findings.some((finding) => finding.state === "open");
-  const verdict = isWrong ? "This bundle is not what it should be" : isOpen ? "What was checked is right, and not all was checked" : "Proven";
+  const verdict = isWrong ? "This bundle is not what it should be" : isOpen ? "What was checked is right, and not all was checked" : "Proven: the files are what the key signed";
   const { profile } = manifest;
   return [
     el("section", { class: `card verdict is-${isWrong ? "wrong" : isOpen ? "open" : "proven"}` }, el("h2", { tabindex: "-1" }, verdict),

@@ -4,6 +4,7 @@ import { at, call } from "./api.js";
 import { confirmed } from "./confirm.js";
 import { button, el, empty, facts, fill, heading, say } from "./dom.js";
 import { badge, time } from "./format.js";
+import { scheduleForm } from "./new_schedule.js";
 import { problemBox } from "./problem.js";
 import { told as selectorsTold } from "./selectors.js";
 import { may } from "./session.js";
@@ -12,7 +13,20 @@ const CHANGES = ["export:run", "export:profile:manage"];
 
 export async function show({ view, signal }) {
   const place = el("div");
-  view.append(heading("Schedules"), place);
+  const making = el("div");
+  const open = async () => {
+    try {
+      fill(making, await scheduleForm(made));
+      making.querySelector("input").focus();
+    } catch (error) {
+      fill(making, problemBox(error));
+    }
+  };
+  const made = () => {
+    fill(making);
+    load().catch((error) => fill(making, problemBox(error)));
+  };
+  view.append(heading("Schedules", may(...CHANGES) ? button("New schedule", open, { class: "primary" }) : null), making, place);
   const load = async () => {
     const { schedules } = await call("GET", at("schedules"), { signal });
     fill(place, schedules.length > 0 ? schedules.map((one) => card(one, load)) : nothing());
@@ -21,7 +35,7 @@ export async function show({ view, signal }) {
 }
 
 function nothing() {
-  return empty("There are no schedules.", "A schedule makes runs recur: ", el("code", {}, "exportctl schedule create --help"));
+  return empty("There are no schedules.", may(...CHANGES) ? "A schedule makes runs recur. Make one with “New schedule”." : "A schedule makes runs recur. This client may not make one (scopes export:run and export:profile:manage).");
 }
 
 function card(schedule, load) {

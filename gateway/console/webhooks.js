@@ -5,6 +5,7 @@ import { confirmed } from "./confirm.js";
 import { button, el, empty, facts, fill, heading, row, say, table } from "./dom.js";
 import { badge, duration, time } from "./format.js";
 import { listing } from "./listing.js";
+import { webhookForm } from "./new_webhook.js";
 import { problemBox } from "./problem.js";
 import { may, newKey } from "./session.js";
 
@@ -13,7 +14,16 @@ const COLUMNS = ["Message", "State", "Run", "Made", "Tries", ""];
 
 export async function show({ view, signal }) {
   const place = el("div");
-  view.append(heading("Webhooks"), place);
+  const making = el("div");
+  const made = () => {
+    fill(making);
+    load().catch((error) => fill(making, problemBox(error)));
+  };
+  const open = () => {
+    fill(making, webhookForm(made));
+    making.querySelector("input").focus();
+  };
+  view.append(heading("Webhooks", may(...CHANGES) ? button("New webhook", open, { class: "primary" }) : null), making, place);
   const load = async () => {
     const { webhooks } = await call("GET", at("webhooks"), { signal });
     fill(place, webhooks.length > 0 ? webhooks.map((one) => card(one, load)) : nothing());
@@ -22,7 +32,7 @@ export async function show({ view, signal }) {
 }
 
 function nothing() {
-  return empty("There are no webhooks.", "A webhook is told of the ends of runs: ", el("code", {}, "exportctl webhook create --help"), ". Its secret is shown there, once.");
+  return empty("There are no webhooks.", may(...CHANGES) ? "A webhook is told of the ends of runs. Make one with “New webhook”." : "A webhook is told of the ends of runs. This client may not make one (scopes export:run and export:profile:manage).");
 }
 
 function card(webhook, load) {

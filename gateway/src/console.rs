@@ -42,6 +42,8 @@ const FILES: &[(&str, &str)] = files![
     "letters.js",
     "listing.js",
     "new_run.js",
+    "new_schedule.js",
+    "new_webhook.js",
     "open.js",
     "problem.js",
     "profile.js",

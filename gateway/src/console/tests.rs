@@ -1,7 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use http::{HeaderMap, Method, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use warp::Filter as _;
 
 use super::{Console, FILES, show};
@@ -12,13 +16,15 @@ use crate::routes::{answer, hardened};
 /// What is answered to a request for a file, with the headers that every answer gets.
 async fn ask(console: Option<Console>, name: &'static str, tag: Option<&str>) -> (StatusCode, HeaderMap, String) {
     let filter = incoming().map(move |request| hardened(answer(show(console.as_ref(), &request, name)), false));
-    let mut request = warp::test::request().method(Method::GET.as_str()).path("/");
+    let mut request = http::Request::get("/");
     if let Some(tag) = tag {
         request = request.header("if-none-match", tag);
     }
-    let response = request.reply(&filter).await;
-    let text = String::from_utf8(response.body().to_vec()).unwrap();
-    (response.status(), response.headers().clone(), text)
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
+    let response = TowerToHyperService::new(warp::service(filter)).call(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    (head.status, head.headers, text)
 }
 
 fn console() -> Console {
