@@ -1,9 +1,12 @@
 """Uses the console in a real Chromium as a person would: each story is a function, and they run in their order.
 
 What it needs comes as JSON in EXPORT_CONSOLE: `server`, `credentials`, `reader` (a client that may only read), `both` (one of two tenants),
+`elsewhere` (the origin of another token endpoint, to be listened at),
 `key`, `exportctl` and a `folder` to write to. Names of stories as arguments run only those.
 """
 
+import http.client
+import http.server
 import io
 import json
 import os
@@ -13,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import traceback
 import urllib.parse
@@ -324,10 +328,15 @@ def a_run_is_cancelled_after_a_question_and_replayed(browser):
     # One run at a time: the second waits for its turn, so there is time for a person.
     first = json.loads(ctl("run", "start", "json-raw", "-o", "json"))["id"]
     second = json.loads(ctl("run", "start", "json-raw", "-o", "json"))["id"]
+    posted = []
+    page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
     visit(page, f"runs/{second}")
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Keep it as it is").click()
-    expect(status(page)).not_to_have_text("aborted")
+    page.get_by_role("button", name="Cancel").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert not posted, posted
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel the run").click()
     expect(status(page)).to_have_text("aborted")
@@ -377,7 +386,9 @@ def a_client_that_may_only_read_is_offered_nothing_else(browser):
     sign_in(page, SET["reader"])
     expect(page.locator("#nav")).not_to_contain_text("Audit log")
     allowed = re.compile("^(Copy.*|Sign out|Show.*|Try again)$")
-    for name in [*PAGES, "runs?status=succeeded"]:
+    failed = json.loads(ctl("run", "list", "--status", "failed", "-o", "json"))[0]["id"]
+    running = json.loads(ctl("run", "start", "json-raw", "-o", "json"))["id"]
+    for name in [*PAGES, "runs?status=succeeded", f"runs/{running}", f"runs/{failed}"]:
         if name == "open":
             continue
         visit(page, name)
@@ -494,6 +505,65 @@ def a_token_is_renewed_before_it_ends_and_a_tenant_can_be_chosen(browser):
     page.context.close()
 
 
+class Elsewhere(http.server.BaseHTTPRequestHandler):
+    """A token endpoint of another origin: it hands on to the gateway's, under its own name, and lets pages of the gateway ask."""
+
+    def answer(self, status, headers, body):
+        self.send_response(status)
+        for name, value in {**headers, "Access-Control-Allow-Origin": SERVER, "Access-Control-Expose-Headers": "DPoP-Nonce"}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_OPTIONS(self):
+        self.answer(204, {"Access-Control-Allow-Headers": "dpop", "Access-Control-Allow-Methods": "POST"}, b"")
+
+    def do_POST(self):
+        gateway = http.client.HTTPConnection(urllib.parse.urlsplit(SERVER).netloc, timeout=20)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        headers = {name: self.headers[name] for name in ["Host", "Content-Type", "DPoP"]}
+        gateway.request("POST", "/authority/token", body, headers)
+        answer = gateway.getresponse()
+        kept = {name: value for name, value in answer.getheaders() if name.lower() in ("content-type", "dpop-nonce")}
+        self.answer(answer.status, kept, answer.read())
+        gateway.close()
+
+    def log_message(self, *_):
+        pass
+
+
+def a_token_endpoint_elsewhere_is_asked_where_it_is_named_and_no_other(browser):
+    named = SET["elsewhere"]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", urllib.parse.urlsplit(named).port), Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    document = json.loads(pathlib.Path(SET["credentials"]).read_text())
+    file = FOLDER / "elsewhere.json"
+    try:
+        page = watched(browser)
+        page.goto(f"{SERVER}/")
+        for endpoint in ["http://localhost:1", named]:
+            file.write_text(json.dumps({**document, "tokenEndpoint": f"{endpoint}/authority/token"}))
+            page.get_by_label("Credentials file").set_input_files([])
+            page.get_by_label("Credentials file").set_input_files(file)
+            if endpoint == named:
+                break
+            # The policy of the page forbids it before anything is sent.
+            expect(page.get_by_role("alert")).to_contain_text("console.authorities")
+            assert faults and all("Content Security Policy" in fault or "connect-src" in fault for fault in faults), faults
+            faults.clear()
+            asked.discard(endpoint)
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        visit(page, "profiles")
+        expect(page.locator("tbody")).to_contain_text("json-raw")
+        assert named in asked, asked
+        asked.discard(named)
+        page.context.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 UNNAMED = """() => {
   const found = [];
   for (const one of document.querySelectorAll('input, select, textarea, button, a, progress, meter')) {
@@ -550,6 +620,7 @@ STORIES = [
     a_schedule_and_a_webhook_are_made_and_changed,
     dead_letters_are_shown_and_lead_back_to_their_run,
     a_token_is_renewed_before_it_ends_and_a_tenant_can_be_chosen,
+    a_token_endpoint_elsewhere_is_asked_where_it_is_named_and_no_other,
     every_control_has_a_name_and_nothing_is_wider_than_a_telephone,
 ]
 

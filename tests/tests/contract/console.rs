@@ -1,7 +1,7 @@
 //! The console in a real browser, as a person uses it: what may not be reached, what is shown of it, and that all of it works.
 
 use export_tests::{
-    Deployment, LOCAL_TENANT, Setup, heavy, is_left_out, light, output, programs, python, tool, workspace,
+    Deployment, LOCAL_TENANT, Setup, free_port, heavy, is_left_out, light, output, programs, python, tool, workspace,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -26,8 +26,11 @@ async fn the_console_does_in_a_browser_what_people_do_and_asks_nobody_but_its_ga
     }
     let _turn = heavy().await;
     // With nonces every request is one that is asked to come again at first.
-    let sections = "[authority]\nrequire_nonce = true\n\n[limits]\nactive_runs = 1\n";
-    let deployment = Deployment::start_with(Setup::together(), "", sections).await.unwrap();
+    let elsewhere = format!("http://127.0.0.1:{}", free_port().unwrap());
+    let sections = format!(
+        "[authority]\nrequire_nonce = true\n\n[limits]\nactive_runs = 1\n\n[console]\nauthorities = [{elsewhere:?}]\n"
+    );
+    let deployment = Deployment::start_with(Setup::together(), "", &sections).await.unwrap();
     deployment.import(&[&workspace().join("samples").canonicalize().unwrap()]).unwrap();
     deployment.generate(LOCAL_TENANT, 3, RECORDS).unwrap();
     let reader = deployment.put_client("reader", LOCAL_TENANT, &["export:read"]).unwrap();
@@ -40,6 +43,7 @@ async fn the_console_does_in_a_browser_what_people_do_and_asks_nobody_but_its_ga
         "credentials": deployment.data().join("credentials.json"),
         "reader": reader,
         "both": both,
+        "elsewhere": elsewhere,
         "key": deployment.data().join("keys/cosign.pub"),
         "exportctl": programs().unwrap().exportctl,
         "folder": deployment.folder(),
@@ -48,7 +52,7 @@ async fn the_console_does_in_a_browser_what_people_do_and_asks_nobody_but_its_ga
     command.arg(workspace().join("tests/judges/console.py")).env("EXPORT_CONSOLE", settings.to_string());
     let told = output(command.current_dir(deployment.folder())).unwrap_or_else(|error| panic!("{error:#}"));
     eprintln!("{told}");
-    assert!(told.lines().count() >= 14, "stories are missing:\n{told}");
+    assert!(told.lines().count() >= 15, "stories are missing:\n{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
