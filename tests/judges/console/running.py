@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 
 from playwright.sync_api import expect
 
@@ -119,12 +120,11 @@ def faults_stand_beside_their_fields_and_a_failure_names_its_code(browser):
 def a_run_is_cancelled_after_a_question_and_replayed(browser):
     page = watched(browser)
     sign_in(page)
-    # One run at a time: the second waits for its turn, so there is time for a person.
-    first = json.loads(ctl("run", "start", "json-raw", "-o", "json"))["id"]
-    second = json.loads(ctl("run", "start", "json-raw", "-o", "json"))["id"]
+    # One run at a time: the last waits for its turn, so there is time for a person.
+    *others, last = [json.loads(ctl("run", "start", "json-raw", "-o", "json"))["id"] for _ in range(4)]
     posted = []
     page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
-    visit(page, f"runs/{second}")
+    visit(page, f"runs/{last}")
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Keep it as it is").click()
     page.get_by_role("button", name="Cancel").click()
@@ -134,7 +134,9 @@ def a_run_is_cancelled_after_a_question_and_replayed(browser):
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel the run").click()
     expect(status(page)).to_have_text("aborted")
-    assert ctl("run", "show", first, "-o", "json")
+    for other in reversed(others):
+        # Where its end was faster, there is nothing to cancel.
+        subprocess.run([SET["exportctl"], "--credentials", SET["credentials"], "run", "cancel", other], capture_output=True, timeout=60)
     page.get_by_role("button", name="Replay").click()
     expect(status(page)).to_have_text("succeeded", timeout=60 * SECONDS)
     expect(page.locator(".page")).to_contain_text("Generation")
