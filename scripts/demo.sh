@@ -125,6 +125,7 @@ start_server() {
         if grep -q '"ready"' "$data/exportd.out" 2>/dev/null && [ -s "$data/credentials.json" ]; then
             address=$(member "$data/credentials.json" server)
             say "exportd serves $address"
+            say "the console is at $address/ (sign in with the file $data/credentials.json)"
             return 0
         fi
         alive "$server_pid" || break
@@ -295,11 +296,13 @@ PY
     if [ "$failed" -ne 0 ]; then die "a profile failed; the log of the server is $data/exportd.log"; fi
     if [ "$verified" -eq 0 ]; then die "no profile made a bundle"; fi
     if [ "${KEEP:-}" = 1 ]; then
+        echo "console:  $address/"
+        echo "          sign in with the file $data/credentials.json"
         echo "          left running; stop it with: kill $server_pid"
         echo "          try: $exportctl --credentials $data/credentials.json run list"
         server_pid=''
     else
-        echo "          stopped again; KEEP=1 leaves it running"
+        echo "          stopped again; KEEP=1 leaves it running, with its console"
     fi
 }
 

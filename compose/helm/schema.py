@@ -21,7 +21,7 @@ GIVEN = {
 # Several values, which the table does not tell from texts by their defaults.
 LISTS = {
     "local_hosts", "registry.anonymous", "webhooks.allow_http_hosts", "webhooks.allow_private_hosts", "peer.sboms", "peer.advisories",
-    "peer.vex", "peer.streams", "allow.profiles", "allow.distribution", "cors.origins",
+    "peer.vex", "peer.streams", "allow.profiles", "allow.distribution", "cors.origins", "console.authorities",
 }
 # Numbers by name.
 NUMBERS = {"limits.profile_active_runs"}

@@ -3,6 +3,7 @@
 //! An empty text means "not set". Secrets are never settings: a setting names the file that holds one.
 
 mod authority;
+mod console;
 mod cors;
 mod cross_tenant;
 mod encryption;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use self::authority::Authority;
+pub(crate) use self::console::Console;
 pub(crate) use self::cors::Cors;
 pub(crate) use self::cross_tenant::{Approver, CrossTenant};
 pub(crate) use self::encryption::Encryption;
@@ -115,6 +117,8 @@ pub(crate) struct Config {
     pub(crate) schedules: Schedules,
     /// Who is told of the ends of runs.
     pub(crate) webhooks: Webhooks,
+    /// The pages for people.
+    pub(crate) console: Console,
     /// Which pages may call from a browser.
     pub(crate) cors: Cors,
 }
@@ -152,6 +156,7 @@ impl Default for Config {
             oci: Oci::default(),
             schedules: Schedules::default(),
             webhooks: Webhooks::default(),
+            console: Console::default(),
             cors: Cors::default(),
         }
     }
@@ -261,6 +266,7 @@ impl Config {
         faults.extend(self.oci.faults(self.allow.distribution.contains(&DistributionKind::Oci)));
         faults.extend(self.schedules.faults());
         faults.extend(self.webhooks.faults());
+        faults.extend(self.console.faults());
         faults.extend(self.cors.faults());
         faults.extend(self.telemetry.faults(self.offline, &self.local_hosts));
         faults
@@ -389,6 +395,7 @@ mod tests {
             "oci",
             "schedules",
             "webhooks",
+            "console",
             "cors",
         ] {
             assert_eq!(load(&format!("[{section}]\n"), &[]).unwrap(), defaults, "{section}");

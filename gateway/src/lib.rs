@@ -7,6 +7,7 @@ pub mod admin;
 mod audit;
 mod authenticate;
 mod brake;
+mod console;
 mod dead_letters;
 mod downloads;
 mod events;
@@ -37,6 +38,7 @@ mod webhooks;
 
 pub use audit::Audit;
 pub use brake::Brake;
+pub use console::Console;
 pub use metrics::HttpMetrics;
 pub use rates::{Rate, Rates};
 pub use registry::Registry;

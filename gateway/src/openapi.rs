@@ -61,7 +61,8 @@ pub(crate) fn config(request: &Incoming, kind: &str) -> Result<Response, Problem
     Ok(cached(request, text, &tag, "application/schema+json"))
 }
 
-fn cached(request: &Incoming, text: Bytes, tag: &str, media: &'static str) -> Response {
+/// A text, or that nothing changed where the request names its tag.
+pub(crate) fn cached(request: &Incoming, text: Bytes, tag: &str, media: &'static str) -> Response {
     let unchanged =
         request.header("if-none-match").is_some_and(|tags| tags.split(',').any(|known| known.trim() == tag));
     let mut response = Response::new(if unchanged { Bytes::new() } else { text }.into());

@@ -12,12 +12,13 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use crate::authenticate::NONCE;
+use crate::console::PagePolicy;
 use crate::problem::Problem;
 use crate::request::{Incoming, incoming};
 use crate::state::{Gateway, KeyList, now};
 use crate::{
-    admin, audit, dead_letters, downloads, events, links, openapi, profiles, quota, registry, replay, runs, schedules,
-    token, vex, webhooks,
+    admin, audit, console, dead_letters, downloads, events, links, openapi, profiles, quota, registry, replay, runs,
+    schedules, token, vex, webhooks,
 };
 
 /// The whole API as one filter that never rejects.
@@ -49,6 +50,8 @@ pub fn routes(gateway: &Gateway) -> impl Filter<Extract = (impl Reply + use<>,),
         .or(registry_routes(gateway))
         .unify()
         .or(vex_routes(gateway))
+        .unify()
+        .or(console::routes(gateway))
         .unify()
         .recover(refused)
         .map({
@@ -286,14 +289,17 @@ pub(crate) fn guarded(gateway: &Gateway, reply: impl Reply) -> Response {
 }
 
 /// What browsers are told; `secured` says that the gateway is reached over TLS.
-fn hardened(reply: impl Reply, secured: bool) -> Response {
+pub(crate) fn hardened(reply: impl Reply, secured: bool) -> Response {
     let mut response = reply.into_response();
+    let page = response.extensions_mut().remove::<PagePolicy>();
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // Nothing that is served is a page: whatever a browser takes for one loads nothing and stands in no frame.
-    let policy =
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+    // But for the console nothing that is served is a page: whatever a browser takes for one loads nothing and stands in no frame.
+    let policy = page.map_or_else(
+        || HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+        |PagePolicy(policy)| policy,
+    );
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
     if secured {

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::admin::Health;
 use crate::audit::Audit;
 use crate::brake::Brake;
+use crate::console::Console;
 use crate::metrics::HttpMetrics;
 use crate::rates::Rates;
 use crate::registry::Registry;
@@ -119,6 +120,8 @@ pub struct Gateway {
     pub metrics: HttpMetrics,
     /// What became of requests with an `Idempotency-Key`.
     pub idempotency: Arc<dyn IdempotencyStore>,
+    /// The pages for people, where they are served.
+    pub console: Option<Console>,
     /// Origins whose pages may call from a browser; none unless configured.
     pub cors: Arc<BTreeSet<String>>,
 }

@@ -64,12 +64,15 @@ async fn work(config: Config, nats: export_jetstream::Nats, told: &Telemetry) ->
 
 /// Writes the credentials of the local client, and says on standard output where everything is.
 fn announce(config: &Config, server: &str, admin: SocketAddr) -> anyhow::Result<()> {
+    // Where people go with a browser; `null` where there are no pages for them.
+    let console = config.console.enabled.then(|| format!("{}/", config.public_url().unwrap_or(server)));
     if !config.authority.is_local() {
         // Clients and tenants are the authority's.
         return say_ready(&serde_json::json!({
             "ready": true,
             "role": "all",
             "server": server,
+            "console": console,
             "admin": format!("http://{admin}"),
             "publicKey": config.data_dir.join("keys/cosign.pub"),
         }));
@@ -91,6 +94,7 @@ fn announce(config: &Config, server: &str, admin: SocketAddr) -> anyhow::Result<
         "ready": true,
         "role": "all",
         "server": server,
+        "console": console,
         "admin": format!("http://{admin}"),
         "credentials": path,
         "publicKey": config.data_dir.join("keys/cosign.pub"),

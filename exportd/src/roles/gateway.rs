@@ -10,7 +10,7 @@ use export_contract::LogEvent;
 use export_evidence::policy::NoPolicy;
 use export_gateway::admin::{Health, Probe};
 use export_gateway::server::{self, Certificates};
-use export_gateway::{Audit, Gateway, HttpMetrics, Limits, Rates};
+use export_gateway::{Audit, Console, Gateway, HttpMetrics, Limits, Rates};
 use export_jetstream::{NatsDeadLetters, NatsFeed, NatsQueue, NatsRegister};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -72,6 +72,11 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
             Dependency::Clock(process.nats.clone()),
         ]
     };
+    let console = if config.console.enabled {
+        Some(Console::new(&config.console.authorities).context("console.authorities names what is no origin")?)
+    } else {
+        None
+    };
     let adapters = Some(registry.digest().to_string());
     let probes = dependencies().into_iter().map(|probe| Arc::new(probe) as Arc<dyn Probe>).collect();
     let gateway = Gateway {
@@ -109,6 +114,7 @@ pub(super) async fn add(process: &mut Process) -> anyhow::Result<(Parts, String)
         audit: Audit::new(stores::audit(config).await?),
         metrics: HttpMetrics::register(&process.registry).context("cannot register metrics")?,
         idempotency: stores::idempotency(config).await?,
+        console,
         cors: Arc::new(config.cors.origins.clone()),
     };
     let certificates = config.tls.pair().map(|(certificate, key)| Certificates::open(certificate, key));

@@ -241,8 +241,7 @@ impl Operation {
 
     /// Whether the path of a request is one of this operation.
     pub(crate) fn is_at(&self, path: &str) -> bool {
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let (mut wanted, mut given) = (self.path.split('/'), path.split('/'));
+        let (mut wanted, mut given) = (bare(self.path).split('/'), bare(path).split('/'));
         loop {
             match (wanted.next(), given.next()) {
                 (None, None) => return true,
@@ -262,4 +261,9 @@ impl Operation {
     pub(crate) fn media(&self) -> impl Iterator<Item = &'static str> {
         self.answers.iter().flat_map(|answer| answer.contents.iter().map(|(media, _)| *media))
     }
+}
+
+/// A path without the slash at its end, which means nothing.
+fn bare(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
 }

@@ -30,6 +30,7 @@ pub(super) fn operations() -> Vec<Operation> {
     all.extend(settings::schedules());
     all.extend(settings::webhooks());
     all.extend(tenancy::tenancy());
+    all.extend(console());
     all.extend(others());
     all
 }
@@ -48,9 +49,29 @@ fn link_header(answer: Answer) -> Answer {
     answer.header("Link", "`rel=\"next\"`: the next page, where there is one.")
 }
 
+fn tagged(answer: Answer) -> Answer {
+    answer.header("ETag", "Changes with the document.")
+}
+
+fn unchanged() -> Answer {
+    Answer::empty(304, "It is what `If-None-Match` names.")
+}
+
+fn console() -> Vec<Operation> {
+    let files = &["text/javascript", "text/css", "image/svg+xml", "text/html"];
+    vec![
+        Operation::get("/", "showConsole", "The console: a page for people")
+            .answers(tagged(Answer::bytes(200, &["text/html"], "The page.")))
+            .answers(unchanged())
+            .refuses(&[ErrorCode::NotFound]),
+        Operation::get("/console/{name}", "showConsoleFile", "What the page is made of")
+            .answers(tagged(Answer::bytes(200, files, "The file.")))
+            .answers(unchanged())
+            .refuses(&[ErrorCode::NotFound]),
+    ]
+}
+
 fn others() -> Vec<Operation> {
-    let tagged = |answer: Answer| answer.header("ETag", "Changes with the document.");
-    let unchanged = || Answer::empty(304, "It is what `If-None-Match` names.");
     let of_authority = |status, description| Answer::json::<TokenRefusal>(status, description);
     let of_registry = |status, description| Answer::json::<RegistryRefusal>(status, description);
     vec![

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod console;
 mod judged;
 mod profiles;
 mod repeated;

@@ -67,7 +67,7 @@ async fn every_row_is_a_route_that_asks_who_calls_and_every_other_method_is_refu
         }
     }
     assert!(rows > 35, "{rows} rows");
-    for nowhere in ["/", "/api", "/api/export", "/api/export/nothing", "/api/export/runs/x/y", "/openapi.yaml"] {
+    for nowhere in ["/api", "/console", "/api/export", "/api/export/nothing", "/api/export/runs/x/y", "/openapi.yaml"] {
         let (status, _, text) = anonymous(&api, "GET", nowhere).await;
         assert_eq!(status, 404, "{nowhere}");
         assert!(text.contains("ERR_EXPORT_NOT_FOUND"), "{text}");

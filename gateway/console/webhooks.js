@@ -1,0 +1,106 @@
+// Who is told of the ends of runs, and what became of each message.
+
+import { at, call } from "./api.js";
+import { confirmed } from "./confirm.js";
+import { button, el, empty, facts, fill, heading, row, say, table } from "./dom.js";
+import { badge, duration, time } from "./format.js";
+import { listing } from "./listing.js";
+import { webhookForm } from "./new_webhook.js";
+import { problemBox } from "./problem.js";
+import { may, newKey } from "./session.js";
+
+const CHANGES = ["export:run", "export:profile:manage"];
+const COLUMNS = ["Message", "State", "Run", "Made", "Tries", ""];
+
+export async function show({ view, signal }) {
+  const place = el("div");
+  const making = el("div");
+  const made = () => {
+    fill(making);
+    load().catch((error) => fill(making, problemBox(error)));
+  };
+  const open = () => {
+    fill(making, webhookForm(made));
+    making.querySelector("input").focus();
+  };
+  view.append(heading("Webhooks", may(...CHANGES) ? button("New webhook", open, { class: "primary" }) : null), making, place);
+  const load = async () => {
+    const { webhooks } = await call("GET", at("webhooks"), { signal });
+    fill(place, webhooks.length > 0 ? webhooks.map((one) => card(one, load)) : nothing());
+  };
+  await load();
+}
+
+function nothing() {
+  return empty("There are no webhooks.", may(...CHANGES) ? "A webhook is told of the ends of runs. Make one with “New webhook”." : "A webhook is told of the ends of runs. This client may not make one (scopes export:run and export:profile:manage).");
+}
+
+function card(webhook, load) {
+  const trouble = el("div");
+  const messages = el("div");
+  const act = async (what, said) => {
+    try {
+      await what();
+      say(said);
+      await load();
+    } catch (error) {
+      fill(trouble, problemBox(error, "That was not done"));
+    }
+  };
+  const turn = () => act(() => call("PATCH", at("webhooks", webhook.id), { body: { enabled: !webhook.enabled } }), webhook.enabled ? "Switched off" : "Switched on");
+  const test = async () => {
+    try {
+      await call("POST", at("webhooks", webhook.id, "test"), { headers: { "Idempotency-Key": newKey() } });
+      say("A message is on its way");
+      if (folded.open) await deliveries(webhook, messages);
+      else folded.open = true;
+    } catch (error) {
+      fill(trouble, problemBox(error, "Nothing was sent"));
+    }
+  };
+  const remove = async () => {
+    if (await confirmed("Delete this webhook?", { detail: webhook.url, yes: "Delete it" })) await act(() => call("DELETE", at("webhooks", webhook.id)), "Deleted");
+  };
+  const actions = may(...CHANGES)
+    ? [button("Send a test", test), button(webhook.enabled ? "Switch off" : "Switch on", turn), button("Delete", remove, { class: "danger" })]
+    : [];
+  const folded = el("details", { ontoggle: (event) => event.target.open && deliveries(webhook, messages) }, el("summary", {}, "Messages"), messages);
+  return el("section", { class: "card" },
+    el("div", { class: "heading" }, el("h2", { class: "breaks" }, webhook.url, " ", badge(webhook.enabled ? "active" : "off")), el("div", { class: "actions" }, actions)),
+    trouble,
+    facts(["Description", webhook.description], ["Told of", webhook.events.join(", ")], ["Only of", webhook.profileId],
+      ["Off because", webhook.disabledBecause], ["Made", [time(webhook.createdAt), ` by ${webhook.createdBy}`]]),
+    folded);
+}
+
+async function deliveries(webhook, place) {
+  fill(place);
+  const list = listing(place, {
+    path: at("webhooks", webhook.id, "deliveries"), member: "deliveries",
+    render: (body, found) => body.append(table("Newest first", COLUMNS, found.map((one) => deliveryRow(webhook, one, place)))),
+    nothing: () => empty("Nothing was sent yet.", "Send a test, or wait for the end of a run."),
+  });
+  try {
+    await list.load();
+  } catch (error) {
+    fill(place, problemBox(error));
+  }
+}
+
+function deliveryRow(webhook, delivery, place) {
+  const again = async () => {
+    try {
+      await call("POST", at("webhooks", webhook.id, "deliveries", delivery.id, "replay"), { headers: { "Idempotency-Key": newKey() } });
+      say("It is sent again");
+      await deliveries(webhook, place);
+    } catch (error) {
+      place.append(problemBox(error, "It was not sent again"));
+    }
+  };
+  const attempts = delivery.attempts.map((one) => el("li", {}, time(one.at), `: ${one.status ?? one.error ?? ""} after ${duration(one.durationMs)}`));
+  return row(COLUMNS, [
+    delivery.event, badge(delivery.state), delivery.run ? el("a", { href: `#/runs/${encodeURIComponent(delivery.run)}` }, el("code", {}, `${delivery.run.slice(0, 10)}…`)) : "",
+    time(delivery.createdAt), attempts.length > 0 ? el("ul", { class: "plain" }, attempts) : String(delivery.tries),
+    may(...CHANGES) ? button("Send again", again, { class: "small" }) : null,
+  ]);
+}
