@@ -30,15 +30,20 @@ export function webhookForm(done) {
     try {
       // Without an Idempotency-Key: an answer that holds a secret does not come twice.
       const made = await call("POST", at("webhooks"), { body });
-      fill(form, el("h2", { tabindex: "-1" }, "Its secret"),
-        el("p", {}, "Receivers check signatures with it. It is shown now and never again:"),
-        el("p", { class: "digest" }, el("code", { class: "whole" }, made.secret), copyButton(made.secret, "secret")),
-        el("div", { class: "actions" }, button("I have it", done, { class: "primary" })));
-      form.querySelector("h2").focus();
+      showSecret(form, made.secret, done);
     } catch (error) {
       const left = placeFaults(form, error);
       if (left.length > 0 || !error.problem?.errors?.length) fill(trouble, problemBox(error, "The webhook was not made"));
     }
   });
   return form;
+}
+
+/** Fills `place` with a secret that no other answer has. */
+export function showSecret(place, secret, done) {
+  fill(place, el("h2", { tabindex: "-1" }, "Its secret"),
+    el("p", {}, "Receivers check signatures with it. It is shown now and never again:"),
+    el("p", { class: "digest" }, el("code", { class: "whole" }, secret), copyButton(secret, "secret")),
+    el("div", { class: "actions" }, button("I have it", done, { class: "primary" })));
+  place.querySelector("h2").focus();
 }

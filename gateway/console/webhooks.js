@@ -5,7 +5,7 @@ import { confirmed } from "./confirm.js";
 import { button, el, empty, facts, fill, heading, row, say, table } from "./dom.js";
 import { badge, duration, time } from "./format.js";
 import { listing } from "./listing.js";
-import { webhookForm } from "./new_webhook.js";
+import { showSecret, webhookForm } from "./new_webhook.js";
 import { problemBox } from "./problem.js";
 import { may, newKey } from "./session.js";
 
@@ -61,15 +61,28 @@ function card(webhook, load) {
   const remove = async () => {
     if (await confirmed("Delete this webhook?", { detail: webhook.url, yes: "Delete it" })) await act(() => call("DELETE", at("webhooks", webhook.id)), "Deleted");
   };
+  /** Both secrets sign for a day, so nothing is refused until the receiver has the new one. */
+  const rotate = async () => {
+    const detail = "Messages are signed with the new and the present secret for a day; give the receiver the new one until then.";
+    if (!(await confirmed("Give it another secret?", { detail, yes: "Rotate the secret" }))) return;
+    try {
+      // Without an Idempotency-Key: an answer that holds a secret does not come twice.
+      const { secret } = await call("POST", at("webhooks", webhook.id, "secret"), { body: {} });
+      showSecret(trouble, secret, load);
+    } catch (error) {
+      fill(trouble, problemBox(error, "The secret was not rotated"));
+    }
+  };
   const actions = may(...CHANGES)
-    ? [button("Send a test", test), button(webhook.enabled ? "Switch off" : "Switch on", turn), button("Delete", remove, { class: "danger" })]
+    ? [button("Send a test", test), button("Rotate secret", rotate), button(webhook.enabled ? "Switch off" : "Switch on", turn), button("Delete", remove, { class: "danger" })]
     : [];
   const folded = el("details", { ontoggle: (event) => event.target.open && deliveries(webhook, messages) }, el("summary", {}, "Messages"), messages);
   return el("section", { class: "card" },
     el("div", { class: "heading" }, el("h2", { class: "breaks" }, webhook.url, " ", badge(webhook.enabled ? "active" : "off")), el("div", { class: "actions" }, actions)),
     trouble,
     facts(["Description", webhook.description], ["Told of", webhook.events.join(", ")], ["Only of", webhook.profileId],
-      ["Off because", webhook.disabledBecause], ["Made", [time(webhook.createdAt), ` by ${webhook.createdBy}`]]),
+      ["Off because", webhook.disabledBecause],
+      ["Former secret", webhook.formerSecretUntil ? ["signs as well until ", time(webhook.formerSecretUntil)] : null], ["Made", [time(webhook.createdAt), ` by ${webhook.createdBy}`]]),
     folded);
 }
 
