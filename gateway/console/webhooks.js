@@ -68,7 +68,9 @@ function card(webhook, load) {
     try {
       // Without an Idempotency-Key: an answer that holds a secret does not come twice.
       const { secret } = await call("POST", at("webhooks", webhook.id, "secret"), { body: {} });
-      showSecret(trouble, secret, load);
+      const box = el("div", { class: "notice" });
+      fill(trouble, box);
+      showSecret(box, secret, load);
     } catch (error) {
       fill(trouble, problemBox(error, "The secret was not rotated"));
     }
