@@ -266,7 +266,7 @@ impl Config {
         faults.extend(self.oci.faults(self.allow.distribution.contains(&DistributionKind::Oci)));
         faults.extend(self.schedules.faults());
         faults.extend(self.webhooks.faults());
-        faults.extend(self.console.faults());
+        faults.extend(self.console.faults(self.offline, &self.local_hosts));
         faults.extend(self.cors.faults());
         faults.extend(self.telemetry.faults(self.offline, &self.local_hosts));
         faults

@@ -43,7 +43,7 @@ export async function check(files, key, told) {
   findings.push(await signed(bytes, beside, key));
   findings.push(await rerun(manifest));
   const contents = tar ? await hashed(manifest, tar, told) : manifest.contents.map((content) => ({ content, state: "open", why: "the tar was not chosen" }));
-  findings.push(...summed(contents, tar, manifest));
+  findings.push(...summed(contents, tar, manifest), ...ofItself(manifest));
   return { manifest, findings, contents, digest: await sha256(bytes) };
 }
 
@@ -60,6 +60,7 @@ function parsed(bytes) {
   const isContent = (one) => isText(one?.path) && /^sha256:[0-9a-f]{64}$/.test(one.digest) && Number.isSafeInteger(one.bytes);
   const isOne = manifest?.schema === "urn:export-center:manifest" && isText(manifest.tenant) && isText(manifest.rerunHash)
     && Array.isArray(manifest.contents) && manifest.contents.every(isContent)
+    && new Set(manifest.contents.map((one) => one.path)).size === manifest.contents.length
     && Array.isArray(manifest.sources) && manifest.sources.every((source) => isText(source?.name) && isText(source?.kind))
     && [manifest.profile, manifest.adapter].every((part) => part && typeof part === "object" && Object.values(part).every(isText));
   if (!isOne) throw new Told("export.json is not the manifest of a bundle, or one of a later form.");
@@ -123,12 +124,23 @@ function summed(contents, tar, manifest) {
   const count = (state) => contents.filter((one) => one.state === state).length;
   const wrong = contents.filter((one) => one.state === "wrong").map((one) => `${one.content.path} (${one.why})`);
   const listed = new Set(contents.map((one) => one.content.path));
-  const isSealed = (path) => manifest.encryption && (/\.(age|enc)$/.test(path) ? listed.has(path.replace(/\.(age|enc)$/, "")) : /^manifests\//.test(path));
+  const isSealed = (path) => manifest.encryption && /\.(age|enc)$/.test(path) && listed.has(path.replace(/\.(age|enc)$/, ""));
   const others = tar.map((entry) => entry.path).filter((path) => path !== MANIFEST && !listed.has(path) && !isSealed(path));
   const findings = [];
   if (count("proven") > 0) findings.push({ state: "proven", text: `${count("proven")} of ${contents.length} files have the digests that export.json lists.` });
   if (wrong.length > 0) findings.push({ state: "wrong", text: `Not as listed: ${wrong.slice(0, 12).join(", ")}${wrong.length > 12 ? " and more" : ""}` });
   if (others.length > 0) findings.push({ state: "wrong", text: `In the tar and not listed: ${others.slice(0, 12).join(", ")}` });
   if (count("open") > 0) findings.push({ state: "open", text: `${count("open")} files were not computed.` });
+  return findings;
+}
+
+/** What the manifest itself says against the bundle: its maker could not read a source, or its time is over. */
+function ofItself(manifest) {
+  const failed = manifest.sources.filter((source) => source.state === "failed").map((source) => `${source.name} (${source.kind})`);
+  const findings = [];
+  if (failed.length > 0) findings.push({ state: "wrong", text: `Evidence is missing, since these sources could not be read: ${failed.slice(0, 12).join(", ")}` });
+  if (manifest.freshUntil && !(Date.parse(manifest.freshUntil) > Date.now())) {
+    findings.push({ state: "wrong", text: "It is no longer fresh by this machine's clock. A later run may have confirmed it: exportctl looks at refresh.sigstore.json." });
+  }
   return findings;
 }

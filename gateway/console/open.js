@@ -73,7 +73,7 @@ function shown({ manifest, findings, contents, digest: ownDigest }) {
   return [
     el("section", { class: `card verdict is-${isWrong ? "wrong" : isOpen ? "open" : "proven"}` }, el("h2", { tabindex: "-1" }, verdict),
       el("ul", { class: "findings" }, findings.map(({ state, text }) => el("li", { class: `finding is-${state}` }, el("span", { class: `badge is-${state}` }, MARKS[state]), " ", text))),
-      el("p", { class: "quiet" }, `Not looked at here: provenance, the records within the files, age, keys of earlier times, and files above ${MAX_HASHED >> 20} MiB. This proves all of it, offline:`),
+      el("p", { class: "quiet" }, `Not looked at here: provenance, confirmations, the records within the files, keys of earlier times, and files above ${MAX_HASHED >> 20} MiB. This proves all of it, offline:`),
       command("exportctl bundle verify --key trusted.pub .", "command that verifies")),
     el("section", { class: "card" }, el("h2", {}, "What it says of itself"), facts(
       ["Profile", `${profile.kind}:${profile.variant} “${profile.name}”, revision ${profile.revision}`], ["Tenant", manifest.tenant],

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::cors::is_origin;
+use super::locality::is_local;
 
 /// The pages for people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,11 +24,17 @@ impl Default for Console {
 }
 
 impl Console {
-    pub(super) fn faults(&self) -> Vec<String> {
-        if self.authorities.iter().all(|origin| is_origin(origin)) {
-            return Vec::new();
-        }
-        vec!["console.authorities: use scheme, host and port of token endpoints, such as https://id.example".to_owned()]
+    pub(super) fn faults(&self, offline: bool, local_hosts: &BTreeSet<String>) -> Vec<String> {
+        let fault = |origin: &String| {
+            if !is_origin(origin) {
+                return Some(format!(
+                    "`{origin}`: use scheme, host and port of a token endpoint, such as https://id.example"
+                ));
+            }
+            (offline && !is_local(origin, local_hosts))
+                .then(|| format!("`{origin}` is not local, and the deployment is offline"))
+        };
+        self.authorities.iter().filter_map(fault).map(|fault| format!("console.authorities: {fault}")).collect()
     }
 }
 
@@ -45,5 +52,8 @@ mod tests {
             let error = load(&format!("[console]\nauthorities = [{wrong:?}]\n"), &[]).unwrap_err();
             assert!(error.contains("console.authorities"), "{error}");
         }
+        let offline = |origin: &str| load(&format!("offline = true\n[console]\nauthorities = ['{origin}']\n"), &[]);
+        assert!(offline("https://id.corp.internal").is_ok());
+        assert!(offline("https://id.example").unwrap_err().contains("is not local"));
     }
 }

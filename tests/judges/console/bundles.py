@@ -80,6 +80,9 @@ def hostile_files_are_refused_in_words(browser):
     good = (FOLDER / "taken/bundle.tar").read_bytes()
     manifest = json.loads((FOLDER / "taken/export.json").read_text())
     planted = {**manifest, "tenant": PLANTED, "sources": [{**manifest["sources"][0], "name": PLANTED}]}
+    over = {**manifest, "freshUntil": "2026-01-01T00:00:00Z"}
+    lacking = {**manifest, "sources": [{**manifest["sources"][0], "state": "failed"}]}
+    again = {**manifest, "contents": manifest["contents"] * 2}
     deep = b'{"schema":"urn:export-center:manifest","contents":' + b"[" * 100_000
     rows = [
         ("noise", os.urandom(4096), "This is no tar."),
@@ -93,6 +96,10 @@ def hostile_files_are_refused_in_words(browser):
         ("nothing", hostile([("a", b"1", regular)]), "There is no export.json"),
         ("deep", hostile([("manifests/export.json", deep, regular)]), "not the manifest"),
         ("number", hostile([("manifests/export.json", b"7", regular)]), "not the manifest"),
+        ("over", hostile([("manifests/export.json", json.dumps(over).encode(), regular)]), "no longer fresh"),
+        ("lacking", hostile([("manifests/export.json", json.dumps(lacking).encode(), regular)]), "could not be read"),
+        ("again", hostile([("manifests/export.json", json.dumps(again).encode(), regular)]), "not the manifest"),
+        ("unlisted", hostile([("manifests/export.json", json.dumps(manifest).encode(), regular), ("evil", b"x", regular)]), "not listed: evil"),
         ("huge", good[:124] + b"77777777777\0" + good[136:], "checksum"),
         ("planted", hostile([("manifests/export.json", json.dumps(planted).encode(), regular)]), PLANTED),
     ]

@@ -149,7 +149,7 @@ async fn paths_and_parameters(api: &Api) {
         .await;
     refused("path", get("/api/export/nothing"), 404, "ERR_EXPORT_NOT_FOUND", "GET /openapi.json lists what there is")
         .await;
-    refused("root", get("/"), 404, "ERR_EXPORT_NOT_FOUND", "GET /openapi.json lists what there is").await;
+    refused("root", get("/api"), 404, "ERR_EXPORT_NOT_FOUND", "GET /openapi.json lists what there is").await;
     let code = "ERR_EXPORT_INVALID_REQUEST";
     for (query, message) in [
         ("limit=0", "from 1 to 200"),
