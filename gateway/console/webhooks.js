@@ -2,52 +2,27 @@
 
 import { at, call } from "./api.js";
 import { confirmed } from "./confirm.js";
-import { button, el, empty, facts, fill, heading, row, say, table } from "./dom.js";
+import { button, el, empty, facts, fill, row, say, table } from "./dom.js";
 import { badge, duration, time } from "./format.js";
 import { listing } from "./listing.js";
 import { showSecret, webhookForm } from "./new_webhook.js";
 import { problemBox } from "./problem.js";
-import { may, newKey } from "./session.js";
+import { newKey } from "./session.js";
+import { act, mayChange, settings } from "./settings.js";
 
-const CHANGES = ["export:run", "export:profile:manage"];
 const COLUMNS = ["Message", "State", "Run", "Made", "Tries", ""];
 
-export async function show({ view, signal }) {
-  const place = el("div");
-  const making = el("div");
-  const made = () => {
-    fill(making);
-    load().catch((error) => fill(making, problemBox(error)));
-  };
-  const open = () => {
-    fill(making, webhookForm(made));
-    making.querySelector("input").focus();
-  };
-  view.append(heading("Webhooks", may(...CHANGES) ? button("New webhook", open, { class: "primary" }) : null), making, place);
-  const load = async () => {
-    const { webhooks } = await call("GET", at("webhooks"), { signal });
-    fill(place, webhooks.length > 0 ? webhooks.map((one) => card(one, load)) : nothing());
-  };
-  await load();
-}
-
-function nothing() {
-  return empty("There are no webhooks.", may(...CHANGES) ? "A webhook is told of the ends of runs. Make one with “New webhook”." : "A webhook is told of the ends of runs. This client may not make one (scopes export:run and export:profile:manage).");
+export function show({ view, signal }) {
+  return settings({
+    view, signal, path: "webhooks", title: "Webhooks", one: "webhook", what: "A webhook is told of the ends of runs.", form: webhookForm, card,
+  });
 }
 
 function card(webhook, load) {
   const trouble = el("div");
   const messages = el("div");
-  const act = async (what, said) => {
-    try {
-      await what();
-      say(said);
-      await load();
-    } catch (error) {
-      fill(trouble, problemBox(error, "That was not done"));
-    }
-  };
-  const turn = () => act(() => call("PATCH", at("webhooks", webhook.id), { body: { enabled: !webhook.enabled } }), webhook.enabled ? "Switched off" : "Switched on");
+  const doing = (what, said) => act(what, { said, load, trouble });
+  const turn = () => doing(() => call("PATCH", at("webhooks", webhook.id), { body: { enabled: !webhook.enabled } }), webhook.enabled ? "Switched off" : "Switched on");
   const test = async () => {
     try {
       await call("POST", at("webhooks", webhook.id, "test"), { headers: { "Idempotency-Key": newKey() } });
@@ -59,7 +34,7 @@ function card(webhook, load) {
     }
   };
   const remove = async () => {
-    if (await confirmed("Delete this webhook?", { detail: webhook.url, yes: "Delete it" })) await act(() => call("DELETE", at("webhooks", webhook.id)), "Deleted");
+    if (await confirmed("Delete this webhook?", { detail: webhook.url, yes: "Delete it" })) await doing(() => call("DELETE", at("webhooks", webhook.id)), "Deleted");
   };
   /** Both secrets sign for a day, so nothing is refused until the receiver has the new one. */
   const rotate = async () => {
@@ -75,7 +50,7 @@ function card(webhook, load) {
       fill(trouble, problemBox(error, "The secret was not rotated"));
     }
   };
-  const actions = may(...CHANGES)
+  const actions = mayChange()
     ? [button("Send a test", test), button("Rotate secret", rotate), button(webhook.enabled ? "Switch off" : "Switch on", turn), button("Delete", remove, { class: "danger" })]
     : [];
   const folded = el("details", { ontoggle: (event) => event.target.open && deliveries(webhook, messages) }, el("summary", {}, "Messages"), messages);
@@ -116,6 +91,6 @@ function deliveryRow(webhook, delivery, place) {
   return row(COLUMNS, [
     delivery.event, badge(delivery.state), delivery.run ? el("a", { href: `#/runs/${encodeURIComponent(delivery.run)}` }, el("code", {}, `${delivery.run.slice(0, 10)}…`)) : "",
     time(delivery.createdAt), attempts.length > 0 ? el("ul", { class: "plain" }, attempts) : String(delivery.tries),
-    may(...CHANGES) ? button("Send again", again, { class: "small" }) : null,
+    mayChange() ? button("Send again", again, { class: "small" }) : null,
   ]);
 }

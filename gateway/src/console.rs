@@ -56,6 +56,7 @@ const FILES: &[(&str, &str)] = files![
     "schedules.js",
     "selectors.js",
     "session.js",
+    "settings.js",
     "sign_in.js",
     "signature.js",
     "stream.js",
