@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 import bundles
 import looks
@@ -56,6 +56,8 @@ def tell(browser, story):
 
 
 def main():
+    # Long enough for a machine that is busy; what comes is not waited for any longer.
+    expect.set_options(timeout=20_000)
     wanted = [story for story in STORIES if len(sys.argv) < 2 or story.__name__ in sys.argv[1:]]
     flags = ["--host-resolver-rules=MAP gateway.test 127.0.0.1"]
     # Its sandbox needs what root in a container has not.
