@@ -464,7 +464,8 @@ impl Deployment {
         Bundle::download(&self.client()?, &finished.run, folder).await
     }
 
-    fn credentials(&self, id: &str) -> PathBuf {
+    /// The credentials file of a client.
+    pub fn credentials(&self, id: &str) -> PathBuf {
         match (self.setup.roles, id) {
             (Roles::Together, "local") => self.data().join("credentials.json"),
             _ => self.folder.path().join(format!("{id}.credentials.json")),

@@ -291,7 +291,7 @@ fn check_one_download_at_a_time(deployment: &Deployment, finished: &Finished) {
     std::fs::create_dir(&folder).unwrap();
     let download = || {
         let mut command = Command::new(&programs().unwrap().exportctl);
-        command.arg("--credentials").arg(deployment.data().join("credentials.json"));
+        command.arg("--credentials").arg(deployment.credentials("local"));
         command.args(["bundle", "download", finished.run.id.as_str(), "--dir"]).arg(&folder).output().unwrap()
     };
     let other = std::fs::File::open(&folder).unwrap();
