@@ -41,7 +41,7 @@ clippy:
 doc:
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps --locked
 
-# What needs a tool of its own is checked where the tool is: it decides nothing that a test does not see as well.
+# Installed with the other tools; passed over where it was left out (EXPORT_TESTS_WITHOUT=cargo-deny).
 deny:
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked --offline check bans licenses sources; \
 	else echo 'cargo-deny is not installed: passed over'; fi

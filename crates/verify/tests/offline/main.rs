@@ -6,6 +6,7 @@ mod accepts;
 mod archives;
 mod containers;
 mod delta;
+mod kept;
 mod made;
 mod mutations;
 mod packed;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::made::{File, Made, OURS, compressed, digest, files, manifest, statement, trusting};
 use crate::packed::{ORDER, delivery};
 
-const MODES: [EncryptionMode; 2] = [EncryptionMode::Age, EncryptionMode::AesGcm];
+pub(crate) const MODES: [EncryptionMode; 2] = [EncryptionMode::Age, EncryptionMode::AesGcm];
 
 fn recipient() -> String {
     IDENTITY.parse::<age::x25519::Identity>().unwrap().to_public().to_string()
@@ -35,7 +35,7 @@ fn stranger() -> Policy {
 
 /// An encrypted bundle in its parts, so that each can be exchanged.
 #[derive(Clone)]
-struct Parts {
+pub(crate) struct Parts {
     manifest: ExportManifest,
     /// The tar by name.
     tar: BTreeMap<String, Vec<u8>>,
@@ -75,7 +75,7 @@ fn listed(tar: &BTreeMap<String, Vec<u8>>, mode: EncryptionMode) -> Vec<Encrypte
 }
 
 impl Parts {
-    fn good(mode: EncryptionMode) -> Self {
+    pub(crate) fn good(mode: EncryptionMode) -> Self {
         parts(&files(), mode, EncryptionScope::Data)
     }
 
@@ -97,7 +97,7 @@ impl Parts {
         (text, writer.finish().unwrap())
     }
 
-    fn made(&self) -> Made {
+    pub(crate) fn made(&self) -> Made {
         self.saying(&json!(self.encrypted))
     }
 
@@ -119,7 +119,7 @@ impl Parts {
     }
 }
 
-fn code(outcome: Result<Report, VerifyError>) -> (u8, String) {
+pub(crate) fn code(outcome: Result<Report, VerifyError>) -> (u8, String) {
     match outcome {
         Ok(_) => (0, String::new()),
         Err(error) => {
